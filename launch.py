@@ -1,0 +1,95 @@
+"""Trains or evaluates a config.
+
+python launch.py --config configs/quickstart.py
+python launch.py --config configs/quickstart.py --workdir runs/a --config.balance='gradnorm(alpha=1.5)'
+python launch.py --mode=eval --workdir runs/a
+"""
+
+import pathlib
+import sys
+import time
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+HERE = pathlib.Path(__file__).parent
+FROM_WORKDIR = HERE / "configs" / "from_workdir.py"
+
+FLAGS = flags.FLAGS
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; its keys are flags: --config.steps=100.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run leaves everything; default: a new folder in runs/.")
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "Train, or evaluate the newest checkpoint of --workdir.")
+_SIMULATE_DEVICES = flags.DEFINE_integer("simulate_devices", None, "Run on this many simulated CPU devices.", 1)
+_ALLOW_CHANGE = flags.DEFINE_bool("allow_config_change", False, "Go on in a workdir whose config differs.")
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command line; returns the exit status."""
+    from mtljax.errors import UserError
+
+    try:
+        _parse(arguments)
+        return _run()
+    except (UserError, flags.Error) as error:
+        print(f"launch.py: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parse(arguments: list[str]) -> None:
+    from mtljax.errors import UserError
+
+    given = [argument.split("=")[0].lstrip("-") for argument in arguments if argument.startswith("-")]
+    if "config" not in given:
+        # A run can be evaluated or repeated from its workdir alone.
+        workdir = _value_of("workdir", arguments)
+        if workdir is None:
+            raise UserError("give --config, such as --config configs/quickstart.py, or the --workdir of a run.")
+        arguments = [arguments[0], f"--config={FROM_WORKDIR}:{workdir}", *arguments[1:]]
+    try:
+        rest = FLAGS(arguments)
+    except (FileNotFoundError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(str(error)) from error
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}; every choice is a flag, such as --config.steps=100.")
+
+
+def _value_of(flag: str, arguments: list[str]) -> str | None:
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name == flag:
+            return value if equals else following
+    return None
+
+
+def _run() -> int:
+    if _SIMULATE_DEVICES.value:
+        import jax
+
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", _SIMULATE_DEVICES.value)
+    from mtljax.errors import UserError
+    from mtljax.train import loop
+
+    logging.set_verbosity(logging.WARNING)
+    if _MODE.value == "eval":
+        if _WORKDIR.value is None:
+            raise UserError("--mode=eval evaluates a run; give its --workdir.")
+        print(loop.as_json(loop.evaluate(_CONFIG.value, pathlib.Path(_WORKDIR.value))), flush=True)
+        return 0
+    workdir = pathlib.Path(_WORKDIR.value or _new_workdir())
+    print(f"workdir: {workdir}", flush=True)
+    try:
+        loop.train(_CONFIG.value, workdir, allow_config_change=_ALLOW_CHANGE.value)
+    except loop.Stopped as stopped:
+        return int(stopped.code)
+    print(f"workdir: {workdir}", flush=True)
+    return 0
+
+
+def _new_workdir() -> pathlib.Path:
+    config_file = (_value_of("config", sys.argv) or "run").split(":")[0]
+    return pathlib.Path("runs") / f"{pathlib.Path(config_file).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,126 @@
+"""What gradient methods look at: norms and cosines of the tasks' shared gradients, float32 whatever the parameters."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Gramian(NamedTuple):
+    """The T x T Gramian `G = J J^T`, as row norms and cosines: `G[i, j] = norms[i] * norms[j] * cosines[i, j]`.
+
+    So held, it neither overflows nor underflows in float32 for rows of any representable scale.
+
+    Attributes:
+        norms: (T,) Euclidean norms of the rows; not finite where a row is not.
+        cosines: (T, T), its diagonal 1; rows and columns of zero or non-finite rows are 0.
+    """
+
+    norms: jax.Array
+    cosines: jax.Array
+
+    def matrix(self) -> jax.Array:
+        """The Gramian itself, (T, T)."""
+        return self.norms[:, None] * self.cosines * self.norms
+
+
+def shared_leaves(jacobian: Any, params: Any, num_tasks: int) -> list[jax.Array]:
+    """The stacked leaves of a Jacobian, each flattened to (T, n).
+
+    Raises:
+        ValueError: where a leaf has neither its parameter's shape nor that with a leading axis of `num_tasks`, or the
+            Jacobian has another structure than `params`.
+    """
+    shared = [is_shared(leaf, param, num_tasks, path) for path, leaf, param in _pairs(jacobian, params)]
+    leaves = jax.tree.leaves(jacobian)
+    return [leaf.reshape(num_tasks, -1) for leaf, stacked in zip(leaves, shared, strict=True) if stacked]
+
+
+def is_shared(leaf: jax.Array, param: jax.Array, num_tasks: int, path: Any = ()) -> bool:
+    """Whether a Jacobian's leaf is stacked over tasks, told by its parameter's shape."""
+    if jnp.shape(leaf) == (num_tasks, *jnp.shape(param)):
+        return True
+    if jnp.shape(leaf) == jnp.shape(param):
+        return False
+    raise ValueError(
+        f"Jacobian leaf {jax.tree_util.keystr(path)} has shape {jnp.shape(leaf)}; expected "
+        f"{(num_tasks, *jnp.shape(param))} where num_tasks={num_tasks} tasks share the parameter, or "
+        f"{jnp.shape(param)} where one task owns it."
+    )
+
+
+def gramian(jacobian: Any, params: Any, num_tasks: int, axis_name: str | None = None) -> Gramian:
+    """Norms and cosines of the rows of the shared leaves; private leaves play no part.
+
+    Args:
+        jacobian: a tree as `params`, shared leaves stacked `(T, *shape)`.
+        params: the parameters, or their shapes.
+        num_tasks: T.
+        axis_name: a mapped axis over which the rows are split (each device holds a part of every row), if any.
+
+    Returns:
+        A `Gramian`, float32 (float64 for float64 leaves), its products at the highest precision.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> seen = gramian(jnp.array([[3.0, 4.0], [4.0, -3.0]]), jnp.zeros(2), num_tasks=2)
+        >>> print(seen.norms, seen.cosines[0])
+        [5. 5.] [1. 0.]
+    """
+    leaves = shared_leaves(jacobian, params, num_tasks)
+    dtype = jnp.result_type(jnp.float32, *leaves)
+    leaves = [leaf.astype(dtype) for leaf in leaves]
+    largest = jnp.zeros(num_tasks, dtype)
+    for leaf in leaves:
+        largest = jnp.maximum(largest, jnp.max(jnp.abs(leaf), axis=1, initial=0.0))
+    if axis_name is not None:
+        largest = jax.lax.pmax(largest, axis_name)
+    usable = jnp.isfinite(largest) & (largest > 0)
+    # Rows are scaled to order 1 by powers of two, which is exact, so that no square overflows or vanishes.
+    _, exponent = jnp.frexp(jnp.where(usable, largest, 1.0))
+    products = jnp.zeros((num_tasks, num_tasks), dtype)
+    for leaf in leaves:
+        scaled = jnp.where(usable[:, None], jnp.ldexp(leaf, -exponent[:, None]), 0.0)
+        products += jnp.matmul(scaled, scaled.T, precision=jax.lax.Precision.HIGHEST)
+    if axis_name is not None:
+        products = jax.lax.psum(products, axis_name)
+    norms = jnp.sqrt(jnp.diagonal(products))
+    inverse = jnp.where(usable, 1 / jnp.where(usable, norms, 1.0), 0.0)
+    cosines = jnp.clip(products * inverse[:, None] * inverse, -1.0, 1.0)
+    cosines = jnp.where(jnp.eye(num_tasks, dtype=bool), usable.astype(dtype), cosines)
+    return Gramian(jnp.where(usable, jnp.ldexp(norms, exponent), largest), cosines)
+
+
+def combine(jacobian: Any, weights: jax.Array, params: Any) -> Any:
+    """The direction `J^T w` for shared leaves; private leaves as they are.
+
+    A row of weight 0 is left out, whatever it holds. Sums are float32; each leaf keeps its dtype.
+
+    Args:
+        jacobian: a tree as `params`, shared leaves stacked `(T, *shape)`.
+        weights: (T,).
+        params: the parameters, or their shapes.
+
+    Returns:
+        A tree of the structure and shapes of `params`.
+    """
+    num_tasks = weights.shape[0]
+
+    def direction(path: Any, leaf: jax.Array, param: jax.Array) -> jax.Array:
+        if not is_shared(leaf, param, num_tasks, path):
+            return leaf
+        w = weights.reshape(-1, *[1] * (leaf.ndim - 1)).astype(jnp.result_type(jnp.float32, leaf))
+        return jnp.sum(jnp.where(w == 0, 0.0, w * leaf), axis=0).astype(leaf.dtype)
+
+    structure = jax.tree.structure(params)
+    return structure.unflatten([direction(*pair) for pair in _pairs(jacobian, params)])
+
+
+def _pairs(jacobian: Any, params: Any) -> list[tuple[Any, jax.Array, jax.Array]]:
+    if jax.tree.structure(jacobian) != jax.tree.structure(params):
+        raise ValueError(
+            "the Jacobian must be a tree of the structure of params; got "
+            f"{jax.tree.structure(jacobian)} for {jax.tree.structure(params)}."
+        )
+    paths = jax.tree_util.tree_leaves_with_path(jacobian)
+    return [(path, leaf, param) for (path, leaf), param in zip(paths, jax.tree.leaves(params), strict=True)]

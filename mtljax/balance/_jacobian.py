@@ -1,0 +1,116 @@
+"""The losses of all tasks and their Jacobian: shared parameters stacked over tasks, private ones as they are."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mtljax.balance import _rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Linearized:
+    """The losses at one point and their derivative there, read row by row or as one weighted sum.
+
+    Under `jit` a read costs one backward pass through what the leaves that are used depend on, and no more.
+
+    Attributes:
+        losses: (T,) float.
+        aux: what `losses_fn` returned beside its losses, or None.
+        owners: a tree as `params`: for each leaf, the indices of the tasks whose losses depend on it.
+        row: t -> the gradient of loss t, a tree as `params`.
+        weighted: weights (T,) -> the gradient of the weighted sum of all losses, a tree as `params`.
+    """
+
+    losses: jax.Array
+    aux: Any
+    owners: Any
+    row: Callable[[int], Any]
+    weighted: Callable[[jax.Array], Any]
+
+    def jacobian(self, params: Any) -> Any:
+        """Rows stacked where more than one task owns a leaf; its owner's row elsewhere."""
+        rows = [self.row(t) for t in range(len(self.losses))]
+
+        def assemble(_: Any, owners: tuple[int, ...], *leaves: jax.Array) -> jax.Array:
+            return jnp.stack(leaves) if len(owners) > 1 else leaves[owners[0] if owners else 0]
+
+        return jax.tree.map(assemble, params, self.owners, *rows)
+
+
+def linearize(losses_fn: Callable[..., Any], params: Any, *args: Any, has_aux: bool = False, **kwargs: Any) -> Linearized:
+    """Evaluates `losses_fn(params, *args, **kwargs)` once and linearizes it in `params`.
+
+    Arguments and errors are those of `value_and_jacobian`.
+    """
+
+    def stacked(params: Any) -> tuple[jax.Array, Any]:
+        output = losses_fn(params, *args, **kwargs)
+        losses, aux = output if has_aux else (output, None)
+        return _stack(losses), aux
+
+    losses, tangent, aux = jax.linearize(stacked, params, has_aux=True)
+    rows = _rows.split(tangent, params, len(losses))
+    ones = jnp.ones((), losses.dtype)
+    return Linearized(
+        losses=losses,
+        aux=aux,
+        owners=_rows.owners(rows, params),
+        row=lambda t: jax.linear_transpose(rows[t], params)(ones)[0],
+        weighted=lambda w: jax.linear_transpose(tangent, params)(jnp.asarray(w, losses.dtype))[0],
+    )
+
+
+def value_and_jacobian(losses_fn: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., Any]:
+    """The losses of T tasks and their Jacobian: to many losses what `jax.value_and_grad` is to one.
+
+    A *shared* leaf of `params`, one that more than one loss depends on, comes stacked: `(T, *shape)`. A *private* leaf
+    (a head's) keeps its shape and holds its own task's gradient, so heads cost no T-fold memory or compute; a leaf
+    that no loss depends on holds zeros. Which is which is read from the program itself, as far as losses can be told
+    apart in it: return them as a dict, a sequence, or one array put together by `jnp.stack` or `jnp.array`. Where they
+    are mixed (by a `vmap` or `scan` over tasks, say) every leaf counts as shared, which is right but costs more.
+
+    The forward pass runs once and the backward pass once a task, unrolled.
+
+    Args:
+        losses_fn: `(params, *args, **kwargs) -> losses`, T float scalars in a dict, a sequence or an array `(T,)`.
+        has_aux: whether it returns `(losses, aux)`.
+
+    Returns:
+        A function of the same arguments that returns `(losses, jacobian)`, losses `(T,)`; with `has_aux`,
+        `((losses, aux), jacobian)`.
+
+    Raises:
+        ValueError: where the losses are not T scalars.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> params = {"shared": jnp.array([1.0, 2.0]), "a": jnp.array(3.0), "b": jnp.array(4.0)}
+        >>> def losses_fn(params):
+        ...     return params["a"] * params["shared"][0], params["b"] * params["shared"][1]
+        >>> losses, jacobian = mtl.value_and_jacobian(losses_fn)(params)
+        >>> print(losses, jacobian["shared"].shape, jacobian["a"], jacobian["b"])
+        [3. 8.] (2, 2) 1.0 2.0
+    """
+
+    def value_and_jacobian_fn(params: Any, *args: Any, **kwargs: Any) -> Any:
+        linearized = linearize(losses_fn, params, *args, has_aux=has_aux, **kwargs)
+        value = (linearized.losses, linearized.aux) if has_aux else linearized.losses
+        return value, linearized.jacobian(params)
+
+    return value_and_jacobian_fn
+
+
+def _stack(losses: Any) -> jax.Array:
+    if hasattr(losses, "ndim") and losses.ndim == 1 and losses.shape[0] > 0:
+        return losses
+    leaves = jax.tree.leaves(losses)
+    shapes = [jnp.shape(leaf) for leaf in leaves]
+    if not leaves or any(shape != () for shape in shapes):
+        raise ValueError(
+            "losses_fn must return one scalar a task, in a dict, a sequence or an array (T,); "
+            f"got {'nothing' if not leaves else f'shapes {shapes}'}."
+        )
+    return jnp.stack(leaves)

@@ -1,0 +1,51 @@
+"""What a data set is to mtljax, and the one form that every example has.
+
+An example is a dict of NumPy arrays without a batch axis. All of its keys but `image` are optional; each label
+`k` comes with its mask `k_valid` (bool, the label's shape with a last axis of 1; for a class label, `()`).
+
+| key | shape, dtype | meaning |
+|---|---|---|
+| `image` | (s, H, W, 3) uint8 | frames, RGB |
+| `semantic` | (s, H, W, 1) int32 | class of each pixel |
+| `depth` | (s, H, W, 1) float32 | z-depth in metres |
+| `normal` | (s, H, W, 3) float32 | unit normals in the camera frame (x right, y down, z forward), facing the camera |
+| `edge` | (s, H, W, 1) uint8 | 1 on an edge, else 0 |
+| `camera` | dict | `positions` (s, 3), `quaternions` (s, 4) as (w, x, y, z): camera to world; `intrinsics` (3, 3), for pixel centres at integers + 0.5. float32 |
+
+Where a label is not valid its value is 0. What is converted, is converted here, once: no task guesses units.
+"""
+
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
+
+import numpy as np
+
+Example = dict[str, Any]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Random access to examples: what `grain.MapDataset.source` takes."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: SupportsIndex) -> Example: ...
+
+
+@runtime_checkable
+class DataSet(Protocol):
+    """A named data set with splits, at least `train` and `validation`.
+
+    Attributes:
+        name: for messages and tables.
+    """
+
+    name: str
+
+    def split(self, name: str) -> Source:
+        """The examples of a split; `UserError` where the split does not exist."""
+        ...
+
+
+def valid_everywhere(label: np.ndarray) -> np.ndarray:
+    """The mask of a label that is known at every pixel: (..., C) -> (..., 1), all True."""
+    return np.ones((*label.shape[:-1], 1), bool)

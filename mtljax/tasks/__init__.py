@@ -1,0 +1,1 @@
+from mtljax.tasks.task import Task, Metric

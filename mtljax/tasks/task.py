@@ -1,0 +1,65 @@
+"""What a task is: its head, the labels it reads, its loss, its metrics, and how it is drawn."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+Batch = Mapping[str, Any]
+Sums = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A figure computed once, at the end, from sums that add over batches and devices.
+
+    Attributes:
+        name: as it appears in `metrics.jsonl`, such as `mIoU`.
+        higher_is_better: the metric's direction.
+        value: maps a task's accumulated sums (NumPy) to a float; NaN where nothing was counted.
+    """
+
+    name: str
+    higher_is_better: bool
+    value: Callable[[Sums], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One task of a multi-task model.
+
+    Predictions and dense labels are `(B, s, H, W, C)`: a batch of clips of s frames. A label `k` comes
+    with its mask `k_valid`, boolean, `(B, s, H, W, 1)`: False where there is no label.
+
+    Attributes:
+        name: the task's name, as in `losses`, `optimizers` and the metrics' keys.
+        head: a Flax Linen module, or any object with pure `init` and `apply`; features in, prediction out.
+        labels: the batch keys the task reads, without their masks.
+        loss: `(prediction, batch) -> (total, count)`, two float32 scalars: the sum of the loss over what it
+            was computed on, and how much that was. Pure and differentiable; `(0, 0)` where nothing is labelled.
+        metrics: the task's metrics, the primary one first.
+        sums: `(prediction, batch) -> dict of arrays`, pure and jit-able, that add over batches and devices.
+        host_sums: as `sums`, for what does not run on a device: NumPy in, NumPy out. The two dicts are merged.
+        constant: `labels -> (C,) float32`, the constant prediction that does best on the given batch of labels
+            (NumPy, with masks): the baseline every model must beat.
+        draw: `(prediction, batch) -> (prediction_rgb, label_rgb)`, both `(B, s, H, W, 3)` uint8 (NumPy).
+        parents: names of tasks whose predictions the head takes as well.
+    """
+
+    name: str
+    head: Any
+    labels: tuple[str, ...]
+    loss: Callable[[jax.Array, Batch], tuple[jax.Array, jax.Array]]
+    metrics: tuple[Metric, ...]
+    sums: Callable[[jax.Array, Batch], dict[str, jax.Array]]
+    constant: Callable[[Batch], np.ndarray]
+    draw: Callable[[np.ndarray, Batch], tuple[np.ndarray, np.ndarray]]
+    host_sums: Callable[[np.ndarray, Batch], dict[str, np.ndarray]] | None = None
+    parents: tuple[str, ...] = ()
+
+    @property
+    def primary(self) -> Metric:
+        """The metric by which the task is judged."""
+        return self.metrics[0]

@@ -1,0 +1,115 @@
+"""The config of a run: its keys, their defaults, and its copy in the workdir."""
+
+import json
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from mtljax.errors import UserError, unknown
+
+CONFIG_FILE = "config.json"
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """All keys of a config, with their defaults. A value that takes arguments is a call-string."""
+    return ml_collections.ConfigDict(
+        {
+            "data": "scenes('tiny')",
+            "model": "MultiTask(encoder=ResNet(depth=18))",
+            "tasks": {},  # name -> call-string, in the order of the losses
+            "balance": "equal()",
+            "measure": "shared",  # what a gradient method looks at: shared, last_layer or features
+            "optimizers": {},  # 'shared' and every task -> call-string; 'steps' may stand in it
+            "parallel": "mesh(data=-1)",
+            "batch_size": 16,
+            "steps": 1000,
+            "seed": 0,
+            "log_every": 10,
+            "eval_every": 500,
+            "checkpoint_every": 500,
+            "keep_checkpoints": 3,
+            "max_skipped_in_row": 10,  # non-finite updates in a row after which the run stops
+            "loader_threads": 2,
+            "panel_images": 4,
+            "baseline_examples": 256,  # training examples from which the constant predictor is made
+        }
+    )
+
+
+def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """The config with defaults filled in.
+
+    Raises:
+        UserError: for an unknown key, a value of the wrong type, or a number that cannot be.
+    """
+    known = default_config()
+    for key, value in config.items():
+        if key not in known:
+            raise unknown("config key", key, known.keys())
+        if not isinstance(value, ml_collections.ConfigDict):
+            wanted = type(known[key])
+            if not isinstance(value, wanted) or isinstance(value, bool):
+                raise UserError(f"config.{key}={value!r}: expected a value of type {wanted.__name__}.")
+            known[key] = value
+    for key in ("tasks", "optimizers"):
+        known[key] = ml_collections.ConfigDict(dict(config.get(key, {})))
+    for key, value in known.items():
+        least = 0 if key in ("seed", "panel_images") else 1
+        if isinstance(value, int) and value < least:
+            raise UserError(f"config.{key}={value}: expected at least {least}.")
+    if not known.tasks:
+        raise UserError("config.tasks is empty; give at least one task, such as {'depth': 'depth()'}.")
+    return known
+
+
+def settle(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_change: bool = False) -> None:
+    """Writes the config into a new workdir, or checks it against the one that is there.
+
+    Raises:
+        UserError: where the workdir holds another config (and `allow_change` is not given) or cannot be written.
+    """
+    file = workdir / CONFIG_FILE
+    if file.exists():
+        before = flat(load(file))
+        now = flat(config)
+        changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+        if changed and not allow_change:
+            lines = [f"  {key}: {before.get(key)!r} there, {now.get(key)!r} now" for key in changed]
+            raise UserError(
+                f"workdir {str(workdir)!r} holds a run of another config:\n"
+                + "\n".join(lines)
+                + "\nChoose another --workdir, or --allow_config_change to go on with the new config."
+            )
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+        temporary.replace(file)
+    except OSError as error:
+        raise UserError(f"cannot write to workdir {str(workdir)!r}: {error.strerror or error}.") from error
+
+
+def load(file: pathlib.Path) -> ml_collections.ConfigDict:
+    """Reads the config that a run left.
+
+    Raises:
+        UserError: where there is none, or it cannot be read.
+    """
+    try:
+        return ml_collections.ConfigDict(json.loads(file.read_text()))
+    except FileNotFoundError:
+        raise UserError(f"no {file.name} in {str(file.parent)!r}: it is no workdir of a run.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {str(file)!r}: {error}.") from error
+
+
+def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The config as one dict of dotted keys."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            result |= {f"{key}.{inner}": v for inner, v in flat(value).items()}
+        else:
+            result[key] = value
+    return result

@@ -1,0 +1,109 @@
+"""Evaluation: metrics over a whole split, of a model and of the best constant predictor."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from mtljax.tasks import Task
+from mtljax.train.parallel import Spread
+
+
+class Accumulator:
+    """Adds up what evaluation steps and host metrics give, and turns it into figures at the end."""
+
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
+        self._tasks = tasks
+        self._added: dict[str, Any] | None = None
+
+    def add(self, added: Mapping[str, Any], predictions: Mapping[str, np.ndarray], batch: Any) -> None:
+        """Adds a batch: its sums over devices, and the predictions of tasks that have host metrics."""
+        added = jax.tree.map(np.asarray, added)
+        for name, task in self._tasks.items():
+            if task.host_sums is not None:
+                added[name]["sums"] = {**added[name]["sums"], **task.host_sums(predictions[name], batch)}
+        added = jax.tree.map(lambda x: np.asarray(x, np.float64), added)
+        self._added = added if self._added is None else jax.tree.map(np.add, self._added, added)
+
+    def figures(self) -> dict[str, float]:
+        """`<task>/loss` and `<task>/<metric>`; NaN where nothing was labelled."""
+        figures: dict[str, float] = {}
+        for name, task in self._tasks.items():
+            found = self._added[name]
+            figures[f"{name}/loss"] = float(found["total"] / found["count"]) if found["count"] > 0 else math.nan
+            for metric in task.metrics:
+                figures[f"{name}/{metric.name}"] = float(metric.value(found["sums"]))
+        return figures
+
+
+def evaluate(
+    step: Callable, variables: Any, batches: Iterable[Any], tasks: Mapping[str, Task], spread: Spread
+) -> dict[str, float]:
+    """The figures of a model over all batches.
+
+    Args:
+        step: an evaluation step as `spread.evaluate` gave it.
+        variables: (params, model_state), placed.
+        batches: of NumPy arrays.
+        tasks: name -> task.
+        spread: how the step is spread.
+    """
+    found = Accumulator(tasks)
+    for batch in batches:
+        added, predictions = step(variables, spread.place_batch(batch))
+        on_host = {name: spread.collect(predictions[name]) for name, task in tasks.items() if task.host_sums}
+        found.add(added, on_host, batch)
+    return found.figures()
+
+
+def evaluate_constant(
+    train_labels: Any, batches: Iterable[Any], tasks: Mapping[str, Task], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, float]:
+    """The figures of the best constant predictor: what every model must beat.
+
+    Args:
+        train_labels: a batch of training examples, from which the constants are made.
+        batches: to evaluate on.
+        tasks: name -> task.
+        shapes: name -> shape of a prediction for a batch.
+    """
+    constants = {
+        name: np.broadcast_to(np.asarray(task.constant(train_labels), np.float32), shapes[name])
+        for name, task in tasks.items()
+    }
+
+    @jax.jit
+    def measure(batch: Any) -> dict[str, Any]:
+        added = {}
+        for name, task in tasks.items():
+            total, count = task.loss(constants[name], batch)
+            added[name] = {"total": total, "count": count, "sums": task.sums(constants[name], batch)}
+        return added
+
+    found = Accumulator(tasks)
+    for batch in batches:
+        found.add(measure(batch), constants, batch)
+    return found.figures()
+
+
+def table(tasks: Mapping[str, Task], model: Mapping[str, float], constant: Mapping[str, float]) -> str:
+    """The metrics of every task beside those of the constant predictor, as text."""
+    rows = [("task", "metric", "model", "constant", "")]
+    for name, task in tasks.items():
+        for metric in task.metrics:
+            key = f"{name}/{metric.name}"
+            ours, theirs = model[key], constant[key]
+            better = ours > theirs if metric.higher_is_better else ours < theirs
+            arrow = "up" if metric.higher_is_better else "down"
+            verdict = "" if math.isnan(ours) or math.isnan(theirs) else "better" if better else "NOT better"
+            rows.append((name, f"{metric.name} ({arrow})", f"{ours:.4f}", f"{theirs:.4f}", verdict))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    lines = []
+    for task, metric, ours, theirs, verdict in rows:
+        lines.append(
+            f"{task:<{widths[0]}}  {metric:<{widths[1]}}  {ours:>{widths[2]}}  {theirs:>{widths[3]}}  {verdict}".rstrip()
+        )
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)

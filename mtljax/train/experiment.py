@@ -1,0 +1,134 @@
+"""From a config to the parts of a run: every call-string resolved, every part checked against the others."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import ml_collections
+import optax
+
+from mtljax import balance, data, models, tasks
+from mtljax.data import DataSet
+from mtljax.errors import UserError, unknown
+from mtljax.train import parallel, state
+from mtljax.train.callstring import resolve
+from mtljax.train.step import AXIS
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The parts of a run.
+
+    Attributes:
+        config: the checked config they were made from.
+        data: the data set.
+        tasks: name -> task, in the order of the losses.
+        model: the Flax module.
+        balancer: over the tasks.
+        transforms: group -> optax transformation.
+        spread: how steps run on the devices.
+    """
+
+    config: ml_collections.ConfigDict
+    data: DataSet
+    tasks: Mapping[str, tasks.Task]
+    model: Any
+    balancer: Any
+    transforms: Mapping[str, optax.GradientTransformation]
+    spread: parallel.Spread
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that any task reads."""
+        return tuple(dict.fromkeys(label for task in self.tasks.values() for label in task.labels))
+
+    def optimizer(self, params: Any) -> optax.GradientTransformationExtraArgs:
+        """The optax partition over the model's groups of parameters."""
+        return state.partition(self.transforms, self.model.groups(params))
+
+    def init(self, images: Any) -> Any:
+        """The model's variables, from the config's seed.
+
+        Raises:
+            UserError: where the model does not fit the images.
+        """
+        try:
+            return jax.jit(self.model.init)(jax.random.key(self.config.seed), images)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"model {self.config.model!r} on images of shape {images.shape}: {error}") from error
+
+
+def build(config: ml_collections.ConfigDict) -> Experiment:
+    """Resolves a checked config.
+
+    Raises:
+        UserError: where any part is unknown, malformed, or does not fit the others.
+    """
+    chosen = {name: _task(name, text) for name, text in config.tasks.items()}
+    for task in chosen.values():
+        for parent in task.parents:
+            if parent not in chosen:
+                raise unknown(f"parent of task {task.name!r}:", parent, chosen)
+    spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel")
+    spread.check_batch_size(config.batch_size)
+    heads = {name: task.head for name, task in chosen.items()}
+    parents = {name: task.parents for name, task in chosen.items()}
+    model = resolve(
+        config.model,
+        {"MultiTask": models.MultiTask},
+        kind="model",
+        inject={"heads": heads, "parents": parents, "axis_name": AXIS},
+        nested=_public(models.encoders) | _public(models.heads),
+    )
+    balancer = resolve(
+        config.balance,
+        _factories(balance, returning=balance.Balancer),
+        kind="balancer",
+        inject={"num_tasks": len(chosen), "seed": config.seed},
+    )
+    if config.measure not in ("shared", "last_layer", "features"):
+        raise unknown("measure", config.measure, ("shared", "last_layer", "features"))
+    optimisers = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
+    transforms = {
+        group: _transform(resolve(text, optimisers, kind="optimiser", nested={"steps": config.steps}), group, text)
+        for group, text in config.optimizers.items()
+    }
+    data_set = resolve(config.data, data.SOURCES, kind="data")
+    return Experiment(config, data_set, chosen, model, balancer, transforms, spread)
+
+
+def _task(name: str, text: str) -> tasks.Task:
+    factories = {factory: getattr(tasks, factory) for factory in tasks.FACTORIES}
+    nested = _public(models.heads) | {n: getattr(jax.nn, n) for n in ("relu", "sigmoid", "softplus", "tanh")}
+    task = resolve(text, factories, kind="task", inject={"name": name}, nested=nested)
+    return task
+
+
+def _transform(found: Any, group: str, text: str) -> optax.GradientTransformation:
+    if not (hasattr(found, "init") and hasattr(found, "update")):
+        raise UserError(f"optimizers.{group}={text!r}: expected an optax transformation, not {type(found).__name__}.")
+    return found
+
+
+def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Callable]:
+    return {name: getattr(module, name) for name in names}
+
+
+def _public(module: Any) -> dict[str, Any]:
+    """The classes and functions that a module defines itself."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    }
+
+
+def _factories(module: Any, returning: type) -> dict[str, Callable]:
+    """The exported functions annotated to return a type, and taking num_tasks alone without a default."""
+    found = {name: getattr(module, name) for name in module.__all__}
+    return {
+        name: f
+        for name, f in found.items()
+        if getattr(f, "__annotations__", {}).get("return") is returning and "rule" not in f.__annotations__
+    }

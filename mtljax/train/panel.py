@@ -1,0 +1,45 @@
+"""The panel: a few validation images with the label and the prediction of every task side by side."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mtljax.tasks import Task
+
+
+def draw_panel(
+    path: pathlib.Path, batch: Any, predictions: Mapping[str, np.ndarray], tasks: Mapping[str, Task], images: int
+) -> None:
+    """Writes a picture: a row an image (the first frame of a clip), a pair of columns a task.
+
+    Args:
+        path: of the PNG.
+        batch: NumPy arrays, `image` (B, s, H, W, 3) float32 in [0, 1].
+        predictions: task -> prediction for the batch.
+        tasks: name -> task; those without a `draw` are left out.
+        images: number of rows, at most B.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns: list[tuple[str, np.ndarray]] = [("image", batch["image"])]
+    for name, task in tasks.items():
+        if task.draw is not None:
+            prediction, label = task.draw(predictions[name], batch)
+            columns += [(f"{name}: label", label), (f"{name}: predicted", prediction)]
+    rows = max(1, min(images, len(batch["image"])))
+    height, width = batch["image"].shape[-3:-1]
+    size = 1.5
+    figure = Figure(figsize=(len(columns) * size, rows * size * height / width + 0.3), dpi=100, layout="constrained")
+    axes = figure.subplots(rows, len(columns), squeeze=False)
+    # Images spread over the batch, since neighbours in a video look alike.
+    chosen = np.linspace(0, len(batch["image"]) - 1, rows).astype(int)
+    for row, index in zip(axes, chosen, strict=True):
+        for axis, (title, pictures) in zip(row, columns, strict=True):
+            axis.imshow(pictures[index, 0], interpolation="nearest")
+            axis.set_axis_off()
+            if index == chosen[0]:
+                axis.set_title(title, fontsize=8)
+    FigureCanvasAgg(figure).print_png(str(path))

@@ -1,0 +1,81 @@
+"""The state of a training run, and how its parameters fall into optimiser groups."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from mtljax.errors import UserError, unknown
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Everything that a step reads and writes.
+
+    Attributes:
+        step: int32, steps taken, skipped ones included.
+        params: the model's parameters.
+        model_state: its other collections, such as `batch_stats`.
+        balance: the balancer's state.
+        optimizer: the state of the optax partition.
+        skipped: int32, updates left out because of a non-finite loss or gradient.
+        skipped_in_row: int32, how many of them just now, one after the other.
+    """
+
+    step: jax.Array
+    params: Any
+    model_state: Any
+    balance: Any
+    optimizer: Any
+    skipped: jax.Array
+    skipped_in_row: jax.Array
+
+
+def create(variables: Mapping[str, Any], balancer: Any, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step, from what `model.init` gave."""
+    params = variables["params"]
+    return TrainState(
+        step=jnp.int32(0),
+        params=params,
+        model_state={name: tree for name, tree in variables.items() if name != "params"},
+        balance=balancer.init(params),
+        optimizer=optimizer.init(params),
+        skipped=jnp.int32(0),
+        skipped_in_row=jnp.int32(0),
+    )
+
+
+def partition(
+    transforms: Mapping[str, optax.GradientTransformation], labels: Any
+) -> optax.GradientTransformationExtraArgs:
+    """An optimiser for every group of parameters: `optax.partition`, with every group and label accounted for.
+
+    Args:
+        transforms: group -> optax transformation.
+        labels: a tree as the parameters, of group names (`MultiTask.groups(params)`).
+
+    Raises:
+        UserError: for parameters whose group has no optimiser, or an optimiser whose group has no parameter.
+
+    Example:
+        >>> import optax
+        >>> tx = partition({"shared": optax.sgd(0.1), "depth": optax.sgd(1.0)}, {"a": "shared", "b": "depth"})
+        >>> state = tx.init({"a": 1.0, "b": 1.0})
+        >>> partition({"shared": optax.sgd(0.1)}, {"a": "shared", "b": "depth"})
+        Traceback (most recent call last):
+        mtljax.errors.UserError: no optimiser for group 'depth' (parameters ['b']); add optimizers.depth...
+    """
+    paths = jax.tree_util.tree_leaves_with_path(labels)
+    groups = {label for _, label in paths}
+    for path, label in paths:
+        if label not in transforms:
+            raise UserError(
+                f"no optimiser for group {label!r} (parameters {jax.tree_util.keystr(path)}); "
+                f"add optimizers.{label} (there are {', '.join(transforms)})."
+            )
+    for label in transforms:
+        if label not in groups:
+            raise unknown("optimiser group (it has no parameters):", label, groups)
+    return optax.partition(dict(transforms), labels)

@@ -1,0 +1,104 @@
+"""The training step and the evaluation step, written once, for one replica."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mtljax.tasks import Task
+from mtljax.train.gradients import balanced_gradient
+from mtljax.train.state import TrainState
+
+AXIS = "data"
+
+
+def make_train_step(
+    model: Any,
+    tasks: Mapping[str, Task],
+    balancer: Any,
+    optimizer: optax.GradientTransformation,
+    *,
+    measure: str = "shared",
+    seed: int = 0,
+    axis_name: str | None = AXIS,
+) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
+    """Makes `(state, batch) -> (state, report)`.
+
+    An update whose losses or gradient are not finite is left out: only the counters and the step go on.
+
+    Args:
+        model: a Flax module as `MultiTask`.
+        tasks: name -> task, in the order of the losses.
+        balancer: as `mtl.pcgrad(num_tasks)`.
+        optimizer: over all parameters, as `partition` makes it.
+        measure: what a balancer that sees gradients looks at; see `mtljax.train.gradients`.
+        seed: of dropout and other noise; its stream depends on (seed, step, replica).
+        axis_name: the mapped axis over replicas; None for one replica.
+
+    Returns:
+        The step. Its report: `losses`, `present`, `weights` (T,), `finite`, `skipped`, `skipped_in_row` and, for a
+        balancer that sees gradients, `cosines` (T, T).
+    """
+    gradient_of = balanced_gradient(model, tasks, balancer, measure, axis_name)
+
+    def train_step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        if axis_name is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+        found = gradient_of(state.params, state.model_state, state.balance, batch, key)
+        finite = _all_finite((found.losses, found.gradient)) & jnp.all(found.balance.present == found.present)
+        updates, optimizer_state = optimizer.update(found.gradient, state.optimizer, state.params)
+        new = state.replace(
+            params=optax.apply_updates(state.params, updates),
+            model_state=found.model_state,
+            balance=found.balance,
+            optimizer=optimizer_state,
+        )
+        kept = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+        kept = kept.replace(
+            step=state.step + 1,
+            skipped=state.skipped + ~finite,
+            skipped_in_row=jnp.where(finite, 0, state.skipped_in_row + 1),
+        )
+        return kept, _report(found, finite, kept)
+
+    return train_step
+
+
+def make_eval_step(
+    model: Any, tasks: Mapping[str, Task], axis_name: str | None = AXIS
+) -> Callable[[tuple[Any, Any], Any], tuple[dict[str, Any], dict[str, jax.Array]]]:
+    """Makes `((params, model_state), batch) -> (added up, predictions)`.
+
+    What is added up over replicas, and may be added over batches: task -> `total`, `count` of the loss, and `sums`
+    of the metrics. Predictions stay with their replica.
+    """
+
+    def eval_step(variables: tuple[Any, Any], batch: Any) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+        params, model_state = variables
+        predictions = model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
+        added = {}
+        for name, task in tasks.items():
+            total, count = task.loss(predictions[name], batch)
+            added[name] = {"total": total, "count": count, "sums": task.sums(predictions[name], batch)}
+        return (added if axis_name is None else jax.lax.psum(added, axis_name)), predictions
+
+    return eval_step
+
+
+def _report(found: Any, finite: jax.Array, state: TrainState) -> dict[str, jax.Array]:
+    report = {
+        "losses": found.losses,
+        "present": found.present,
+        "weights": found.balance.weights,
+        "finite": finite,
+        "skipped": state.skipped,
+        "skipped_in_row": state.skipped_in_row,
+    }
+    return report if found.gramian is None else report | {"cosines": found.gramian.cosines}
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))

@@ -1,0 +1,20 @@
+"""Settings of the whole suite: eight simulated CPU devices, and where the real data is, if it is."""
+
+import os
+import pathlib
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of real data and golden numbers that stands beside a checkout; tests skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the folder `shared` beside the checkout (real data and golden numbers)")
+    return SHARED

@@ -1,0 +1,208 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import mtljax as mtl
+from mtljax import train
+from mtljax.train.gradients import balanced_gradient
+from mtljax.train.last_layer import last_shared_layer
+from tests.train import toys
+
+BALANCERS = ("equal", "pcgrad", "gradnorm")
+MEASURES = ("shared", "last_layer", "features")
+
+
+def losses_fn(params, batch, tasks=toys.TASKS):
+    predictions = toys.model().apply({"params": params}, batch["image"])
+    found = [task.loss(predictions[name], batch) for name, task in tasks.items()]
+    return tuple(total / jnp.maximum(count, 1) for total, count in found)
+
+
+def run(spread=None, steps=3, **kwargs):
+    state, step = toys.setup(spread=spread, **kwargs)
+    for i in range(steps):
+        batch = toys.batch(i)
+        state, report = step(state, batch if spread is None else spread.place_batch(batch))
+    return jax.tree.map(np.asarray, (state.params, state.model_state)), jax.tree.map(np.asarray, report)
+
+
+@pytest.mark.parametrize("balance", BALANCERS)
+def test_the_step_is_the_library_used_by_hand(balance):
+    balancer = getattr(mtl, balance)(3)
+    params = toys.setup()[0].params
+    chain = optax.chain(balancer, optax.adam(1e-2))
+    chain_state = chain.init(params)
+
+    @jax.jit
+    def by_hand(params, chain_state, batch):
+        losses, jacobian = mtl.value_and_jacobian(losses_fn)(params, batch)
+        updates, chain_state = chain.update(jacobian, chain_state, params, losses=losses)
+        return optax.apply_updates(params, updates), chain_state
+
+    for i in range(3):
+        params, chain_state = by_hand(params, chain_state, toys.batch(i))
+    (found, _), _ = run(balance=balance)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, dict(params))
+
+
+@pytest.mark.parametrize("spread", [train.pmap, train.mesh, lambda: train.mesh(data=4)], ids=["pmap", "mesh8", "mesh4"])
+@pytest.mark.parametrize(
+    ("balance", "measure", "norm"),
+    [
+        ("equal", "shared", "none"),
+        ("pcgrad", "shared", "batch"),
+        ("pcgrad", "last_layer", "none"),
+        ("pcgrad", "features", "none"),
+        ("gradnorm", "shared", "none"),
+        ("gradnorm", "features", "batch"),
+    ],
+)
+def test_one_device_and_many_give_the_same_numbers(spread, balance, measure, norm):
+    kwargs = {"balance": balance, "measure": measure, "norm": norm, "optimizer": optax.sgd(1e-3)}
+    alone, report_alone = run(**kwargs)
+    many, report_many = run(spread=spread(), **kwargs)
+    np.testing.assert_allclose(report_many["losses"], report_alone["losses"], rtol=1e-5)
+    np.testing.assert_allclose(report_many["weights"], report_alone["weights"], rtol=1e-4, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), many, alone)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_equal_weights_give_the_plain_gradient_whatever_is_measured(measure):
+    everything = mtl.balance.from_rule(lambda seen, s: (jnp.ones(3), s), 3, sees="gramian")
+    params = toys.setup()[0].params
+    found = balanced_gradient(toys.model(), toys.TASKS, everything, measure)(
+        params, {}, everything.init(params), toys.batch(), jax.random.key(0)
+    )
+    expected = jax.grad(lambda p: sum(losses_fn(p, toys.batch())))(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found.gradient, expected)
+
+
+def test_what_each_measure_looks_at():
+    params = toys.setup()[0].params
+    batch = toys.batch()
+    balancer = mtl.pcgrad(3)
+
+    def cosines(measure):
+        gradient_of = balanced_gradient(toys.model(), toys.TASKS, balancer, measure)
+        return gradient_of(params, {}, balancer.init(params), batch, jax.random.key(0)).gramian.cosines
+
+    def expected(select):
+        jacobian = jax.jacrev(lambda p: jnp.stack(losses_fn(p, batch)))(params)
+        rows = np.concatenate([leaf.reshape(3, -1) for leaf in jax.tree.leaves(select(jacobian["encoder"]))], axis=1)
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit @ unit.T
+
+    np.testing.assert_allclose(cosines("shared"), expected(lambda e: e), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(cosines("last_layer"), expected(lambda e: e["last"]), rtol=1e-4, atol=1e-5)
+
+    def from_features(z):
+        heads = {name: params[f"heads_{name}"]["Dense_0"] for name in toys.TASKS}
+        predictions = {name: z @ h["kernel"] + h["bias"] for name, h in heads.items()}
+        found = [task.loss(predictions[name], batch) for name, task in toys.TASKS.items()]
+        return jnp.stack([total / count for total, count in found])
+
+    z = toys.model().apply({"params": params}, batch["image"], method="encode")
+    rows = np.asarray(jax.jacrev(from_features)(z)).reshape(3, -1)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(cosines("features"), unit @ unit.T, rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_shared_layer_is_the_last_to_run():
+    params = toys.setup()[0].params
+    found = last_shared_layer(toys.model(), params, {}, toys.batch()["image"])
+    marked = {jax.tree_util.keystr(path) for path, yes in jax.tree_util.tree_leaves_with_path(found) if yes}
+    assert marked == {"['encoder']['last']['kernel']", "['encoder']['last']['bias']"}
+    resnet = mtl.MultiTask(mtl.encoders.ResNet(depth=10, width=2), {"a": mtl.heads.Linear(1)})
+    variables = jax.eval_shape(resnet.init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    stats = {"batch_stats": jax.tree.map(lambda s: jnp.ones(s.shape), variables["batch_stats"])}
+    found = last_shared_layer(resnet, variables["params"], stats, jnp.ones(images.shape))
+    marked = {jax.tree_util.keystr(path) for path, yes in jax.tree_util.tree_leaves_with_path(found) if yes}
+    assert marked == {"['encoder']['stage4_block1']['conv2']['kernel']"}
+
+
+def test_an_absent_task_is_reported_and_changes_nothing():
+    state, step = toys.setup(balance="pcgrad")
+    new, report = step(state, toys.batch(absent=("b",)))
+    assert report["present"].tolist() == [True, False, True]
+    assert report["losses"][1] == 0
+    assert report["weights"][1] == 0
+    assert bool(report["finite"])
+    before, after = state.params["heads_b"], new.params["heads_b"]
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+@pytest.mark.parametrize("balance", BALANCERS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(balance, bad):
+    state, step = toys.setup(balance=balance)
+    state, _ = step(state, toys.batch(0))
+    skipped, report = step(state, toys.batch(1, bad=bad))
+    assert not report["finite"]
+    assert [int(skipped.step), int(skipped.skipped), int(skipped.skipped_in_row)] == [2, 1, 1]
+    for part in ("params", "optimizer"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(skipped, part), getattr(state, part))
+    np.testing.assert_array_equal(skipped.balance.weights, state.balance.weights)
+    good, report = step(skipped, toys.batch(2))
+    assert bool(report["finite"])
+    assert [int(good.skipped), int(good.skipped_in_row)] == [1, 0]
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(good.params))
+
+
+def test_one_tasks_gradient_that_is_not_finite_skips_the_update():
+    def broken_loss(prediction, batch):  # a finite loss whose gradient is not: d sqrt(x) at 0
+        return jnp.sum(jnp.sqrt(prediction * 0.0)), jnp.float32(1)
+
+    tasks = {**toys.TASKS, "b": mtl.Task(**{**vars(toys.TASKS["b"]), "loss": broken_loss})}
+    params = toys.setup()[0].params
+    for balance in BALANCERS:
+        balancer = getattr(mtl, balance)(3)
+        tx = train.partition({g: optax.sgd(1.0) for g in ("shared", *tasks)}, toys.model().groups(params))
+        step = train.make_train_step(toys.model(), tasks, balancer, tx, axis_name=None)
+        state = train.create({"params": params}, balancer, tx)
+        new, report = jax.jit(step)(state, toys.batch())
+        assert not report["finite"]
+        jax.tree.map(np.testing.assert_array_equal, new.params, params)
+
+
+def test_costs_are_those_of_the_table():
+    """FLOPs by cost_analysis, for an encoder that dwarfs the heads (DESIGN's cost table)."""
+    width, tasks = 256, 3
+
+    class Wide(toys.nn.Module):
+        @toys.nn.compact
+        def __call__(self, x):
+            for i in range(4):
+                x = jnp.tanh(toys.nn.Dense(width, use_bias=False, name=f"layer{i}")(x))
+            return x
+
+    model = mtl.MultiTask(Wide(), {name: task.head for name, task in toys.TASKS.items()})
+    x = jnp.ones((1024, width))
+    batch = {"image": x}
+    for name, channels in toys.LABELS.items():
+        batch |= {name: jnp.ones((1024, channels)), f"{name}_valid": jnp.ones((1024, 1), bool)}
+    params = model.init(jax.random.key(0), x)["params"]
+
+    def products(balance, measure="shared"):
+        """The number of products of the encoder's layer size that a gradient costs."""
+        balancer = getattr(mtl, balance)(tasks)
+        gradient_of = balanced_gradient(model, toys.TASKS, balancer, measure)
+
+        def gradient(params):
+            return gradient_of(params, {}, balancer.init(params), batch, jax.random.key(0)).gradient
+
+        return jax.jit(gradient).lower(params).compile().cost_analysis()["flops"] / (2 * 1024 * width**2)
+
+    forward, backward = 4, 4 + 3  # the input needs no gradient
+    assert products("equal") == pytest.approx(forward + backward, rel=0.06)
+    gramian = (tasks**2 * 4 * width**2) / (1024 * width**2)
+    assert products("pcgrad") == pytest.approx(forward + tasks * backward + gramian, rel=0.06)
+    assert products("pcgrad", "features") == pytest.approx(forward + backward, rel=0.1)
+    assert products("pcgrad", "last_layer") == pytest.approx(forward + backward + tasks * 1, rel=0.15)
+
+
+def test_an_unknown_measure_is_told():
+    with pytest.raises(ValueError, match="unknown measure 'feature'; did you mean 'features'"):
+        balanced_gradient(toys.model(), toys.TASKS, mtl.pcgrad(3), "feature")

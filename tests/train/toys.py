@@ -1,0 +1,79 @@
+"""A small model and two tasks with uneven masks, for tests of the steps."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import mtljax as mtl
+from mtljax import train
+
+LABELS = {"a": 2, "b": 1, "c": 1}
+BATCH = 16
+
+
+class Encoder(nn.Module):
+    norm: str = "none"
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.relu(nn.Dense(12, use_bias=False, name="first")(x))
+        if self.norm == "batch":
+            x = nn.BatchNorm(use_running_average=not train, axis_name=self.axis_name, momentum=0.9)(x)
+        return jnp.tanh(nn.Dense(8, name="last")(x))
+
+
+def regression(name, channels):
+    def loss(prediction, batch):
+        valid = batch[f"{name}_valid"].astype(jnp.float32)
+        error = jnp.where(valid > 0, (prediction - batch[name]) ** 2, 0.0)
+        return jnp.sum(error), jnp.sum(valid)
+
+    def sums(prediction, batch):
+        total, count = loss(prediction, batch)
+        return {"squared": total, "count": count}
+
+    return mtl.Task(
+        name=name,
+        head=mtl.heads.Linear(channels),
+        labels=(name,),
+        loss=loss,
+        metrics=(mtl.Metric("MSE", False, lambda s: s["squared"] / s["count"]),),
+        sums=sums,
+        constant=lambda batch: batch[name][..., :].mean(0),
+        draw=None,
+    )
+
+
+TASKS = {name: regression(name, channels) for name, channels in LABELS.items()}
+
+
+def model(norm="none", axis_name=None):
+    return mtl.MultiTask(Encoder(norm, axis_name), {name: task.head for name, task in TASKS.items()})
+
+
+def batch(seed=0, bad=None, absent=()):
+    """Labels whose masks differ wildly along the batch: whole shards of eight have none of a task."""
+    rng = np.random.default_rng(seed)
+    out = {"image": rng.normal(size=(BATCH, 6)).astype(np.float32)}
+    for i, (name, channels) in enumerate(LABELS.items()):
+        out[name] = (10.0**i * rng.normal(size=(BATCH, channels))).astype(np.float32)
+        out[f"{name}_valid"] = (rng.uniform(size=(BATCH, 1)) < np.linspace(0, 1, BATCH)[:, None] ** (i + 1)) & (name not in absent)
+    if bad is not None:
+        out["image"][:] = bad
+    return out
+
+
+def setup(balance="pcgrad", measure="shared", spread=None, norm="none", optimizer=None, **kwargs):
+    """A state and a step; on one replica without an axis, or spread."""
+    axis = None if spread is None else "data"
+    m = model(norm, axis)
+    balancer = getattr(mtl, balance)(len(TASKS), **kwargs)
+    variables = model(norm).init(jax.random.key(0), jnp.ones((2, 6)))
+    transforms = {group: optimizer or optax.adam(1e-2) for group in ("shared", *TASKS)}
+    tx = train.partition(transforms, m.groups(variables["params"]))
+    step = train.make_train_step(m, TASKS, balancer, tx, measure=measure, axis_name=axis)
+    state = train.create(variables, balancer, tx)
+    return (state, jax.jit(step)) if spread is None else (spread.place_state(state), spread.train(step))
