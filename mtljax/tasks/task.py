@@ -44,7 +44,8 @@ class Task:
         host_sums: as `sums`, for what does not run on a device: NumPy in, NumPy out. The two dicts are merged.
         constant: `labels -> (C,) float32`, the constant prediction that does best on the given batch of labels
             (NumPy, with masks): the baseline every model must beat.
-        draw: `(prediction, batch) -> (prediction_rgb, label_rgb)`, both `(B, s, H, W, 3)` uint8 (NumPy).
+        draw: `(prediction, batch) -> (prediction_rgb, label_rgb)`, both `(B, s, H, W, 3)` uint8 (NumPy); None for
+            a task that is no picture.
         parents: names of tasks whose predictions the head takes as well.
     """
 
@@ -55,7 +56,7 @@ class Task:
     metrics: tuple[Metric, ...]
     sums: Callable[[jax.Array, Batch], dict[str, jax.Array]]
     constant: Callable[[Batch], np.ndarray]
-    draw: Callable[[np.ndarray, Batch], tuple[np.ndarray, np.ndarray]]
+    draw: Callable[[np.ndarray, Batch], tuple[np.ndarray, np.ndarray]] | None
     host_sums: Callable[[np.ndarray, Batch], dict[str, np.ndarray]] | None = None
     parents: tuple[str, ...] = ()
 

@@ -1,0 +1,31 @@
+"""Sums over valid pixels in which nothing that is masked out can leak, not even a NaN into a gradient."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def labels_of(batch: Any, key: str) -> tuple[jax.Array, jax.Array]:
+    """A label and its mask, (..., 1) bool; the label's values that are not valid are made 0."""
+    label, valid = jnp.asarray(batch[key]), jnp.asarray(batch[f"{key}_valid"], bool)
+    if label.shape[:-1] != valid.shape[:-1] or valid.shape[-1] != 1:
+        raise ValueError(f"mask {key}_valid has shape {valid.shape}; expected {(*label.shape[:-1], 1)}.")
+    return jnp.where(valid, label, jnp.zeros((), label.dtype)), valid
+
+
+def where_valid(prediction: jax.Array, valid: jax.Array, otherwise: float = 0.0) -> jax.Array:
+    """The prediction in float32, with a constant in place of what is not valid, so that no gradient flows there."""
+    return jnp.where(valid, prediction.astype(jnp.float32), otherwise)
+
+
+def image_means(values: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The mean of (..., H, W, 1) over each image's valid pixels, and whether it has any: two (...) float32."""
+    count = jnp.sum(valid, axis=(-3, -2, -1), dtype=jnp.float32)
+    total = jnp.sum(jnp.where(valid, values, 0.0), axis=(-3, -2, -1))
+    return total / jnp.maximum(count, 1.0), (count > 0).astype(jnp.float32)
+
+
+def total_and_count(per_image: jax.Array, has_any: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The sum over the images that have valid pixels, and their number."""
+    return jnp.sum(jnp.where(has_any > 0, per_image, 0.0)), jnp.sum(has_any)

@@ -1,0 +1,81 @@
+"""Classification of whole images or feature vectors."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from mtljax.models import heads
+from mtljax.tasks.task import Batch, Metric, Task
+
+
+def classify(num_classes: int, label: str, name: str = "classify", head: Any = None) -> Task:
+    """One class an example: cross-entropy over examples; accuracy, and accuracy in the best five of many classes.
+
+    Args:
+        num_classes: C.
+        label: batch key of the class ids, (B,) integers; ids outside [0, C) count for nothing.
+        name: of the task.
+        head: features -> logits (B, C); default `heads.Linear(num_classes)`.
+
+    Returns:
+        The task; its primary metric is accuracy.
+
+    Raises:
+        ValueError: for fewer than 2 classes.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> task = mtl.tasks.classify(num_classes=2, label="digit")
+        >>> batch = {"digit": jnp.array([0, 1, 1]), "digit_valid": jnp.array([True, True, False])}
+        >>> total, count = task.loss(jnp.zeros((3, 2)), batch)
+        >>> print(total.round(4), count)
+        1.3863 2.0
+    """
+    if num_classes < 2:
+        raise ValueError(f"classify(num_classes={num_classes}): expected at least 2.")
+
+    def known(batch: Batch) -> tuple[jax.Array, jax.Array]:
+        classes = jnp.asarray(batch[label])
+        valid = jnp.asarray(batch[f"{label}_valid"], bool) & (classes >= 0) & (classes < num_classes)
+        return jnp.where(valid, classes, 0), valid
+
+    def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        classes, valid = known(batch)
+        logits = jnp.where(valid[:, None], prediction.astype(jnp.float32), 0.0)
+        entropy = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
+        return jnp.sum(jnp.where(valid, entropy, 0.0)), jnp.sum(valid, dtype=jnp.float32)
+
+    def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+        classes, valid = known(batch)
+        own = jnp.take_along_axis(prediction, classes[:, None], axis=1)
+        # Ties count by order, so that a constant prediction has one best class, as argmax has.
+        earlier = jnp.arange(num_classes)[None] < classes[:, None]
+        rank = jnp.sum((prediction > own) | ((prediction == own) & earlier), axis=1)
+        return {
+            "top1": jnp.sum(valid & (rank < 1), dtype=jnp.float32),
+            "top5": jnp.sum(valid & (rank < 5), dtype=jnp.float32),
+            "examples": jnp.sum(valid, dtype=jnp.float32),
+        }
+
+    def constant(labels: Batch) -> np.ndarray:
+        classes, valid = map(np.asarray, known(labels))
+        counts = np.bincount(classes[valid], minlength=num_classes)
+        return np.log((counts + 1e-3) / (counts.sum() + 1e-3 * num_classes)).astype(np.float32)
+
+    def share(key: str) -> Any:
+        return lambda sums: float(sums[key] / sums["examples"]) if sums["examples"] > 0 else float("nan")
+
+    top5 = (Metric("top5", True, share("top5")),) if num_classes > 10 else ()
+    return Task(
+        name=name,
+        head=head or heads.Linear(num_classes),
+        labels=(label,),
+        loss=loss,
+        metrics=(Metric("accuracy", True, share("top1")), *top5),
+        sums=sums,
+        constant=constant,
+        draw=None,
+    )
