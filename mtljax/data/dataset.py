@@ -8,10 +8,11 @@ An example is a dict of NumPy arrays without a batch axis. All of its keys but `
 | `image` | (s, H, W, 3) uint8 | frames, RGB |
 | `semantic` | (s, H, W, 1) int32 | class of each pixel |
 | `depth` | (s, H, W, 1) float32 | z-depth in metres |
-| `normal` | (s, H, W, 3) float32 | unit normals in the camera frame (x right, y down, z forward), facing the camera |
+| `normal` | (s, H, W, 3) float32 | unit normals in the camera frame (x right, y down, z forward), towards it |
 | `edge` | (s, H, W, 1) uint8 | 1 on an edge, else 0 |
-| `camera` | dict | `positions` (s, 3), `quaternions` (s, 4) as (w, x, y, z): camera to world; `intrinsics` (3, 3), for pixel centres at integers + 0.5. float32 |
+| `camera` | dict of float32 | `positions` (s, 3), `quaternions` (s, 4), `intrinsics` (3, 3) |
 
+Camera poses are camera to world, quaternions (w, x, y, z), intrinsics for pixel centres at integers + 0.5.
 Where a label is not valid its value is 0. What is converted, is converted here, once: no task guesses units.
 """
 

@@ -1,0 +1,132 @@
+"""From a source of examples to batches, with grain: shuffled for ever for training, each once for evaluation."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, SupportsIndex
+
+import jax
+import numpy as np
+
+from mtljax.data.dataset import Example, Source
+from mtljax.errors import UserError
+
+Batch = dict[str, Any]
+_ALWAYS = ("image", "camera")
+
+
+def train_batches(
+    source: Source,
+    batch_size: int,
+    seed: int,
+    *,
+    keep: Iterable[str] | None = None,
+    num_threads: int = 2,
+    prefetch: int = 16,
+    shard: tuple[int, int] = (0, 1),
+) -> Any:
+    """A grain iterator over batches, shuffled afresh each epoch and repeated for ever.
+
+    Its `get_state` and `set_state` tell and set the position: a restored iterator goes on with the same batches.
+
+    Args:
+        source: of examples.
+        batch_size: examples a batch, on this host.
+        seed: of the order; with it a run can be repeated.
+        keep: the labels wanted (`image`, `camera` and masks come along); all by default.
+        num_threads: that read ahead.
+        prefetch: examples read ahead.
+        shard: (index, count): this host's part of the data.
+
+    Raises:
+        UserError: where there are fewer examples than `batch_size`.
+    """
+    import grain
+
+    dataset = grain.MapDataset.source(source)[shard[0] :: shard[1]]
+    if batch_size > len(dataset):
+        raise UserError(f"batch_size={batch_size} is more than the {len(dataset)} examples of the training split.")
+    dataset = dataset.seed(seed).shuffle().repeat().map(Prepare(keep))
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
+    return iter(dataset.to_iter_dataset(options).batch(batch_size, drop_remainder=True, batch_fn=collate))
+
+
+def eval_batches(
+    source: Source, batch_size: int, *, keep: Iterable[str] | None = None, num_threads: int = 2
+) -> Iterator[Batch]:
+    """All examples once, in order. The last batch is filled up with examples none of whose labels are valid.
+
+    A batch has `example_valid` (B,) bool as well: False for those that fill it up.
+
+    Raises:
+        UserError: where the source is empty.
+    """
+    import grain
+
+    if len(source) == 0:
+        raise UserError("the split to evaluate has no examples.")
+    dataset = grain.MapDataset.source(_FilledUp(source, batch_size)).map(Prepare(keep))
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * batch_size)
+    return iter(dataset.to_iter_dataset(options).batch(batch_size, batch_fn=collate))
+
+
+def stack(examples: Sequence[Example], *, keep: Iterable[str] | None = None) -> Batch:
+    """One batch of the given examples."""
+    prepare = Prepare(keep)
+    return collate([prepare(example) for example in examples])
+
+
+class Prepare:
+    """Leaves out the labels that no task reads, and turns images into float32 in [0, 1]."""
+
+    def __init__(self, keep: Iterable[str] | None) -> None:
+        self._keep = None if keep is None else {*_ALWAYS, *keep, *(f"{k}_valid" for k in keep), "example_valid"}
+
+    def __call__(self, example: Example) -> Example:
+        """Prepares one example."""
+        kept = {k: v for k, v in example.items() if self._keep is None or k in self._keep}
+        image = kept["image"]
+        kept["image"] = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
+        return kept
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Stacks examples along a new first axis.
+
+    Raises:
+        UserError: where their keys or shapes differ.
+
+    Example:
+        >>> collate([{"a": np.zeros(2)}, {"a": np.ones(2)}])["a"].shape
+        (2, 2)
+        >>> collate([{"a": np.zeros(2)}, {"a": np.ones(3)}])
+        Traceback (most recent call last):
+        mtljax.errors.UserError: examples of one batch differ in the shape of 'a': (2,) and (3,)...
+    """
+    first = jax.tree_util.tree_leaves_with_path(examples[0])
+    for other in examples[1:]:
+        leaves = jax.tree_util.tree_leaves_with_path(other)
+        if [path for path, _ in leaves] != [path for path, _ in first]:
+            raise UserError(f"examples of one batch differ in their keys: {sorted(examples[0])} and {sorted(other)}.")
+        for (path, a), (_, b) in zip(first, leaves, strict=True):
+            if np.shape(a) != np.shape(b):
+                key = "/".join(str(part.key) for part in path)
+                raise UserError(
+                    f"examples of one batch differ in the shape of {key!r}: {np.shape(a)} and {np.shape(b)}."
+                )
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
+
+
+@dataclasses.dataclass(frozen=True)
+class _FilledUp:
+    source: Source
+    batch_size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.source) // self.batch_size) * self.batch_size
+
+    def __getitem__(self, index: SupportsIndex) -> Example:
+        real = int(index) < len(self.source)
+        example = dict(self.source[int(index) if real else 0])
+        if not real:
+            example |= {k: np.zeros_like(v) for k, v in example.items() if k.endswith("_valid")}
+        return example | {"example_valid": np.array(real)}

@@ -1,0 +1,224 @@
+"""Folders of RGB-D frames with poses, in the layout of Microsoft's 7-Scenes."""
+
+import dataclasses
+import functools
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import SupportsIndex
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from scipy.spatial.transform import Rotation
+
+from mtljax.data.dataset import Example, Source
+from mtljax.data.geometry import edges_from_depth, normals_from_depth
+from mtljax.errors import UserError, unknown
+
+_FRAME = re.compile(r"frame-(\d{6})\.(color\.(?:jpg|png)|depth\.png|pose\.txt)")
+_MISSING = (0, 65535)
+_SPLITS = ("train", "validation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rgbd:
+    """See `rgbd`."""
+
+    path: pathlib.Path
+    validation: float
+    frames: int
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return f"rgbd/{self.path.name}"
+
+    def split(self, name: str) -> Source:
+        """The clips of `train`, the first frames, or `validation`, the last.
+
+        Raises:
+            UserError: for an unknown split, or a folder that is missing, empty, half copied or malformed.
+        """
+        if name not in _SPLITS:
+            raise unknown(f"split of {self.name}:", name, _SPLITS)
+        numbers = _complete_frames(self.path)
+        held_out = max(self.frames, round(len(numbers) * self.validation))
+        part = numbers[: len(numbers) - held_out] if name == "train" else numbers[len(numbers) - held_out :]
+        if len(part) < self.frames:
+            raise UserError(
+                f"rgbd folder {str(self.path)!r} has {len(numbers)} frames: too few for {name} clips of {self.frames}."
+            )
+        return RgbdSource(self.path, tuple(part), self.frames, _intrinsics(self.path))
+
+
+def rgbd(path: str, validation: float = 0.2, frames: int = 1) -> Rgbd:
+    """Frames of a folder in the 7-Scenes layout, in order: the first part is `train`, the last `validation`.
+
+    The folder holds `frame-000000.color.jpg` or `.png`, `.depth.png` (16 bit millimetres, 0 and 65535 invalid),
+    `.pose.txt` (camera to world, 4 x 4) for every frame, and `camera-intrinsics.txt` (3 x 3, pixel centres at
+    integers, as the Kinect tools write it: half a pixel is added here). Labels: `depth`; `normal` from depth; `edge`
+    from discontinuities of both; each with its mask; and `camera`.
+
+    Args:
+        path: of the folder.
+        validation: share of the frames held out at the end: frames are a video, and are not shuffled across the split.
+        frames: s of a clip of consecutive frames; clips do not overlap.
+
+    Returns:
+        A data set with the splits `train` and `validation`.
+
+    Raises:
+        UserError: for arguments that cannot be.
+
+    Example:
+        >>> rgbd("data/kitchen").name
+        'rgbd/kitchen'
+    """
+    if not 0 < validation < 1:
+        raise UserError(f"rgbd(validation={validation}): expected a share between 0 and 1.")
+    if frames < 1:
+        raise UserError(f"rgbd(frames={frames}): expected at least 1.")
+    return Rgbd(pathlib.Path(path).expanduser(), validation, frames)
+
+
+@dataclasses.dataclass(frozen=True)
+class RgbdSource:
+    """Clips of a folder, by index.
+
+    Attributes:
+        path: of the folder.
+        numbers: of the frames.
+        frames: s of a clip.
+        intrinsics: (3, 3), for pixel centres at integers + 0.5.
+    """
+
+    path: pathlib.Path
+    numbers: Sequence[int]
+    frames: int
+    intrinsics: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.numbers) // self.frames
+
+    def __getitem__(self, index: SupportsIndex) -> Example:
+        start = int(index) * self.frames
+        if not 0 <= int(index) < len(self):
+            raise IndexError(index)
+        shots = [self._frame(number) for number in self.numbers[start : start + self.frames]]
+        sizes = {shot["image"].shape for shot in shots}
+        if len(sizes) > 1:
+            raise UserError(f"frames of {str(self.path)!r} differ in size: {sorted(sizes)}.")
+        example = {key: np.stack([shot[key] for shot in shots]) for key in shots[0]}
+        camera = {"positions": example.pop("position"), "quaternions": example.pop("quaternion")}
+        return example | {"camera": camera | {"intrinsics": self.intrinsics}}
+
+    def _frame(self, number: int) -> Example:
+        stem = self.path / f"frame-{number:06d}"
+        colour = next(f for f in (stem.with_suffix(".color.jpg"), stem.with_suffix(".color.png")) if f.exists())
+        image = _image(colour, "RGB")
+        depth_file = stem.with_suffix(".depth.png")
+        raw = _depth(depth_file)
+        if raw.shape != image.shape[:2]:
+            raise UserError(
+                f"depth map {str(depth_file)!r} is {raw.shape[1]} x {raw.shape[0]} pixels; "
+                f"its image is {image.shape[1]} x {image.shape[0]}."
+            )
+        valid = ~np.isin(raw, _MISSING)
+        depth = np.where(valid, raw / 1000.0, 0.0)
+        normal, normal_valid = normals_from_depth(depth, valid, self.intrinsics)
+        edge, edge_valid = edges_from_depth(depth, valid, normal, normal_valid, self.intrinsics)
+        pose = _pose(stem.with_suffix(".pose.txt"))
+        return {
+            "image": image,
+            "depth": depth[..., None].astype(np.float32),
+            "depth_valid": valid[..., None],
+            "normal": normal,
+            "normal_valid": normal_valid[..., None],
+            "edge": edge[..., None],
+            "edge_valid": edge_valid[..., None],
+            "position": pose[:3, 3].astype(np.float32),
+            "quaternion": np.roll(Rotation.from_matrix(pose[:3, :3]).as_quat(), 1).astype(np.float32),
+        }
+
+
+@functools.lru_cache(maxsize=16)
+def _complete_frames(path: pathlib.Path) -> tuple[int, ...]:
+    """The numbers of the frames, each with all of its files."""
+    if not path.is_dir():
+        raise _missing(path)
+    parts: dict[int, set[str]] = {}
+    for file in path.iterdir():
+        if match := _FRAME.fullmatch(file.name):
+            parts.setdefault(int(match[1]), set()).add(match[2].split(".")[0])
+    if not parts:
+        raise UserError(
+            f"rgbd folder {str(path)!r} has no frames; expected files such as frame-000000.color.jpg, "
+            "frame-000000.depth.png and frame-000000.pose.txt."
+        )
+    lacking = [
+        f"frame-{number:06d}.{part}"
+        for number in sorted(parts)
+        for part in ("color", "depth", "pose")
+        if part not in parts[number]
+    ]
+    if lacking:
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        raise UserError(f"rgbd folder {str(path)!r} is half copied: it lacks {', '.join(lacking[:3])}{more}.")
+    return tuple(sorted(parts))
+
+
+def _missing(path: pathlib.Path) -> UserError:
+    parent = path.parent
+    if parent.is_dir():
+        siblings = [child.name for child in parent.iterdir() if child.is_dir()]
+        if siblings:
+            return UserError(f"{unknown(f'rgbd folder in {str(parent)!r}:', path.name, siblings)}")
+    return UserError(f"rgbd folder {str(path)!r} does not exist.")
+
+
+def _intrinsics(path: pathlib.Path) -> np.ndarray:
+    matrix = _matrix(path / "camera-intrinsics.txt", (3, 3))
+    if matrix[0, 0] <= 0 or matrix[1, 1] <= 0 or not np.array_equal(matrix[2], [0, 0, 1]):
+        raise UserError(f"{str(path / 'camera-intrinsics.txt')!r} holds no camera matrix: {matrix.tolist()}.")
+    return (matrix + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])).astype(np.float32)
+
+
+def _pose(file: pathlib.Path) -> np.ndarray:
+    pose = _matrix(file, (4, 4))
+    turn = pose[:3, :3]
+    rigid = np.allclose(turn @ turn.T, np.eye(3), atol=1e-2) and np.linalg.det(turn) > 0
+    if not rigid or not np.allclose(pose[3], [0, 0, 0, 1], atol=1e-3):
+        raise UserError(f"pose {str(file)!r} is not rigid; expected a 4 x 4 camera-to-world matrix.")
+    return pose
+
+
+def _matrix(file: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
+    try:
+        matrix = np.array([line.split() for line in file.read_text().splitlines() if line.strip()], np.float64)
+    except FileNotFoundError:
+        raise UserError(f"{str(file)!r} is missing; expected a {shape[0]} x {shape[1]} matrix of numbers.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{str(file)!r} is no matrix of {shape[0]} x {shape[1]} numbers: {error}.") from error
+    if matrix.shape != shape or not np.isfinite(matrix).all():
+        raise UserError(f"{str(file)!r} must hold {shape[0]} x {shape[1]} finite numbers (a lost frame has no pose).")
+    return matrix
+
+
+def _image(file: pathlib.Path, mode: str) -> np.ndarray:
+    return np.asarray(_opened(file).convert(mode))
+
+
+def _depth(file: pathlib.Path) -> np.ndarray:
+    image = _opened(file)
+    if image.mode not in ("I;16", "I;16B", "I"):
+        raise UserError(f"depth map {str(file)!r} has mode {image.mode}; expected 16 bit grey, in millimetres.")
+    return np.asarray(image).astype(np.int32)
+
+
+def _opened(file: pathlib.Path) -> Image.Image:
+    try:
+        image = Image.open(file)
+        image.load()
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise UserError(f"image {str(file)!r} does not decode: {error}.") from error
+    return image

@@ -1,0 +1,122 @@
+"""`scenes` as a data set of mtljax: prepared on first use, read by index."""
+
+import dataclasses
+import os
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from mtljax.data.dataset import Example, Source, valid_everywhere
+from mtljax.data.quiet import quiet_tfds
+from mtljax.data.scenes.world import MAX_OBJECTS
+from mtljax.errors import UserError, unknown
+
+_CONFIGS = ("tiny", "small", "medium", "large")
+_SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenes:
+    """See `scenes`."""
+
+    config: str
+    data_dir: str | None = None
+
+    @property
+    def name(self) -> str:
+        """`scenes/<config>`."""
+        return f"scenes/{self.config}"
+
+    def split(self, name: str) -> Source:
+        """The clips of a split, prepared on first use.
+
+        Raises:
+            UserError: for an unknown split, or a folder that cannot be written.
+        """
+        if name not in _SPLITS:
+            raise unknown(f"split of {self.name}:", name, _SPLITS)
+        builder = _prepared(self.config, self.data_dir)
+        with quiet_tfds():
+            records = builder.as_data_source(name)
+            records[0]  # The first image that a process decodes makes TFDS ask for OpenCV, once.
+        return ScenesSource(records)
+
+
+def scenes(config: str = "tiny", data_dir: str | None = None) -> Scenes:
+    """The procedural data set `scenes`, in a configuration: `tiny`, `small`, `medium` or `large`.
+
+    Args:
+        config: tiny (32 x 32, 2 frames), small (64 x 64, 4), medium (128 x 128, 8) or large (256 x 256, 24).
+        data_dir: where it is prepared; default: where TFDS keeps its data (`TFDS_DATA_DIR`, `~/tensorflow_datasets`).
+
+    Returns:
+        A data set with the splits `train`, `validation` and `test`.
+
+    Raises:
+        UserError: for an unknown configuration.
+
+    Example:
+        >>> scenes("tiny").name
+        'scenes/tiny'
+    """
+    if config not in _CONFIGS:
+        raise unknown("configuration of scenes:", config, _CONFIGS)
+    return Scenes(config, data_dir)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScenesSource:
+    """Clips as examples of mtljax, by index.
+
+    Attributes:
+        records: the TFDS data source of a split.
+    """
+
+    records: Any
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: SupportsIndex) -> Example:
+        return to_example(self.records[int(index)])
+
+
+def to_example(features: dict[str, Any]) -> Example:
+    """A clip's features in the form that every example of mtljax has, with masks; instances padded to 10."""
+    frames = len(features["video"])
+    example: Example = {"image": np.asarray(features["video"], np.uint8)}
+    for key in ("semantic", "depth", "normal", "edge", "forward_flow", "backward_flow"):
+        label = np.asarray(features[key])
+        example[key] = label.astype(np.int32) if key == "semantic" else label
+        example[f"{key}_valid"] = valid_everywhere(label)
+    has_next = (np.arange(frames) < frames - 1)[:, None, None, None]
+    for key, known in (("forward_flow", has_next), ("backward_flow", has_next[::-1])):
+        example[key] = np.where(known, example[key], 0)
+        example[f"{key}_valid"] &= known
+    example["camera"] = {key: np.asarray(value, np.float32) for key, value in features["camera"].items()}
+    number = len(features["instances"]["category"])
+    example["instances"] = {key: _padded(np.asarray(value)) for key, value in features["instances"].items()}
+    example["instances"]["category"] = example["instances"]["category"].astype(np.int32)
+    example["instances_valid"] = np.arange(MAX_OBJECTS) < number
+    return example
+
+
+def _padded(rows: np.ndarray) -> np.ndarray:
+    return np.pad(rows, [(0, MAX_OBJECTS - len(rows))] + [(0, 0)] * (rows.ndim - 1))
+
+
+def _prepared(config: str, data_dir: str | None) -> Any:
+    with quiet_tfds():
+        from mtljax.data.scenes.tfds_builder import scenes_dataset_builder
+
+        try:
+            builder = scenes_dataset_builder.Scenes(config=config, data_dir=data_dir, file_format="array_record")
+            if not builder.is_prepared():
+                builder.download_and_prepare()
+        except OSError as error:
+            where = data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+            raise UserError(
+                f"cannot prepare scenes/{config} in {where}: {error}. Give a folder that can be written: "
+                f"scenes('{config}', data_dir='...'), or set TFDS_DATA_DIR."
+            ) from error
+    return builder

@@ -1,0 +1,154 @@
+"""Any TensorFlow Datasets builder as a multi-task data set."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from mtljax.data.dataset import Example, Source, valid_everywhere
+from mtljax.data.quiet import quiet_tfds
+from mtljax.errors import UserError, unknown
+
+
+@dataclasses.dataclass(frozen=True)
+class Tfds:
+    """See `tfds`."""
+
+    name: str
+    splits: Mapping[str, str]
+    keys: Mapping[str, str]
+    data_dir: str | None = None
+
+    def split(self, name: str) -> Source:
+        """The examples of a split, prepared on first use.
+
+        Raises:
+            UserError: for a builder, split or feature that does not exist, or data that cannot be prepared.
+        """
+        if name not in self.splits:
+            raise unknown(f"split of {self.name}:", name, self.splits)
+        builder = _prepared(self.name, self.data_dir)
+        wanted = self.splits[name]
+        if wanted.split("[")[0] not in builder.info.splits:
+            raise unknown(f"split of TFDS data set {self.name}:", wanted, builder.info.splits)
+        with quiet_tfds():
+            records = builder.as_data_source(wanted)
+        source = TfdsSource(records, dict(self.keys))
+        first = records[0]
+        for path in self.keys.values():
+            _feature(first, path, self.name)
+        return source
+
+
+def tfds(
+    name: str,
+    split: str | Mapping[str, str] | None = None,
+    keys: Mapping[str, str] | None = None,
+    data_dir: str | None = None,
+) -> Tfds:
+    """A TensorFlow Datasets builder whose features are labels for several tasks, read without TensorFlow.
+
+    Args:
+        name: of the builder, with its configuration: `cifar100`, `scenes/tiny`.
+        split: {"train": ..., "validation": ...} in TFDS's slicing language; one string means that split's first 90 %
+            and its last 10 %; default: the builder's `train`, with `validation` from its `test`.
+        keys: our key -> path of the builder's feature, nested ones with `/`: {"image": "image", "fine": "label"}.
+        data_dir: where TFDS keeps its data; default: `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+
+    Returns:
+        A data set. Images become (s, H, W, 3) uint8 with s = 1 for single ones, grey ones repeated; scalar classes
+        int32 with a mask that is False for negative ones; dense labels (s, H, W, C) with masks, depth valid where
+        finite and positive.
+
+    Raises:
+        UserError: where `keys` does not name the image.
+
+    Example:
+        >>> data = tfds("cifar100", keys={"image": "image", "fine": "label", "coarse": "coarse_label"})
+        >>> data.splits["validation"]
+        'test'
+    """
+    if not keys or "image" not in keys:
+        raise UserError(f"tfds({name!r}): keys must name the image and the labels, as in {{'image': 'image', ...}}.")
+    if split is None:
+        split = {"train": "train", "validation": "test"}
+    elif isinstance(split, str):
+        split = {"train": f"{split}[:90%]", "validation": f"{split}[90%:]"}
+    return Tfds(name, split, keys, data_dir)
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsSource:
+    """Examples of a TFDS split, by index.
+
+    Attributes:
+        records: the TFDS data source.
+        keys: our key -> feature path.
+    """
+
+    records: Any
+    keys: Mapping[str, str]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: SupportsIndex) -> Example:
+        record = self.records[int(index)]
+        example: Example = {}
+        for key, path in self.keys.items():
+            value = np.asarray(_feature(record, path, "")) if "/" in path or path in record else None
+            example |= _image(value) if key == "image" else _label(key, value)
+        return example
+
+
+def _image(value: np.ndarray) -> Example:
+    value = value[None] if value.ndim == 3 else value
+    return {"image": np.broadcast_to(value, (*value.shape[:-1], 3)).astype(np.uint8)}
+
+
+def _label(key: str, value: np.ndarray) -> Example:
+    if value.ndim == 0:
+        return {key: value.astype(np.int32), f"{key}_valid": np.asarray(value >= 0)}
+    if value.ndim == 2:
+        value = value[..., None]
+    if value.ndim == 3:
+        value = value[None]
+    if value.dtype.kind == "f":
+        value = value.astype(np.float32)
+        finite = np.isfinite(value).all(axis=-1, keepdims=True)
+        valid = finite & (value > 0) if key == "depth" else finite
+        return {key: np.where(valid, value, 0), f"{key}_valid": valid}
+    return {key: value.astype(np.int32), f"{key}_valid": valid_everywhere(value)}
+
+
+def _feature(record: Mapping[str, Any], path: str, name: str) -> Any:
+    value: Any = record
+    for part in path.split("/"):
+        if not isinstance(value, Mapping) or part not in value:
+            there = value if isinstance(value, Mapping) else {}
+            raise unknown(f"feature of TFDS data set {name} in {path!r}:", part, there)
+        value = value[part]
+    return value
+
+
+def _prepared(name: str, data_dir: str | None) -> Any:
+    with quiet_tfds():
+        import tensorflow_datasets as tensorflow_datasets
+
+        try:
+            builder = tensorflow_datasets.builder(name, data_dir=data_dir, file_format="array_record")
+        except tensorflow_datasets.core.registered.DatasetNotFoundError:
+            raise unknown("TFDS data set", name.split("/")[0], tensorflow_datasets.list_builders()) from None
+        except ValueError as error:
+            raise UserError(f"TFDS data set {name!r}: {error}") from error
+        if not builder.is_prepared():
+            try:
+                builder.download_and_prepare()
+            except Exception as error:  # Downloads fail in many ways; all of them mean that there is no data.
+                reason = str(error).strip().split("\n")[0][:200]
+                raise UserError(
+                    f"TFDS data set {name!r} is not prepared in {builder.data_dir} and could not be: {reason}. Prepare "
+                    f"it where there is a network: tfds build {name} --file_format=array_record."
+                ) from error
+    return builder
