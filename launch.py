@@ -70,7 +70,7 @@ def _run() -> int:
     from mtljax.errors import UserError
     from mtljax.train import loop
 
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)  # Orbax and TFDS say much that no user can act on.
     if _MODE.value == "eval":
         if _WORKDIR.value is None:
             raise UserError("--mode=eval evaluates a run; give its --workdir.")

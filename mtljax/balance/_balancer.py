@@ -163,9 +163,7 @@ def _checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | No
     return losses
 
 
-def _observe(
-    num_tasks: int, losses: jax.Array | None, seen: Gramian | None, present: jax.Array | None
-) -> Observation:
+def _observe(num_tasks: int, losses: jax.Array | None, seen: Gramian | None, present: jax.Array | None) -> Observation:
     present = jnp.ones(num_tasks, bool) if present is None else jnp.asarray(present, bool)
     if losses is not None:
         present = present & jnp.isfinite(losses)

@@ -40,7 +40,9 @@ class Linearized:
         return jax.tree.map(assemble, params, self.owners, *rows)
 
 
-def linearize(losses_fn: Callable[..., Any], params: Any, *args: Any, has_aux: bool = False, **kwargs: Any) -> Linearized:
+def linearize(
+    losses_fn: Callable[..., Any], params: Any, *args: Any, has_aux: bool = False, **kwargs: Any
+) -> Linearized:
     """Evaluates `losses_fn(params, *args, **kwargs)` once and linearizes it in `params`.
 
     Arguments and errors are those of `value_and_jacobian`.

@@ -73,8 +73,7 @@ class _Values:
         # A jitted program may be called twice with the same variables: each call has values of its own.
         values = _Values()
         values._element = {
-            here: partial(self.element, there)
-            for here, there in zip(inner.jaxpr.invars, equation.invars, strict=True)
+            here: partial(self.element, there) for here, there in zip(inner.jaxpr.invars, equation.invars, strict=True)
         }
         values.run(inner.jaxpr, inner.consts, [self[var] for var in equation.invars])
         for var, result in zip(equation.outvars, inner.jaxpr.outvars, strict=True):

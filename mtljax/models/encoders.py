@@ -142,7 +142,9 @@ class _Block(nn.Module):
     axis_name: str | None
     dtype: Any
 
-    def conv_norm(self, x: jax.Array, conv: tuple[int, int, int], name: str, train: bool, last: bool = False) -> jax.Array:
+    def conv_norm(
+        self, x: jax.Array, conv: tuple[int, int, int], name: str, train: bool, last: bool = False
+    ) -> jax.Array:
         """A convolution of (channels, size, stride) and its normalisation."""
         x = _conv(*conv, self.dtype, name=name)(x)
         return Norm(self.norm, self.axis_name, self.dtype, zero_scale=last, name=f"{name}_norm")(x, train)

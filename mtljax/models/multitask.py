@@ -96,7 +96,7 @@ class MultiTask(nn.Module):
 
     def groups(self, params: Any) -> Any:
         """The optimiser group of every parameter: a tree as `params` of `shared` or a task's name."""
-        return {part: jax.tree.map(lambda _: _group(part), tree) for part, tree in params.items()}
+        return jax.tree_util.tree_map_with_path(lambda path, _: _group(path[0].key), params)
 
     def _parents(self, task: str) -> Sequence[str]:
         return (self.parents or {}).get(task, ())

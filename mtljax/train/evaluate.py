@@ -101,9 +101,9 @@ def table(tasks: Mapping[str, Task], model: Mapping[str, float], constant: Mappi
             rows.append((name, f"{metric.name} ({arrow})", f"{ours:.4f}", f"{theirs:.4f}", verdict))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     lines = []
-    for task, metric, ours, theirs, verdict in rows:
-        lines.append(
-            f"{task:<{widths[0]}}  {metric:<{widths[1]}}  {ours:>{widths[2]}}  {theirs:>{widths[3]}}  {verdict}".rstrip()
-        )
+    for task, metric, *numbers, verdict in rows:
+        left = f"{task:<{widths[0]}}  {metric:<{widths[1]}}"
+        right = "  ".join(f"{number:>{width}}" for number, width in zip(numbers, widths[2:4], strict=True))
+        lines.append(f"{left}  {right}  {verdict}".rstrip())
     lines.insert(1, "-" * max(map(len, lines)))
     return "\n".join(lines)

@@ -85,9 +85,7 @@ class Run:
     def evaluate(self) -> dict[str, float]:
         """The figures of the present state on the validation split."""
         variables = (self.state.params, self.state.model_state)
-        return evaluation.evaluate(
-            self._eval_step, variables, self.eval_batches(), self.parts.tasks, self.parts.spread
-        )
+        return evaluation.evaluate(self._eval_step, variables, self.eval_batches(), self.parts.tasks, self.parts.spread)
 
     def evaluate_constant(self) -> dict[str, float]:
         """The figures of the best constant predictor on the validation split."""
@@ -240,7 +238,8 @@ class _Loop:
 
     def _figures(self, names: list[str], report: Mapping[str, Any]) -> dict[str, float]:
         elapsed = time.perf_counter() - self._began
-        figures = {f"{n}/loss": float(v) for n, v, p in zip(names, report["losses"], report["present"], strict=True) if p}
+        present = zip(names, report["losses"], report["present"], strict=True)
+        figures = {f"{n}/loss": float(loss) for n, loss, there in present if there}
         figures |= {f"balance/weight/{n}": float(w) for n, w in zip(names, report["weights"], strict=True)}
         if "cosines" in report:
             for i, a in enumerate(names):

@@ -120,7 +120,9 @@ def test_a_loss_that_is_not_finite_leaves_its_task_out(method):
 def test_an_absent_task_has_no_part(method):
     jacobian = jacobian_of()
     jacobian[1] = 0
-    found, state = direction(method, jacobian, losses=np.array([1, 0, 1], np.float32), present=np.array([True, False, True]))
+    found, state = direction(
+        method, jacobian, losses=np.array([1, 0, 1], np.float32), present=np.array([True, False, True])
+    )
     without, _ = direction(method, jacobian[[0, 2]])
     assert state.weights[1] == 0
     np.testing.assert_allclose(found, without, rtol=1e-5, atol=1e-6)

@@ -52,9 +52,11 @@ def test_shared_leaves_are_stacked_and_private_ones_are_not(form, jit):
 
 def test_losses_mixed_beyond_telling_apart_count_as_shared():
     def mixed(params, x):
-        return jax.lax.scan(lambda c, p: (c, (x @ params["encoder"] @ p).sum()), 0, jnp.stack([params["a"], params["b"]]))[1]
+        return jax.lax.scan(
+            lambda c, p: (c, (x @ params["encoder"] @ p).sum()), 0, jnp.stack([params["a"], params["b"]])
+        )[1]
 
-    losses, jacobian = mtl.value_and_jacobian(mixed)(PARAMS, X)
+    _losses, jacobian = mtl.value_and_jacobian(mixed)(PARAMS, X)
     full = jax.jacrev(mixed)(PARAMS, X)
     assert jacobian["a"].shape == (2, 4)
     for name, leaf in jacobian.items():

@@ -47,7 +47,10 @@ def test_two_tasks_exactly():
 
 @pytest.mark.parametrize("scale", [(1, 1, 1), (0.1, 1, 10), (1e-12, 1, 1e12)])
 def test_three_tasks_give_each_order_as_often_as_the_definition(scale):
-    jacobian = np.array([[1.0, 0.2, 0.1], [-1.0, 1.0, 0.3], [0.1, -1.0, -0.8]], np.float32) * np.array(scale, np.float32)[:, None]
+    jacobian = (
+        np.array([[1.0, 0.2, 0.1], [-1.0, 1.0, 0.3], [0.1, -1.0, -0.8]], np.float32)
+        * np.array(scale, np.float32)[:, None]
+    )
     others = [list(itertools.permutations(o)) for o in ((1, 2), (0, 2), (0, 1))]
     outcomes = np.array([by_definition(jacobian, orders) for orders in itertools.product(*others)])
     found = directions(jacobian, 2000)

@@ -11,9 +11,7 @@ def parameters(module, *inputs, **kwargs):
     return sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
 
 
-@pytest.mark.parametrize(
-    ("depth", "count"), [(18, 11_176_512), (34, 21_284_672), (50, 23_508_032), (101, 42_500_160)]
-)
+@pytest.mark.parametrize(("depth", "count"), [(18, 11_176_512), (34, 21_284_672), (50, 23_508_032), (101, 42_500_160)])
 def test_resnet_has_the_parameters_of_the_original(depth, count):
     # torchvision's counts (11,689,512; 21,797,672; 25,557,032; 44,549,160) less the classifier's.
     assert parameters(encoders.ResNet(depth=depth), jnp.ones((1, 64, 64, 3))) == count

@@ -64,7 +64,9 @@ def test_any_pure_pair_will_do():
     out = model.apply(variables, jnp.ones((5, 3)))
     assert out["a"].shape == (5, 2)
     assert out["b"].shape == (5, 3)
-    np.testing.assert_allclose(out["a"], jnp.tanh(jnp.ones((5, 3)) @ variables["params"]["encoder"]["pair"]["w"]) @ jnp.ones((4, 2)), rtol=1e-5)
+    np.testing.assert_allclose(
+        out["a"], jnp.tanh(jnp.ones((5, 3)) @ variables["params"]["encoder"]["pair"]["w"]) @ jnp.ones((4, 2)), rtol=1e-5
+    )
     assert set(jax.tree.leaves(model.groups(variables["params"]))) == {"shared", "a", "b"}
 
 
@@ -131,7 +133,9 @@ def test_nnx_users_reuse_it():
 
 
 def test_batch_statistics_move_in_training_only():
-    model = mtl.MultiTask(mtl.encoders.ResNet(depth=10, width=4, norm="batch", stem="patch2"), {"a": mtl.heads.Linear(2)})
+    model = mtl.MultiTask(
+        mtl.encoders.ResNet(depth=10, width=4, norm="batch", stem="patch2"), {"a": mtl.heads.Linear(2)}
+    )
     variables = jax.jit(model.init)(jax.random.key(0), IMAGES)
     assert set(variables) == {"params", "batch_stats"}
     jax.eval_shape(model.apply, variables, IMAGES)
@@ -147,9 +151,20 @@ def test_batch_statistics_move_in_training_only():
         (lambda: mtl.MultiTask(mtl.encoders.MLP(), {"a": "Dense"}), "expected a Flax Linen module"),
         (lambda: small().init(jax.random.key(0), jnp.ones((4, 4, 3))), r"got \(4, 4, 3\)"),
         (lambda: small().init(jax.random.key(0), jnp.ones((4, 3))), r"ResNet takes images \(B, H, W, C\)"),
-        (lambda: mtl.MultiTask(mtl.encoders.MLP(), {"a": mtl.heads.Dense(1)}).init(jax.random.key(0), jnp.ones((2, 3))), "image encoder such as ResNet"),
-        (lambda: mtl.encoders.ResNet(depth=19).init(jax.random.key(0), IMAGES), r"ResNet\(depth=19\): expected one of 10, 18"),
-        (lambda: mtl.encoders.ResNet(stem="tiny").init(jax.random.key(0), IMAGES), "expected one of imagenet, small, patch2"),
+        (
+            lambda: mtl.MultiTask(mtl.encoders.MLP(), {"a": mtl.heads.Dense(1)}).init(
+                jax.random.key(0), jnp.ones((2, 3))
+            ),
+            "image encoder such as ResNet",
+        ),
+        (
+            lambda: mtl.encoders.ResNet(depth=19).init(jax.random.key(0), IMAGES),
+            r"ResNet\(depth=19\): expected one of 10, 18",
+        ),
+        (
+            lambda: mtl.encoders.ResNet(stem="tiny").init(jax.random.key(0), IMAGES),
+            "expected one of imagenet, small, patch2",
+        ),
         (lambda: mtl.encoders.ResNet(norm="layer").init(jax.random.key(0), IMAGES), "norm='layer'; expected one of"),
     ],
 )

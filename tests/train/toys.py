@@ -60,7 +60,9 @@ def batch(seed=0, bad=None, absent=()):
     out = {"image": rng.normal(size=(BATCH, 6)).astype(np.float32)}
     for i, (name, channels) in enumerate(LABELS.items()):
         out[name] = (10.0**i * rng.normal(size=(BATCH, channels))).astype(np.float32)
-        out[f"{name}_valid"] = (rng.uniform(size=(BATCH, 1)) < np.linspace(0, 1, BATCH)[:, None] ** (i + 1)) & (name not in absent)
+        out[f"{name}_valid"] = (rng.uniform(size=(BATCH, 1)) < np.linspace(0, 1, BATCH)[:, None] ** (i + 1)) & (
+            name not in absent
+        )
     if bad is not None:
         out["image"][:] = bad
     return out
