@@ -11,16 +11,16 @@ def get_config():
     config.data = "scenes('tiny')"
     config.model = "MultiTask(encoder=ResNet(depth=10, width=16, norm='group', stem='patch2'))"
     config.tasks = {
-        "segment": "segment(num_classes=5, head=Dense(5, width=32))",
-        "depth": "depth()",
-        "normals": "normals()",
-        "edges": "edges()",
+        "segment": "segment(num_classes=5, width=32)",
+        "depth": "depth(width=32)",
+        "normals": "normals(width=32)",
+        "edges": "edges(width=32)",
     }
     config.balance = "pcgrad()"
-    adam = "adamw(warmup_cosine_decay_schedule(0.0, 3e-3, steps // 10, steps))"
-    config.optimizers = {"shared": adam, "segment": adam, "depth": adam, "normals": adam, "edges": adam}
-    config.batch_size = 16
-    config.steps = 300
-    config.eval_every = 300
-    config.checkpoint_every = 100
+    adam = "adamw(warmup_cosine_decay_schedule(0.0, {peak}, steps // 10, steps))"
+    config.optimizers = {task: adam.format(peak=3e-3) for task in config.tasks} | {"shared": adam.format(peak=6e-3)}
+    config.batch_size = 8
+    config.steps = 500
+    config.eval_every = 500
+    config.checkpoint_every = 250
     return config

@@ -21,7 +21,7 @@ def train_batches(
     *,
     keep: Iterable[str] | None = None,
     num_threads: int = 2,
-    prefetch: int = 16,
+    prefetch: int = 4,
     shard: tuple[int, int] = (0, 1),
 ) -> Any:
     """A grain iterator over batches, shuffled afresh each epoch and repeated for ever.
@@ -34,7 +34,7 @@ def train_batches(
         seed: of the order; with it a run can be repeated.
         keep: the labels wanted (`image`, `camera` and masks come along); all by default.
         num_threads: that read ahead.
-        prefetch: examples read ahead.
+        prefetch: batches read ahead.
         shard: (index, count): this host's part of the data.
 
     Raises:
@@ -46,8 +46,9 @@ def train_batches(
     if batch_size > len(dataset):
         raise UserError(f"batch_size={batch_size} is more than the {len(dataset)} examples of the training split.")
     dataset = dataset.seed(seed).shuffle().repeat().map(Prepare(keep))
+    dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=collate)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
-    return iter(dataset.to_iter_dataset(options).batch(batch_size, drop_remainder=True, batch_fn=collate))
+    return iter(dataset.to_iter_dataset(options))
 
 
 def eval_batches(
@@ -65,8 +66,9 @@ def eval_batches(
     if len(source) == 0:
         raise UserError("the split to evaluate has no examples.")
     dataset = grain.MapDataset.source(_FilledUp(source, batch_size)).map(Prepare(keep))
-    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * batch_size)
-    return iter(dataset.to_iter_dataset(options).batch(batch_size, batch_fn=collate))
+    dataset = dataset.batch(batch_size, batch_fn=collate)
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2)
+    return iter(dataset.to_iter_dataset(options))
 
 
 def stack(examples: Sequence[Example], *, keep: Iterable[str] | None = None) -> Batch:

@@ -34,11 +34,10 @@ class Tfds:
             raise unknown(f"split of TFDS data set {self.name}:", wanted, builder.info.splits)
         with quiet_tfds():
             records = builder.as_data_source(wanted)
-        source = TfdsSource(records, dict(self.keys))
-        first = records[0]
+            first = records[0]  # The first image that a process decodes makes TFDS ask for OpenCV, once.
         for path in self.keys.values():
             _feature(first, path, self.name)
-        return source
+        return TfdsSource(self.name, records, dict(self.keys))
 
 
 def tfds(
@@ -83,10 +82,12 @@ class TfdsSource:
     """Examples of a TFDS split, by index.
 
     Attributes:
+        name: of the data set, for messages.
         records: the TFDS data source.
         keys: our key -> feature path.
     """
 
+    name: str
     records: Any
     keys: Mapping[str, str]
 
@@ -97,7 +98,7 @@ class TfdsSource:
         record = self.records[int(index)]
         example: Example = {}
         for key, path in self.keys.items():
-            value = np.asarray(_feature(record, path, "")) if "/" in path or path in record else None
+            value = np.asarray(_feature(record, path, self.name))
             example |= _image(value) if key == "image" else _label(key, value)
         return example
 
@@ -134,7 +135,7 @@ def _feature(record: Mapping[str, Any], path: str, name: str) -> Any:
 
 def _prepared(name: str, data_dir: str | None) -> Any:
     with quiet_tfds():
-        import tensorflow_datasets as tensorflow_datasets
+        import tensorflow_datasets
 
         try:
             builder = tensorflow_datasets.builder(name, data_dir=data_dir, file_format="array_record")

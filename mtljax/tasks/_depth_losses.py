@@ -64,7 +64,8 @@ def virtual_normal(p: jax.Array, g: jax.Array, valid: jax.Array, intrinsics: Any
 def _virtual_normal(
     p: jax.Array, g: jax.Array, valid: jax.Array, intrinsics: jax.Array, *, width: int, count: int
 ) -> tuple[jax.Array, jax.Array]:
-    bits = jax.lax.bitcast_convert_type(jnp.sum(g), jnp.uint32)
+    # Integers add up the same in any order, on any number of devices.
+    bits = jnp.sum(jax.lax.bitcast_convert_type(g, jnp.uint32), dtype=jnp.uint32)
     chosen = jax.random.randint(jax.random.fold_in(jax.random.key(0), bits), (count, 3), 0, p.shape[0])
     true = _points(g[chosen], chosen, intrinsics, width)
     predicted = _points(jnp.maximum(p[chosen], 1e-4), chosen, intrinsics, width)

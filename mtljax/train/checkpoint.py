@@ -1,10 +1,10 @@
 """Checkpoints, through Orbax: the training state and the position in the data."""
 
 import pathlib
+import sys
 from typing import Any
 
 import jax
-from absl import logging
 from orbax.checkpoint import v1 as ocp
 
 from mtljax.errors import UserError
@@ -68,11 +68,10 @@ class Checkpoints:
                     self._orbax.load_checkpointables(step, {"data": data})
             except Exception as error:  # A damaged file can surface as almost any error of Orbax or tensorstore.
                 reason = str(error).strip().split("\n")[0][:200]
-                logging.warning(
-                    "checkpoint %s cannot be read (%s: %s); falling back to the one before.",
-                    self._directory / str(step),
-                    type(error).__name__,
-                    reason,
+                print(
+                    f"checkpoint {self._directory / str(step)} cannot be read ({type(error).__name__}: {reason}); "
+                    "falling back to the one before.",
+                    file=sys.stderr,
                 )
             else:
                 return loaded, step

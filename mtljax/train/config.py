@@ -17,7 +17,7 @@ def default_config() -> ml_collections.ConfigDict:
         {
             "data": "scenes('tiny')",
             "model": "MultiTask(encoder=ResNet(depth=18))",
-            "tasks": {},  # name -> call-string, in the order of the losses
+            "tasks": {},  # name -> call-string; losses come in the alphabetical order of names
             "balance": "equal()",
             "measure": "shared",  # what a gradient method looks at: shared, last_layer or features
             "optimizers": {},  # 'shared' and every task -> call-string; 'steps' may stand in it

@@ -9,6 +9,7 @@ import numpy as np
 
 from mtljax.tasks import Task
 from mtljax.train.parallel import Spread
+from mtljax.train.step import measured
 
 
 class Accumulator:
@@ -75,16 +76,12 @@ def evaluate_constant(
     }
 
     @jax.jit
-    def measure(batch: Any) -> dict[str, Any]:
-        added = {}
-        for name, task in tasks.items():
-            total, count = task.loss(constants[name], batch)
-            added[name] = {"total": total, "count": count, "sums": task.sums(constants[name], batch)}
-        return added
+    def measure(predictions: Mapping[str, jax.Array], batch: Any) -> dict[str, Any]:
+        return {name: measured(task, predictions[name], batch) for name, task in tasks.items()}
 
     found = Accumulator(tasks)
     for batch in batches:
-        found.add(measure(batch), constants, batch)
+        found.add(measure(constants, batch), constants, batch)
     return found.figures()
 
 

@@ -12,144 +12,18 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
-from mtljax.data import pipeline
 from mtljax.errors import UserError
 from mtljax.train import config as run_config
 from mtljax.train import evaluate as evaluation
-from mtljax.train import experiment, panel, state
 from mtljax.train.checkpoint import Checkpoints
-from mtljax.train.step import make_eval_step, make_train_step
+from mtljax.train.run import CHECKPOINTS, Run
 from mtljax.train.writer import MetricWriter
-
-CHECKPOINTS = "checkpoints"
-PANEL_FILE = "panel.png"
 
 
 class Stopped(SystemExit):
     """A run that was asked to stop, and saved its state first."""
-
-
-class Run:
-    """The parts of a run put together: data, steps, state.
-
-    Args:
-        config: of the run, checked.
-        workdir: where it reads and leaves things.
-    """
-
-    def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
-        self.config, self.workdir = config, workdir
-        self.parts = experiment.build(config)
-        self.validation = self.parts.data.split("validation")
-        self.sample = next(iter(self.eval_batches()))
-        self._check_labels()
-        variables = self.parts.init(self.sample["image"])
-        self.optimizer = self.parts.optimizer(variables["params"])
-        self.state = self.parts.spread.place_state(state.create(variables, self.parts.balancer, self.optimizer))
-        self._check_shapes()
-        self._eval_step = self.parts.spread.evaluate(make_eval_step(self.parts.model, self.parts.tasks))
-
-    def open_checkpoints(self) -> Checkpoints:
-        """The checkpoints in the workdir."""
-        return Checkpoints(self.workdir / CHECKPOINTS, self.config.keep_checkpoints)
-
-    def train_step(self) -> Any:
-        """The training step, spread over the devices."""
-        step = make_train_step(
-            self.parts.model,
-            self.parts.tasks,
-            self.parts.balancer,
-            self.optimizer,
-            measure=self.config.measure,
-            seed=self.config.seed,
-        )
-        return self.parts.spread.train(step)
-
-    def train_batches(self) -> Any:
-        """A grain iterator over training batches, without end."""
-        return pipeline.train_batches(
-            self.parts.data.split("train"),
-            self.config.batch_size,
-            self.config.seed,
-            keep=self.parts.labels,
-            num_threads=self.config.loader_threads,
-        )
-
-    def eval_batches(self) -> Iterator[Any]:
-        """The validation split once, in order."""
-        return pipeline.eval_batches(self.validation, self.config.batch_size, keep=self.parts.labels)
-
-    def evaluate(self) -> dict[str, float]:
-        """The figures of the present state on the validation split."""
-        variables = (self.state.params, self.state.model_state)
-        return evaluation.evaluate(self._eval_step, variables, self.eval_batches(), self.parts.tasks, self.parts.spread)
-
-    def evaluate_constant(self) -> dict[str, float]:
-        """The figures of the best constant predictor on the validation split."""
-        train = self.parts.data.split("train")
-        number = min(self.config.baseline_examples, len(train))
-        chosen = np.linspace(0, len(train) - 1, number).astype(int)
-        labels = pipeline.stack([train[int(i)] for i in chosen], keep=self.parts.labels)
-        shapes = {name: p.shape for name, p in self._predictions().items()}
-        return evaluation.evaluate_constant(labels, self.eval_batches(), self.parts.tasks, shapes)
-
-    def draw(self) -> None:
-        """Writes the panel: images spread over the validation split."""
-        number = max(1, self.config.panel_images)
-        chosen = np.linspace(0, len(self.validation) - 1, self.config.batch_size).astype(int)
-        batch = pipeline.stack([self.validation[int(i)] for i in chosen], keep=self.parts.labels)
-        _, predictions = self._eval_step(
-            (self.state.params, self.state.model_state), self.parts.spread.place_batch(batch)
-        )
-        file = self.workdir / PANEL_FILE
-        try:
-            panel.draw_panel(file, batch, self.parts.spread.collect(predictions), self.parts.tasks, number)
-        except OSError as error:
-            raise UserError(f"cannot write {str(file)!r}: {error.strerror or error}.") from error
-
-    def group_table(self) -> str:
-        """Every optimiser group: its number of parameters and its optimiser, as text."""
-        counts: dict[str, int] = {}
-        labels = self.parts.model.groups(self.state.params)
-        for label, leaf in zip(jax.tree.leaves(labels), jax.tree.leaves(self.state.params), strict=True):
-            counts[label] = counts.get(label, 0) + leaf.size
-        width = max(map(len, counts))
-        return "\n".join(f"{g:<{width}}  {n:>12,}  {self.config.optimizers[g]}" for g, n in counts.items())
-
-    def _predictions(self) -> Mapping[str, Any]:
-        def predict(variables: Any, batch: Any) -> Any:
-            params, model_state = variables
-            return self.parts.model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
-
-        return jax.eval_shape(predict, (self.state.params, self.state.model_state), dict(self.sample))
-
-    def _check_labels(self) -> None:
-        there = [key for key in self.sample if f"{key}_valid" in self.sample]
-        for name, task in self.parts.tasks.items():
-            for label in task.labels:
-                if label not in self.sample:
-                    raise UserError(
-                        f"task {name!r} reads the label {label!r}, which data {self.config.data!r} does not have "
-                        f"(it has {', '.join(there) or 'none'})."
-                    )
-
-    def _check_shapes(self) -> None:
-        for name, prediction in self._predictions().items():
-            task = self.parts.tasks[name]
-            for label in task.labels:
-                found = self.sample[label].shape
-                if len(found) > 3 and found[:-1] != prediction.shape[:-1]:
-                    raise UserError(
-                        f"task {name!r} predicts shape {prediction.shape}, but its label {label!r} has shape {found}: "
-                        "head and label must agree in all axes but the last."
-                    )
-            try:
-                jax.eval_shape(task.loss, prediction, dict(self.sample))
-            except (TypeError, ValueError, KeyError) as error:
-                raise UserError(f"task {name!r}, prediction of shape {prediction.shape}: {error}") from error
 
 
 def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool = False) -> None:
@@ -181,7 +55,8 @@ class _Loop:
         self._run, self._batches, self._checkpoints = run, batches, checkpoints
         self._writer, self._start = writer, start
         self._signal: int | None = None
-        self._waited = self._began = 0.0
+        self._waited = 0.0  # seconds for data, since
+        self._timed_from: float | None = None
 
     def run(self) -> None:
         config = self._run.config
@@ -212,8 +87,8 @@ class _Loop:
     def _next_batch(self, step: int) -> Any:
         begin = time.perf_counter()
         batch = next(self._batches)
-        if step == self._start + 2:  # The first step compiles, and the loader fills up meanwhile.
-            self._began, self._waited = begin, 0.0
+        if self._timed_from is None and step > self._start + 1:  # The first step compiles.
+            self._timed_from, self._waited = begin, 0.0
         self._waited += time.perf_counter() - begin
         return self._run.parts.spread.place_batch(batch)
 
@@ -237,7 +112,6 @@ class _Loop:
             self._writer.write(step, "train", self._figures(names, report))
 
     def _figures(self, names: list[str], report: Mapping[str, Any]) -> dict[str, float]:
-        elapsed = time.perf_counter() - self._began
         present = zip(names, report["losses"], report["present"], strict=True)
         figures = {f"{n}/loss": float(loss) for n, loss, there in present if there}
         figures |= {f"balance/weight/{n}": float(w) for n, w in zip(names, report["weights"], strict=True)}
@@ -245,13 +119,13 @@ class _Loop:
             for i, a in enumerate(names):
                 for j, b in enumerate(names[i + 1 :], i + 1):
                     figures[f"balance/cosine/{a}/{b}"] = float(report["cosines"][i, j])
-        if self._began and elapsed > 0:
-            figures["input/wait_share"] = self._waited / elapsed
+        if self._timed_from is not None:
+            figures["input/wait_share"] = self._waited / (time.perf_counter() - self._timed_from)
         return figures | {"skipped": float(report["skipped"])}
 
     def _evaluate(self, step: int) -> None:
         self._writer.write(step, "validation", self._run.evaluate())
-        self._began = self._waited = 0.0
+        self._timed_from = None
 
     def _ask_to_stop(self, number: int, _: Any) -> None:
         self._signal = number
@@ -292,7 +166,7 @@ def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[s
         if restored is None:
             raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
         run.state, step = restored
-        logging.info("evaluating step %d of %s", step, workdir)
+        print(f"evaluating step {step} of {workdir}", flush=True)
         figures = run.evaluate()
         run.draw()
     return {"step": step, **figures}

@@ -79,13 +79,16 @@ def make_eval_step(
     def eval_step(variables: tuple[Any, Any], batch: Any) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         params, model_state = variables
         predictions = model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
-        added = {}
-        for name, task in tasks.items():
-            total, count = task.loss(predictions[name], batch)
-            added[name] = {"total": total, "count": count, "sums": task.sums(predictions[name], batch)}
+        added = {name: measured(task, predictions[name], batch) for name, task in tasks.items()}
         return (added if axis_name is None else jax.lax.psum(added, axis_name)), predictions
 
     return eval_step
+
+
+def measured(task: Task, prediction: jax.Array, batch: Any) -> dict[str, Any]:
+    """What adds over batches and replicas: `total` and `count` of the loss, `sums` of the metrics."""
+    total, count = task.loss(prediction, batch)
+    return {"total": total, "count": count, "sums": task.sums(prediction, batch)}
 
 
 def _report(found: Any, finite: jax.Array, state: TrainState) -> dict[str, jax.Array]:

@@ -1,0 +1,21 @@
+"""Depth, normals and edges of real RGB-D frames: any folder in the layout of Microsoft's 7-Scenes.
+
+python launch.py --config configs/kitchen.py:PATH_OF_THE_FOLDER
+"""
+
+from mtljax.train import default_config
+
+
+def get_config(path: str = "data/kitchen"):
+    config = default_config()
+    config.data = f"rgbd({path!r}, validation=0.2)"
+    config.model = "MultiTask(encoder=ResNet(depth=18, width=32, norm='group'))"
+    config.tasks = {"depth": "depth(width=32)", "normals": "normals(width=32)", "edges": "edges(width=32)"}
+    config.balance = "pcgrad()"
+    adam = "adamw(warmup_cosine_decay_schedule(0.0, 1e-3, steps // 10, steps))"
+    config.optimizers = {"shared": adam, "depth": adam, "normals": adam, "edges": adam}
+    config.batch_size = 8
+    config.steps = 800
+    config.eval_every = 400
+    config.checkpoint_every = 400
+    return config

@@ -1,0 +1,139 @@
+"""The parts of a run put together: data, model, state, and what is done with them outside the training loop."""
+
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from mtljax.data import pipeline
+from mtljax.errors import UserError
+from mtljax.train import evaluate as evaluation
+from mtljax.train import experiment, panel, state
+from mtljax.train.checkpoint import Checkpoints
+from mtljax.train.step import make_eval_step, make_train_step
+
+CHECKPOINTS = "checkpoints"
+PANEL_FILE = "panel.png"
+
+
+class Run:
+    """The parts of a run put together: data, steps, state.
+
+    Args:
+        config: of the run, checked.
+        workdir: where it reads and leaves things.
+    """
+
+    def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+        self.config, self.workdir = config, workdir
+        self.parts = experiment.build(config)
+        self.validation = self.parts.data.split("validation")
+        self.sample = next(iter(self.eval_batches()))
+        self._check_labels()
+        variables = self.parts.init(self.sample["image"])
+        self.optimizer = self.parts.optimizer(variables["params"])
+        self.state = self.parts.spread.place_state(state.create(variables, self.parts.balancer, self.optimizer))
+        self._check_shapes()
+        self._eval_step = self.parts.spread.evaluate(make_eval_step(self.parts.model, self.parts.tasks))
+
+    def open_checkpoints(self) -> Checkpoints:
+        """The checkpoints in the workdir."""
+        return Checkpoints(self.workdir / CHECKPOINTS, self.config.keep_checkpoints)
+
+    def train_step(self) -> Any:
+        """The training step, spread over the devices."""
+        step = make_train_step(
+            self.parts.model,
+            self.parts.tasks,
+            self.parts.balancer,
+            self.optimizer,
+            measure=self.config.measure,
+            seed=self.config.seed,
+        )
+        return self.parts.spread.train(step)
+
+    def train_batches(self) -> Any:
+        """A grain iterator over training batches, without end."""
+        return pipeline.train_batches(
+            self.parts.data.split("train"),
+            self.config.batch_size,
+            self.config.seed,
+            keep=self.parts.labels,
+            num_threads=self.config.loader_threads,
+        )
+
+    def eval_batches(self) -> Iterator[Any]:
+        """The validation split once, in order."""
+        return pipeline.eval_batches(self.validation, self.config.batch_size, keep=self.parts.labels)
+
+    def evaluate(self) -> dict[str, float]:
+        """The figures of the present state on the validation split."""
+        variables = (self.state.params, self.state.model_state)
+        return evaluation.evaluate(self._eval_step, variables, self.eval_batches(), self.parts.tasks, self.parts.spread)
+
+    def evaluate_constant(self) -> dict[str, float]:
+        """The figures of the best constant predictor on the validation split."""
+        train = self.parts.data.split("train")
+        number = min(self.config.baseline_examples, len(train))
+        chosen = np.linspace(0, len(train) - 1, number).astype(int)
+        labels = pipeline.stack([train[int(i)] for i in chosen], keep=self.parts.labels)
+        shapes = {name: p.shape for name, p in self._predictions().items()}
+        return evaluation.evaluate_constant(labels, self.eval_batches(), self.parts.tasks, shapes)
+
+    def draw(self) -> None:
+        """Writes the panel: images spread over the validation split."""
+        number = max(1, self.config.panel_images)
+        chosen = np.linspace(0, len(self.validation) - 1, self.config.batch_size).astype(int)
+        batch = pipeline.stack([self.validation[int(i)] for i in chosen], keep=self.parts.labels)
+        _, predictions = self._eval_step(
+            (self.state.params, self.state.model_state), self.parts.spread.place_batch(batch)
+        )
+        file = self.workdir / PANEL_FILE
+        try:
+            panel.draw_panel(file, batch, self.parts.spread.collect(predictions), self.parts.tasks, number)
+        except OSError as error:
+            raise UserError(f"cannot write {str(file)!r}: {error.strerror or error}.") from error
+
+    def group_table(self) -> str:
+        """Every optimiser group: its number of parameters and its optimiser, as text."""
+        counts: dict[str, int] = {}
+        labels = self.parts.model.groups(self.state.params)
+        for label, leaf in zip(jax.tree.leaves(labels), jax.tree.leaves(self.state.params), strict=True):
+            counts[label] = counts.get(label, 0) + leaf.size
+        width = max(map(len, counts))
+        return "\n".join(f"{g:<{width}}  {n:>12,}  {self.config.optimizers[g]}" for g, n in counts.items())
+
+    def _predictions(self) -> Mapping[str, Any]:
+        def predict(variables: Any, batch: Any) -> Any:
+            params, model_state = variables
+            return self.parts.model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
+
+        return jax.eval_shape(predict, (self.state.params, self.state.model_state), dict(self.sample))
+
+    def _check_labels(self) -> None:
+        there = [key for key in self.sample if f"{key}_valid" in self.sample]
+        for name, task in self.parts.tasks.items():
+            for label in task.labels:
+                if label not in self.sample:
+                    raise UserError(
+                        f"task {name!r} reads the label {label!r}, which data {self.config.data!r} does not have "
+                        f"(it has {', '.join(there) or 'none'})."
+                    )
+
+    def _check_shapes(self) -> None:
+        for name, prediction in self._predictions().items():
+            task = self.parts.tasks[name]
+            for label in task.labels:
+                found = self.sample[label].shape
+                if len(found) > 3 and found[:-1] != prediction.shape[:-1]:
+                    raise UserError(
+                        f"task {name!r} predicts shape {prediction.shape}, but its label {label!r} has shape {found}: "
+                        "head and label must agree in all axes but the last."
+                    )
+            try:
+                jax.eval_shape(task.loss, prediction, dict(self.sample))
+            except (TypeError, ValueError, KeyError) as error:
+                raise UserError(f"task {name!r}, prediction of shape {prediction.shape}: {error}") from error

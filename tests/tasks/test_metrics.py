@@ -1,0 +1,155 @@
+"""Metrics against plain NumPy transcriptions, and boundary matching against exhaustive assignment."""
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+import mtljax as mtl
+from mtljax.tasks._edge_matching import THRESHOLDS, count_matches, thin
+from tests.tasks.test_losses import BATCH, DEPTH, LOGITS, VALID, H, W, images
+
+
+def figures(task, prediction, batch=BATCH):
+    sums = {k: np.asarray(v, np.float64) for k, v in task.sums(prediction, batch).items()}
+    if task.host_sums:
+        sums |= task.host_sums(np.asarray(prediction), batch)
+    return {metric.name: metric.value(sums) for metric in task.metrics}
+
+
+def test_segmentation():
+    found = figures(mtl.tasks.segment(num_classes=6), np.concatenate([LOGITS, LOGITS[..., :2] - 9], -1))
+    p, g = LOGITS.argmax(-1)[VALID[..., 0]], BATCH["semantic"][VALID]
+    ious = [((p == c) & (g == c)).sum() / ((p == c) | (g == c)).sum() for c in range(4)]  # 4 and 5 are in neither
+    np.testing.assert_allclose(found["mIoU"], np.mean(ious), rtol=1e-6)
+    np.testing.assert_allclose(found["pixel_accuracy"], np.mean(p == g), rtol=1e-6)
+
+
+def test_segmentation_ignores_what_has_no_meaning():
+    ignored = np.where(np.random.default_rng(0).random(BATCH["semantic"].shape) < 0.3, 255, BATCH["semantic"])
+    found = figures(mtl.tasks.segment(num_classes=4), LOGITS, BATCH | {"semantic": ignored})
+    known = VALID & (ignored != 255)
+    np.testing.assert_allclose(found["pixel_accuracy"], np.mean(LOGITS.argmax(-1)[..., None][known] == ignored[known]))
+
+
+def test_depth():
+    found = figures(mtl.tasks.depth(), DEPTH)
+    p, g = DEPTH[VALID].astype(np.float64), BATCH["depth"][VALID].astype(np.float64)
+    ratio = np.maximum(p / g, g / p)
+    spread = [np.std(np.log(a) - np.log(b)) for a, b in zip(images(DEPTH), images(BATCH["depth"]), strict=True)]
+    wanted = {
+        "AbsErr": np.mean(np.abs(p - g)),
+        "AbsRel": np.mean(np.abs(p - g) / g),
+        "SqRel": np.mean((p - g) ** 2 / g),
+        "RMSE": np.sqrt(np.mean((p - g) ** 2)),
+        "RMSElog": np.sqrt(np.mean((np.log(p) - np.log(g)) ** 2)),
+        "log10": np.mean(np.abs(np.log10(p) - np.log10(g))),
+        **{f"delta{k}": np.mean(ratio < 1.25**k) for k in (1, 2, 3)},
+        "SILog": 100 * np.mean(spread),
+    }
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5, err_msg=name)
+
+
+def test_median_scaling_is_only_when_asked_for_and_says_so():
+    plain = figures(mtl.tasks.depth(), 3 * BATCH["depth"])
+    scaled = figures(mtl.tasks.depth(median_scaling=True), 3 * BATCH["depth"])
+    assert plain["AbsRel"] > 1
+    assert scaled["AbsRel_median_scaled"] < 1e-5
+    assert all(name.endswith("_median_scaled") for name in scaled)
+
+
+def test_normals():
+    found = figures(mtl.tasks.normals(), LOGITS[..., :3])
+    unit = LOGITS[..., :3] / np.linalg.norm(LOGITS[..., :3], axis=-1, keepdims=True)
+    cosine = np.clip((unit * BATCH["normal"]).sum(-1)[VALID[..., 0]], -1, 1)
+    angle = np.degrees(np.arccos(cosine))
+    np.testing.assert_allclose(found["mean_angle"], angle.mean(), rtol=1e-5)
+    low, high = np.quantile(angle, [0.5 - 1 / len(angle), 0.5 + 1 / len(angle)])
+    assert low - 0.05 <= found["median_angle"] <= high + 0.05
+    for t in (11.25, 22.5, 30.0):
+        np.testing.assert_allclose(found[f"within_{t}"], np.mean(angle < t), rtol=1e-6)
+
+
+def test_small_angles_are_exact():
+    tilted = np.array([np.sin(1e-3), 0, -np.cos(1e-3)], np.float32)
+    batch = {"normal": np.full((1, 1, 2, 2, 3), [0, 0, -1], np.float32), "normal_valid": np.ones((1, 1, 2, 2, 1), bool)}
+    found = figures(mtl.tasks.normals(), np.broadcast_to(tilted, (1, 1, 2, 2, 3)), batch)
+    np.testing.assert_allclose(found["mean_angle"], np.degrees(1e-3), rtol=1e-3)
+
+
+def test_classification():
+    rng = np.random.default_rng(0)
+    logits, classes = rng.normal(size=(40, 20)).astype(np.float32), rng.integers(0, 20, 40)
+    valid = rng.random(40) < 0.8
+    found = figures(mtl.tasks.classify(num_classes=20, label="y"), logits, {"y": classes, "y_valid": valid})
+    order = np.argsort(-logits, axis=1)
+    np.testing.assert_allclose(found["accuracy"], np.mean(order[valid, 0] == classes[valid]))
+    np.testing.assert_allclose(found["top5"], np.mean((order[valid, :5] == classes[valid, None]).any(1)))
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.0, 2.3])
+def test_edge_matches_are_those_of_the_best_assignment(radius):
+    rng = np.random.default_rng(1)
+    probability = np.where(rng.random((9, 11)) < 0.3, rng.random((9, 11)), 0)
+    truth = rng.random((9, 11)) < 0.25
+    matched, predicted = count_matches(probability, truth, radius)
+    targets = np.argwhere(truth)
+    for i in range(0, 99, 7):
+        points = np.argwhere(probability >= THRESHOLDS[i])
+        assert predicted[i] == len(points)
+        near = np.linalg.norm(points[:, None] - targets[None], axis=-1) <= radius
+        rows, columns = optimize.linear_sum_assignment(-near.astype(float))
+        assert matched[i] == near[rows, columns].sum()
+
+
+def test_thinning_leaves_a_ridge_one_pixel_wide():
+    y, x = np.indices((30, 40))
+    for angle in (0, 30, 45, 90, 120):
+        a = np.radians(angle)
+        across = (x - 20) * np.cos(a) + (y - 15) * np.sin(a)
+        thinned = thin(np.exp(-((across / 2) ** 2))[None])[0] > 0.3
+        inner = thinned[6:-6, 6:-6]
+        assert np.abs(across[6:-6, 6:-6][inner]).max() < 1
+        length = max(inner.any(0).sum(), inner.any(1).sum())
+        assert length <= inner.sum() <= 1.6 * length
+
+
+def test_edges_found_are_rewarded_and_those_elsewhere_are_not():
+    task = mtl.tasks.edges()
+    truth = np.zeros((1, 1, 40, 40, 1), np.uint8)
+    truth[:, :, :, 20] = 1
+    batch = {"edge": truth, "edge_valid": np.ones(truth.shape, bool)}
+    logits = np.where(truth > 0, 5.0, -8.0).astype(np.float32)
+    perfect = figures(task, logits, batch)
+    assert perfect["ODS_F"] == perfect["OIS_F"] == 1
+    assert perfect["AP"] > 0.99
+    for away, f_measure in ((0, 1), (1, 0)):  # 0.0075 of the diagonal are 0.42 pixels
+        moved = figures(task, np.roll(logits, away, axis=3), batch)
+        assert moved["ODS_F"] == f_measure
+    half = np.where(np.arange(40)[:, None, None] < 20, logits, -8)
+    np.testing.assert_allclose(figures(task, half, batch)["ODS_F"], 2 / 3, rtol=0.03)
+
+
+def test_best_threshold_of_the_set_and_of_each_image_differ():
+    task = mtl.tasks.edges()
+    truth = np.zeros((2, 1, 40, 40, 1), np.uint8)
+    truth[:, :, :, 20] = 1
+    logits = np.full(truth.shape, -8.0, np.float32)
+    logits[0, :, :, 20], logits[0, :, :, 5] = 3.0, 0.0  # cut above 0.5 here,
+    logits[1, :, :, 20] = -2.0  # below it here
+    batch = {"edge": truth, "edge_valid": np.ones(truth.shape, bool)}
+    found = figures(task, logits, batch)
+    assert found["OIS_F"] == 1
+    np.testing.assert_allclose(found["ODS_F"], 2 * 80 / (120 + 80), rtol=1e-6)
+
+
+def test_pictures_have_the_shape_of_images():
+    for task, prediction in ((mtl.tasks.segment(num_classes=4), LOGITS), (mtl.tasks.depth(), DEPTH)):
+        for picture in task.draw(prediction, BATCH):
+            assert picture.shape == (3, 2, H, W, 3)
+            assert picture.dtype == np.uint8
+    for task, channels in ((mtl.tasks.normals(), 3), (mtl.tasks.edges(), 1)):
+        for picture in task.draw(LOGITS[..., :channels], BATCH):
+            assert picture.shape == (3, 2, H, W, 3)
+            assert picture.dtype == np.uint8
