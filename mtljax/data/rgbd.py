@@ -205,20 +205,20 @@ def _matrix(file: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _image(file: pathlib.Path, mode: str) -> np.ndarray:
-    return np.asarray(_opened(file).convert(mode))
+    return np.asarray(_decoded(file).convert(mode))
 
 
 def _depth(file: pathlib.Path) -> np.ndarray:
-    image = _opened(file)
+    image = _decoded(file)
     if image.mode not in ("I;16", "I;16B", "I"):
         raise UserError(f"depth map {str(file)!r} has mode {image.mode}; expected 16 bit grey, in millimetres.")
     return np.asarray(image).astype(np.int32)
 
 
-def _opened(file: pathlib.Path) -> Image.Image:
+def _decoded(file: pathlib.Path) -> Image.Image:
     try:
-        image = Image.open(file)
-        image.load()
+        with Image.open(file) as image:
+            image.load()
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise UserError(f"image {str(file)!r} does not decode: {error}.") from error
     return image

@@ -140,7 +140,7 @@ def _prepared(name: str, data_dir: str | None) -> Any:
         try:
             builder = tensorflow_datasets.builder(name, data_dir=data_dir, file_format="array_record")
         except tensorflow_datasets.core.registered.DatasetNotFoundError:
-            raise unknown("TFDS data set", name.split("/")[0], tensorflow_datasets.list_builders()) from None
+            raise unknown("TFDS data set", name.split("/")[0], _names()) from None
         except ValueError as error:
             raise UserError(f"TFDS data set {name!r}: {error}") from error
         if not builder.is_prepared():
@@ -153,3 +153,10 @@ def _prepared(name: str, data_dir: str | None) -> Any:
                     f"it where there is a network: tfds build {name} --file_format=array_record."
                 ) from error
     return builder
+
+
+def _names() -> list[str]:
+    import tensorflow_datasets
+
+    # Community data sets are listed over the network, with TensorFlow.
+    return tensorflow_datasets.list_builders(with_community_datasets=False)

@@ -1,0 +1,109 @@
+"""Batches: order, repetition, resuming, padding."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mtljax.data import pipeline
+from mtljax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """Examples that know their index."""
+
+    size: int
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        label = np.full((1, 2, 2, 1), index, np.float32)
+        return {
+            "image": np.full((1, 2, 2, 3), index, np.uint8),
+            "depth": label,
+            "depth_valid": np.ones(label.shape, bool),
+            "other": np.int32(index),
+            "other_valid": np.array(True),
+            "camera": {"positions": np.zeros((1, 3), np.float32)},
+        }
+
+
+def numbers(batch):
+    return [int(x) for x in batch["depth"][:, 0, 0, 0, 0]]
+
+
+def taken(iterator, count):
+    return [numbers(next(iterator)) for _ in range(count)]
+
+
+def test_every_epoch_has_each_example_once_in_an_order_of_its_own():
+    order = sum(taken(pipeline.train_batches(Numbers(12), 4, seed=0), 6), [])
+    first, second = order[:12], order[12:]
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert first != second
+    assert first != list(range(12))
+
+
+def test_the_seed_and_nothing_else_decides_the_order():
+    batches = [taken(pipeline.train_batches(Numbers(12), 4, seed=s, num_threads=t), 4) for s, t in ((0, 1), (0, 3))]
+    assert batches[0] == batches[1]
+    assert batches[0] != taken(pipeline.train_batches(Numbers(12), 4, seed=1), 4)
+
+
+@pytest.mark.parametrize("after", [1, 2, 5])
+def test_a_restored_iterator_goes_on_where_it_was(after):
+    whole = taken(pipeline.train_batches(Numbers(10), 4, seed=3), 8)
+    first = pipeline.train_batches(Numbers(10), 4, seed=3)
+    taken(first, after)
+    again = pipeline.train_batches(Numbers(10), 4, seed=3)
+    again.set_state(first.get_state())
+    assert taken(again, 8 - after) == whole[after:]
+
+
+def test_shards_part_the_data():
+    parts = [sum(taken(pipeline.train_batches(Numbers(12), 3, seed=0, shard=(i, 2)), 2), []) for i in (0, 1)]
+    assert sorted(parts[0] + parts[1]) == list(range(12))
+
+
+def test_batches_hold_what_is_asked_for_in_the_form_of_the_model():
+    batch = next(pipeline.train_batches(Numbers(8), 4, seed=0, keep=("depth",)))
+    assert batch.keys() == {"image", "depth", "depth_valid", "camera"}
+    assert batch["image"].dtype == np.float32
+    np.testing.assert_allclose(batch["image"][:, 0, 0, 0, 0] * 255, numbers(batch), rtol=1e-6)
+    assert batch["camera"]["positions"].shape == (4, 1, 3)
+
+
+def test_evaluation_sees_each_example_once_and_fills_up_with_nothing_valid():
+    batches = list(pipeline.eval_batches(Numbers(10), 4, keep=("depth", "other")))
+    assert len(batches) == 3
+    real = np.concatenate([b["example_valid"] for b in batches])
+    assert real.tolist() == [True] * 10 + [False] * 2
+    seen = sum(map(numbers, batches), [])
+    assert seen[:10] == list(range(10))
+    for key in ("depth_valid", "other_valid"):
+        valid = np.concatenate([b[key].reshape(4, -1) for b in batches])
+        assert valid[:10].all()
+        assert not valid[10:].any()
+
+
+def test_mistakes_are_named():
+    with pytest.raises(UserError, match="batch_size=9 is more than the 8 examples"):
+        pipeline.train_batches(Numbers(8), 9, seed=0)
+    with pytest.raises(UserError, match="no examples"):
+        pipeline.eval_batches(Numbers(0), 2)
+    with pytest.raises(UserError, match=r"shape of 'a': \(2,\) and \(3,\)"):
+        pipeline.collate([{"a": np.zeros(2)}, {"a": np.zeros(3)}])
+    with pytest.raises(UserError, match="differ in their keys"):
+        pipeline.collate([{"a": np.zeros(2)}, {"b": np.zeros(2)}])
+
+
+def test_an_error_in_a_loader_thread_arrives_as_it_was():
+    class Broken(Numbers):
+        def __getitem__(self, index):
+            raise UserError("image 'x.png' does not decode.")
+
+    for batches in (pipeline.train_batches(Broken(8), 2, seed=0), pipeline.eval_batches(Broken(8), 2)):
+        with pytest.raises(UserError, match=r"image 'x.png' does not decode"):
+            next(batches)

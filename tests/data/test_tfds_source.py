@@ -1,0 +1,133 @@
+"""Any TFDS builder: CIFAR-100's own builder and features, prepared from made images as it cannot be downloaded."""
+
+import functools
+import sys
+
+import numpy as np
+import pytest
+
+from mtljax.data import DataSet, tfds
+from mtljax.data.quiet import quiet_tfds
+from mtljax.errors import UserError
+
+with quiet_tfds():
+    from PIL import Image
+    from tensorflow_datasets.image_classification import cifar
+
+KEYS = {"image": "image", "fine": "label", "coarse": "coarse_label"}
+IMAGES = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), np.uint8)
+
+
+def examples(numbers):
+    for i in numbers:
+        yield (
+            i,
+            {
+                "id": f"{i}",
+                "image": Image.fromarray(IMAGES[i]),
+                "label": f"{sorted(cifar.Cifar100().info.features['label'].names)[i]}",
+                "coarse_label": i % 20,
+            },
+        )
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("tfds"))
+    with pytest.MonkeyPatch.context() as patch, quiet_tfds():
+        parts = {"train": range(16), "test": range(16, 20)}
+        patch.setattr(
+            cifar.Cifar100, "_split_generators", lambda self, _: {s: examples(n) for s, n in parts.items()}
+        )
+        cifar.Cifar100(data_dir=folder, file_format="array_record").download_and_prepare()
+    return folder
+
+
+def test_labels_of_two_tasks_come_in_the_canonical_form(data_dir):
+    data = tfds("cifar100", keys=KEYS, data_dir=data_dir)
+    assert isinstance(data, DataSet)
+    source = data.split("train")
+    assert [len(source), len(data.split("validation"))] == [16, 4]
+    example = source[5]
+    assert example.keys() == {"image", "fine", "fine_valid", "coarse", "coarse_valid"}
+    assert example["image"].shape == (1, 32, 32, 3)
+    assert example["image"].dtype == np.uint8
+    which = next(i for i in range(16) if np.array_equal(example["image"][0], IMAGES[i]))
+    assert example["coarse"] == which % 20
+    assert example["fine"].dtype == np.int32
+    assert example["fine_valid"]
+
+
+@pytest.mark.parametrize(
+    ("split", "sizes"),
+    [
+        ("train", (14, 2)),
+        ({"train": "train[:50%]", "validation": "train[50%:]"}, (8, 8)),
+        ({"train": "train", "validation": "test"}, (16, 4)),
+    ],
+)
+def test_splits_are_in_the_language_of_tfds(data_dir, split, sizes):
+    data = tfds("cifar100", split, keys=KEYS, data_dir=data_dir)
+    assert (len(data.split("train")), len(data.split("validation"))) == sizes
+
+
+def test_features_may_be_nested_and_dense(tmp_path):
+    """`scenes` read as any builder: frames of depth and classes with masks, a nested pose."""
+    with quiet_tfds():
+        from mtljax.data.scenes.tfds_builder import scenes_dataset_builder
+    with pytest.MonkeyPatch.context() as patch:
+        few = {"train": 2, "validation": 1, "test": 1}
+        patch.setattr(scenes_dataset_builder.Scenes.BUILDER_CONFIGS[0], "clips", few)
+        patch.setattr(scenes_dataset_builder, "workers", functools.partial(scenes_dataset_builder.workers, 1))
+        keys = {"image": "video", "depth": "depth", "semantic": "semantic", "eye": "camera/positions"}
+        data = tfds("scenes/tiny", {"train": "train"}, keys=keys, data_dir=str(tmp_path))
+        example = data.split("train")[1]
+    assert example["image"].shape == (2, 32, 32, 3)
+    assert (example["depth"].shape, example["depth_valid"].shape) == ((2, 32, 32, 1), (2, 32, 32, 1))
+    assert example["semantic"].dtype == np.int32
+    assert example["eye"].size == 6
+
+
+def test_grey_images_become_colour(tmp_path):
+    with quiet_tfds():
+        from tensorflow_datasets.image_classification import mnist
+
+    with pytest.MonkeyPatch.context() as patch, quiet_tfds():
+        made = [(i, {"image": Image.fromarray(IMAGES[i, :28, :28, :1][..., 0]), "label": i}) for i in range(3)]
+        patch.setattr(mnist.MNIST, "_split_generators", lambda self, _: {"train": iter(made), "test": iter(made)})
+        mnist.MNIST(data_dir=str(tmp_path), file_format="array_record").download_and_prepare()
+    example = tfds("mnist", keys={"image": "image", "digit": "label"}, data_dir=str(tmp_path)).split("train")[0]
+    assert example["image"].shape == (1, 28, 28, 3)
+    assert np.ptp(example["image"], axis=-1).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"keys": {"image": "imag"}}, r"'imag'; did you mean 'image'"),
+        ({"keys": {"image": "image", "fine": "coarse_label/x"}}, r"feature of TFDS data set cifar100.*'x'"),
+        ({"keys": {"fine": "label"}}, "keys must name the image"),
+        ({"keys": None}, "keys must name the image"),
+        ({"split": {"train": "trian"}}, r"'trian'; did you mean 'train'"),
+        ({"split": {"valid": "test"}}, r"split of cifar100: 'train'.*valid"),
+        ({"name": "cifarr100"}, r"'cifarr100'; did you mean 'cifar100'"),
+    ],
+)
+def test_mistakes_are_named(data_dir, arguments, message):
+    with pytest.raises(UserError, match=message):
+        tfds(**{"name": "cifar100", "keys": KEYS, "data_dir": data_dir} | arguments).split("train")
+
+
+def test_data_that_cannot_be_had_says_how_to_prepare_it(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        def offline(*_):
+            raise ConnectionError("no network")
+
+        patch.setattr(cifar.Cifar100, "_split_generators", offline)
+        with pytest.raises(UserError, match=r"no network.*tfds build cifar100 --file_format=array_record"):
+            tfds("cifar100", keys=KEYS, data_dir=str(tmp_path)).split("train")
+
+
+def test_tensorflow_is_not_needed():
+    assert "tensorflow_datasets" in sys.modules
+    assert "tensorflow" not in sys.modules
