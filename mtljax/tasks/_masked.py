@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 
 
-def labels_of(batch: Any, key: str) -> tuple[jax.Array, jax.Array]:
-    """A label and its mask, (..., 1) bool; the label's values that are not valid are made 0."""
+def labels_of(batch: Any, key: str, channels: int = 1) -> tuple[jax.Array, jax.Array]:
+    """A label (..., channels) and its mask, (..., 1) bool; the label's values that are not valid are made 0."""
     label, valid = jnp.asarray(batch[key]), jnp.asarray(batch[f"{key}_valid"], bool)
+    if label.shape[-1:] != (channels,):
+        raise ValueError(f"label {key} has shape {label.shape}; expected a last axis of {channels}.")
     if label.shape[:-1] != valid.shape[:-1] or valid.shape[-1] != 1:
         raise ValueError(f"mask {key}_valid has shape {valid.shape}; expected {(*label.shape[:-1], 1)}.")
     return jnp.where(valid, label, jnp.zeros((), label.dtype)), valid

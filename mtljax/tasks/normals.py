@@ -53,7 +53,7 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
     """
 
     def cosine(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        truth, valid = labels_of(batch, label)
+        truth, valid = labels_of(batch, label, channels=3)
         p = unit(where_valid(prediction, valid, 1.0))
         return jnp.sum(p * truth.astype(jnp.float32), axis=-1), valid[..., 0]
 
@@ -62,7 +62,7 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         return jnp.sum(jnp.where(valid, 1 - cosines, 0.0)), jnp.sum(valid, dtype=jnp.float32)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-        truth, valid = labels_of(batch, label)
+        truth, valid = labels_of(batch, label, channels=3)
         p, g = unit(where_valid(prediction, valid, 1.0)), unit(truth.astype(jnp.float32))
         # atan2 of sine and cosine: exact near 0, where arccos is not.
         sine = jnp.linalg.norm(jnp.cross(p, g), axis=-1)

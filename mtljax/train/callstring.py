@@ -97,8 +97,10 @@ class _Resolver:
             case ast.Name(id=name):
                 return self._named(name)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if all(k.arg for k in keywords):
-                positional = tuple(map(self.value, args))
-                return self.called(name, positional, {k.arg: self.value(k.value) for k in keywords})
+                names = [k.arg for k in keywords]
+                for repeated in (n for n in names if names.count(n) > 1):
+                    raise self._error(f"{name}() is given {repeated!r} twice")
+                return self.called(name, tuple(map(self.value, args)), {k.arg: self.value(k.value) for k in keywords})
         raise self.refused(node)
 
     def refused(self, node: ast.AST) -> UserError:

@@ -47,16 +47,22 @@ class Experiment:
         """The optax partition over the model's groups of parameters."""
         return state.partition(self.transforms, self.model.groups(params))
 
-    def init(self, images: Any) -> Any:
-        """The model's variables, from the config's seed.
+    def shapes(self, images: Any) -> Any:
+        """The shapes of the model's variables, without computing any.
 
         Raises:
             UserError: where the model does not fit the images.
         """
         try:
-            return jax.jit(self.model.init)(jax.random.key(self.config.seed), images)
+            return jax.eval_shape(self.model.init, jax.random.key(self.config.seed), images)
         except (TypeError, ValueError) as error:
             raise UserError(f"model {self.config.model!r} on images of shape {images.shape}: {error}") from error
+
+    def init(self, images: Any) -> Any:
+        """The model's variables, from the config's seed."""
+        # It runs once, so that optimising it would cost more than it gains.
+        compiler_options = {"xla_backend_optimization_level": 0}
+        return jax.jit(self.model.init, compiler_options=compiler_options)(jax.random.key(self.config.seed), images)
 
 
 def build(config: ml_collections.ConfigDict) -> Experiment:

@@ -33,10 +33,12 @@ class Run:
         self.validation = self.parts.data.split("validation")
         self.sample = next(iter(self.eval_batches()))
         self._check_labels()
+        shapes = self.parts.shapes(self.sample["image"])
+        self.optimizer = self.parts.optimizer(shapes["params"])
+        self._predictions = self._predicted(shapes)
+        self._check_predictions()
         variables = self.parts.init(self.sample["image"])
-        self.optimizer = self.parts.optimizer(variables["params"])
         self.state = self.parts.spread.place_state(state.create(variables, self.parts.balancer, self.optimizer))
-        self._check_shapes()
         self._eval_step = self.parts.spread.evaluate(make_eval_step(self.parts.model, self.parts.tasks))
 
     def open_checkpoints(self) -> Checkpoints:
@@ -80,7 +82,7 @@ class Run:
         number = min(self.config.baseline_examples, len(train))
         chosen = np.linspace(0, len(train) - 1, number).astype(int)
         labels = pipeline.stack([train[int(i)] for i in chosen], keep=self.parts.labels)
-        shapes = {name: p.shape for name, p in self._predictions().items()}
+        shapes = {name: p.shape for name, p in self._predictions.items()}
         return evaluation.evaluate_constant(labels, self.eval_batches(), self.parts.tasks, shapes)
 
     def draw(self) -> None:
@@ -106,12 +108,13 @@ class Run:
         width = max(map(len, counts))
         return "\n".join(f"{g:<{width}}  {n:>12,}  {self.config.optimizers[g]}" for g, n in counts.items())
 
-    def _predictions(self) -> Mapping[str, Any]:
-        def predict(variables: Any, batch: Any) -> Any:
-            params, model_state = variables
-            return self.parts.model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
+    def _predicted(self, variables: Any) -> Mapping[str, jax.ShapeDtypeStruct]:
+        """The shapes of the predictions for the sample."""
 
-        return jax.eval_shape(predict, (self.state.params, self.state.model_state), dict(self.sample))
+        def predict(variables: Any, batch: Any) -> Any:
+            return self.parts.model.apply(variables, batch["image"], camera=batch.get("camera"))
+
+        return jax.eval_shape(predict, variables, dict(self.sample))
 
     def _check_labels(self) -> None:
         there = [key for key in self.sample if f"{key}_valid" in self.sample]
@@ -123,8 +126,8 @@ class Run:
                         f"(it has {', '.join(there) or 'none'})."
                     )
 
-    def _check_shapes(self) -> None:
-        for name, prediction in self._predictions().items():
+    def _check_predictions(self) -> None:
+        for name, prediction in self._predictions.items():
             task = self.parts.tasks[name]
             for label in task.labels:
                 found = self.sample[label].shape

@@ -1,0 +1,109 @@
+"""From config to parts: what fits together, and what is said where it does not."""
+
+import re
+
+import jax
+import ml_collections
+import pytest
+
+from mtljax.data import rgbd
+from mtljax.errors import UserError
+from mtljax.train import default_config
+from mtljax.train import config as run_config
+from mtljax.train.experiment import build
+from mtljax.train.run import Run
+from tests.data.test_rgbd import made
+
+made = made  # noqa: PLW0127 - the fixture: a folder of ten frames, 32 x 24
+
+
+def config(folder="nowhere", **changes):
+    """A config for a folder of frames; `a__b=...` changes the key a.b, a dict replaces all that was there."""
+    given = default_config()
+    given.data = f"rgbd({str(folder)!r})"
+    given.model = "MultiTask(encoder=ResNet(depth=10, width=2, norm='group', stem='patch2'))"
+    given.tasks = {"depth": "depth(width=4)", "normals": "normals(width=4)"}
+    given.optimizers = {"shared": "sgd(0.1)", "depth": "sgd(0.1)", "normals": "adam(1e-3)"}
+    given.batch_size = 8
+    for key, value in changes.items():
+        *outer, inner = key.split("__")
+        within = given[outer[0]] if outer else given
+        within[inner] = ml_collections.ConfigDict(value) if isinstance(value, dict) else value
+    return run_config.checked(given)
+
+
+def test_the_parts():
+    parts = build(config(balance="gradnorm(alpha=0.5)", measure="features", parallel="mesh(data=4)"))
+    assert list(parts.tasks) == ["depth", "normals"]
+    assert parts.labels == ("depth", "normal")
+    assert parts.balancer.num_tasks == 2
+    assert parts.spread.num_devices == 4
+    assert parts.data == rgbd("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"balance": "pcgard()"}, r"unknown balancer 'pcgard'; did you mean 'pcgrad'\? Known: equal, gradnorm, pcgrad"),
+        ({"balance": "gradnorm(alhpa=1)"}, r"'alhpa'; did you mean 'alpha'"),
+        ({"balance": "__import__('os')"}, r"unknown balancer '__import__'"),
+        ({"optimizers__depth": "sdg(0.1)"}, r"unknown optimiser 'sdg'; did you mean 'sgd'"),
+        ({"optimizers__depth": "sgd()"}, r"missing a required argument: 'learning_rate'"),
+        ({"optimizers__depth": "constant_schedule(1.0)"}, r"optimizers.depth.*expected an optax transformation"),
+        ({"model": "MultiTask(encoder=ResNett(depth=10))"}, r"'ResNett'; did you mean 'ResNet'"),
+        ({"model": "Multitask(encoder=ResNet())"}, r"unknown model 'Multitask'; did you mean 'MultiTask'"),
+        ({"tasks__depth": "dept()"}, r"unknown task 'dept'; did you mean 'depth'"),
+        ({"tasks__depth": "depth(loss='l3')"}, r"unknown depth loss 'l3'; did you mean 'l1'"),
+        ({"tasks__depth": "depth(head=Dens(1))"}, r"'Dens'; did you mean 'Dense'"),
+        ({"measure": "feature"}, r"unknown measure 'feature'; did you mean 'features'"),
+        ({"parallel": "pmapp"}, r"unknown parallel 'pmapp'; did you mean 'pmap'"),
+        ({"parallel": "mesh(data=9)"}, r"mesh\(data=9\).*expected -1 or 1 to 8"),
+        ({"batch_size": 12}, r"batch_size=12 cannot be divided over the 8 devices.*8 or 16"),
+        ({"data": "rgdb('x')"}, r"unknown data 'rgdb'; did you mean 'rgbd'"),
+        ({"data": "scenes('tinny')"}, r"'tinny'; did you mean 'tiny'"),
+    ],
+)
+def test_mistakes_are_named_before_any_data_is_read(changes, message):
+    with pytest.raises(UserError, match=message):
+        build(config(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks__depth": "segment(num_classes=3)"}, r"reads the label 'semantic', which data .* does not have .*normal"),
+        ({"tasks__depth": "normals(label='depth')"}, r"task 'depth', prediction of shape.*label depth has shape .*axis of 3"),
+        ({"model": "MultiTask(encoder=MLP([4]))"}, r"a dense prediction wants an image encoder"),
+        ({"model": "MultiTask(encoder=ResNet(depth=11))"}, r"ResNet\(depth=11\): expected one of"),
+        ({"tasks__depth": "depth(head=Linear(1))"}, r"'depth' predicts shape .* must agree in all axes but the last"),
+        ({"optimizers": {"shared": "sgd(0.1)", "depth": "sgd(0.1)"}}, r"no optimiser for group 'normals'"),
+        ({"optimizers__norms": "sgd(0.1)"}, r"optimiser group .*'norms'; did you mean 'normals'"),
+    ],
+)
+def test_what_does_not_fit_is_named(made, tmp_path, changes, message):
+    with pytest.raises(UserError, match=re.compile(message, re.DOTALL)):
+        Run(config(made, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_task_without_the_parent_it_names_is_told(monkeypatch):
+    from mtljax import tasks
+
+    def child(name="child"):
+        made = tasks.depth(name=name)
+        return tasks.Task(**{**vars(made), "parents": ("detph",)})
+
+    monkeypatch.setattr(tasks, "child", child, raising=False)
+    monkeypatch.setitem(tasks.FACTORIES, "child", child)
+    with pytest.raises(UserError, match=r"parent of task .*'detph'; did you mean 'depth'"):
+        build(config(tasks__normals="child()"))
+
+
+def test_seeds_make_the_parameters():
+    given = {"model": "MultiTask(encoder=MLP([4]))", "tasks": {"fine": "classify(num_classes=3, label='fine')"}}
+    images = jax.numpy.zeros((2, 1, 4, 4, 3))
+    kernels = [
+        jax.tree.leaves(build(config(seed=seed, **given)).init(images)["params"]["encoder"])[-1] for seed in (0, 0, 1)
+    ]
+    assert (kernels[0] == kernels[1]).all()
+    assert (kernels[0] != kernels[2]).any()

@@ -1,0 +1,54 @@
+"""metrics.jsonl and TensorBoard events."""
+
+import json
+
+import pytest
+
+from mtljax.errors import UserError
+from mtljax.train.writer import MetricWriter
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def write(workdir, start, steps, value=1.0):
+    writer = MetricWriter(workdir, start)
+    for step in steps:
+        writer.write(step, "train", {"depth/loss": value * step})
+    writer.close()
+
+
+def test_one_object_a_line(tmp_path):
+    write(tmp_path, 0, [1, 2])
+    assert [list(line) for line in lines(tmp_path)] == [["step", "split", "time", "depth/loss"]] * 2
+    assert [(line["step"], line["split"], line["depth/loss"]) for line in lines(tmp_path)] == [
+        (1, "train", 1.0),
+        (2, "train", 2.0),
+    ]
+    assert abs(lines(tmp_path)[0]["time"] - lines(tmp_path)[1]["time"]) < 60
+
+
+def test_figures_that_are_not_finite_are_null(tmp_path):
+    write(tmp_path, 0, [1], value=float("nan"))
+    assert lines(tmp_path)[0]["depth/loss"] is None
+
+
+def test_a_resumed_run_tells_no_step_twice(tmp_path):
+    write(tmp_path, 0, [1, 2, 3, 4])
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "spl')  # killed while it wrote
+    write(tmp_path, 2, [3, 4], value=10.0)
+    assert [(line["step"], line["depth/loss"]) for line in lines(tmp_path)] == [(1, 1), (2, 2), (3, 30), (4, 40)]
+
+
+def test_tensorboard_has_the_scalars(tmp_path):
+    write(tmp_path, 0, [1, 2])
+    [file] = (tmp_path / "tensorboard").iterdir()
+    assert b"train/depth/loss" in file.read_bytes()
+
+
+def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(UserError, match=r"cannot write .*metrics.jsonl"):
+        MetricWriter(tmp_path, 0).write(1, "train", {})
