@@ -6,6 +6,7 @@ python launch.py --mode=eval --workdir runs/a
 """
 
 import pathlib
+import re
 import sys
 import time
 
@@ -31,12 +32,12 @@ def main(arguments: list[str]) -> int:
         _parse(arguments)
         return _run()
     except (UserError, flags.Error) as error:
-        print(f"launch.py: error: {error}", file=sys.stderr)
+        print(f"launch.py: error: {_readable(error)}", file=sys.stderr)
         return 2
 
 
 def _parse(arguments: list[str]) -> None:
-    from mtljax.errors import UserError
+    from mtljax.errors import UserError, unknown
 
     given = [argument.split("=")[0].lstrip("-") for argument in arguments if argument.startswith("-")]
     if "config" not in given:
@@ -45,12 +46,34 @@ def _parse(arguments: list[str]) -> None:
         if workdir is None:
             raise UserError("give --config, such as --config configs/quickstart.py, or the --workdir of a run.")
         arguments = [arguments[0], f"--config={FROM_WORKDIR}:{workdir}", *arguments[1:]]
+    file = pathlib.Path(str(_value_of("config", arguments)).split(":")[0])
+    if not file.is_file():
+        near = {str(path) for folder in (file.parent, HERE / "configs") for path in folder.glob("*.py")}
+        raise unknown("config file", str(file), near)
     try:
         rest = FLAGS(arguments)
-    except (FileNotFoundError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(str(error)) from error
+        _CONFIG.value.keys()  # A file that could not be read fails here, not above.
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _readable(error) from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; every choice is a flag, such as --config.steps=100.")
+
+
+def _readable(error: BaseException) -> Exception:
+    """What stands behind an error of config_flags, which wraps errors and prints whole tracebacks into messages."""
+    from mtljax.errors import UserError
+
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    ours = [cause for cause in chain if isinstance(cause, UserError)]
+    if ours:
+        return ours[-1]
+    if near := re.search(r'Did you mean "(.*)" instead of "(.*)"', str(error)):
+        return UserError(f"unknown config key {near[2]!r}; did you mean {near[1]!r}?")
+    if isinstance(error, KeyError | AttributeError):
+        return UserError(f"unknown config key: {error.args[0]}")
+    return UserError(str(error).strip().splitlines()[-1].strip())
 
 
 def _value_of(flag: str, arguments: list[str]) -> str | None:
@@ -77,7 +100,6 @@ def _run() -> int:
         print(loop.as_json(loop.evaluate(_CONFIG.value, pathlib.Path(_WORKDIR.value))), flush=True)
         return 0
     workdir = pathlib.Path(_WORKDIR.value or _new_workdir())
-    print(f"workdir: {workdir}", flush=True)
     try:
         loop.train(_CONFIG.value, workdir, allow_config_change=_ALLOW_CHANGE.value)
     except loop.Stopped as stopped:

@@ -3,10 +3,14 @@
 import os
 import pathlib
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import pytest
+
+from tests.frames import write_folder
 
 ROOT = pathlib.Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -18,3 +22,9 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("needs the folder `shared` beside the checkout (real data and golden numbers)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def ten_frames(tmp_path_factory):
+    """A folder of ten small RGB-D frames."""
+    return write_folder(tmp_path_factory.mktemp("frames"))

@@ -29,8 +29,8 @@ def pcgrad(num_tasks: int, seed: int = 0) -> Balancer:
         >>> params = jnp.zeros(2)
         >>> balancer = mtl.pcgrad(num_tasks=2, seed=0)
         >>> direction, _ = balancer.update(jnp.array([[1.0, 0.0], [-1.0, 1.0]]), balancer.init(params), params)
-        >>> print(direction.round(3))
-        [0.5 1.5]
+        >>> [round(float(x), 3) for x in direction]
+        [0.5, 1.5]
     """
 
     def rule(seen: Observation, key: jax.Array) -> tuple[jax.Array, jax.Array]:

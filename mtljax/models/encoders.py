@@ -65,7 +65,8 @@ class ResNet(nn.Module):
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> pyramid, _ = ResNet(depth=10, width=8).init_with_output(jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> resnet, images = ResNet(depth=10, width=8), jnp.ones((1, 64, 64, 3))
+        >>> pyramid, variables = jax.eval_shape(resnet.init_with_output, jax.random.key(0), images)
         >>> [level.shape for level in pyramid]
         [(1, 16, 16, 8), (1, 8, 8, 16), (1, 4, 4, 32), (1, 2, 2, 64)]
     """

@@ -30,13 +30,13 @@ class MultiTask(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> model = mtl.MultiTask(
-        ...     encoder=mtl.encoders.ResNet(depth=10, width=8),
-        ...     heads={"segment": mtl.heads.Dense(13, width=8), "depth": mtl.heads.Dense(1, width=8)},
+        ...     encoder=mtl.encoders.MLP((16,)),
+        ...     heads={"digit": mtl.heads.Linear(10), "slant": mtl.heads.Linear(1)},
         ... )
-        >>> images = jnp.ones((2, 32, 32, 3))
+        >>> images = jnp.ones((2, 8, 8, 3))
         >>> variables = model.init(jax.random.key(0), images)
         >>> jax.tree.map(jnp.shape, dict(model.apply(variables, images)))
-        {'depth': (2, 32, 32, 1), 'segment': (2, 32, 32, 13)}
+        {'digit': (2, 10), 'slant': (2, 1)}
     """
 
     encoder: Any

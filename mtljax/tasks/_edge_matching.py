@@ -18,7 +18,7 @@ def thin(probability: np.ndarray) -> np.ndarray:
     dy, dx = np.gradient(smooth, axis=(1, 2))
     dyy, dyx = np.gradient(dy, axis=(1, 2))
     _, dxx = np.gradient(dx, axis=(1, 2))
-    # The eigenvector of the Hessian with the strongest curvature points across: negative on a ridge, positive beside it.
+    # The Hessian's eigenvector of strongest curvature points across: negative on a ridge, positive beside it.
     angle = 0.5 * np.arctan2(2 * dyx, dxx - dyy) + np.where(dxx + dyy < 0, np.pi / 2, 0)
     n, y, x = np.indices(probability.shape, sparse=True)
     keep = np.ones(probability.shape, bool)

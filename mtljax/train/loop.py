@@ -36,6 +36,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_con
     config = run_config.checked(config)
     run = Run(config, workdir)  # Before the workdir is touched, so that a mistake leaves nothing behind.
     run_config.settle(config, workdir, allow_change=allow_config_change)
+    print(f"workdir: {workdir}", flush=True)
     batches = run.train_batches()
     with contextlib.closing(run.open_checkpoints()) as checkpoints:
         restored = checkpoints.restore(run.state, batches)

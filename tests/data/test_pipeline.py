@@ -34,12 +34,16 @@ def numbers(batch):
     return [int(x) for x in batch["depth"][:, 0, 0, 0, 0]]
 
 
+def flat(batches):
+    return [number for batch in batches for number in batch]
+
+
 def taken(iterator, count):
     return [numbers(next(iterator)) for _ in range(count)]
 
 
 def test_every_epoch_has_each_example_once_in_an_order_of_its_own():
-    order = sum(taken(pipeline.train_batches(Numbers(12), 4, seed=0), 6), [])
+    order = flat(taken(pipeline.train_batches(Numbers(12), 4, seed=0), 6))
     first, second = order[:12], order[12:]
     assert sorted(first) == sorted(second) == list(range(12))
     assert first != second
@@ -63,7 +67,7 @@ def test_a_restored_iterator_goes_on_where_it_was(after):
 
 
 def test_shards_part_the_data():
-    parts = [sum(taken(pipeline.train_batches(Numbers(12), 3, seed=0, shard=(i, 2)), 2), []) for i in (0, 1)]
+    parts = [flat(taken(pipeline.train_batches(Numbers(12), 3, seed=0, shard=(i, 2)), 2)) for i in (0, 1)]
     assert sorted(parts[0] + parts[1]) == list(range(12))
 
 
@@ -80,7 +84,7 @@ def test_evaluation_sees_each_example_once_and_fills_up_with_nothing_valid():
     assert len(batches) == 3
     real = np.concatenate([b["example_valid"] for b in batches])
     assert real.tolist() == [True] * 10 + [False] * 2
-    seen = sum(map(numbers, batches), [])
+    seen = flat(map(numbers, batches))
     assert seen[:10] == list(range(10))
     for key in ("depth_valid", "other_valid"):
         valid = np.concatenate([b[key].reshape(4, -1) for b in batches])

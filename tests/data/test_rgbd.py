@@ -8,54 +8,30 @@ from PIL import Image
 
 from mtljax.data import rgbd
 from mtljax.errors import UserError
-
-H, W, N = 24, 32, 10
-K = np.array([[30.0, 0, 15.5], [0, 30.0, 11.5], [0, 0, 1]])
-
-
-def write_frame(folder, number, depth=None):
-    stem = folder / f"frame-{number:06d}"
-    rng = np.random.default_rng(number)
-    Image.fromarray(rng.integers(0, 255, (H, W, 3), np.uint8)).save(f"{stem}.color.png")
-    raw = np.full((H, W), 2000 + number, np.uint16) if depth is None else depth
-    Image.fromarray(raw).save(f"{stem}.depth.png")
-    angle = 0.1 * number
-    pose = np.eye(4)
-    pose[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    pose[:3, 3] = [number, 0, 1]
-    np.savetxt(f"{stem}.pose.txt", pose)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("frames")
-    np.savetxt(folder / "camera-intrinsics.txt", K)
-    for number in range(N):
-        write_frame(folder, number)
-    return folder
+from tests.frames import H, K, W, write_frame
 
 
 @pytest.fixture
-def folder(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "frames")
+def folder(ten_frames, tmp_path):
+    return shutil.copytree(ten_frames, tmp_path / "frames")
 
 
-def test_frames_are_split_in_order(made):
-    data = rgbd(str(made), validation=0.3)
+def test_frames_are_split_in_order(ten_frames):
+    data = rgbd(str(ten_frames), validation=0.3)
     positions = [[e["camera"]["positions"][0, 0] for e in data.split(s)] for s in ("train", "validation")]
     assert positions == [list(range(7)), [7, 8, 9]]
 
 
-def test_clips_are_consecutive_and_do_not_overlap(made):
-    clips = list(rgbd(str(made), validation=0.2, frames=3).split("train"))
+def test_clips_are_consecutive_and_do_not_overlap(ten_frames):
+    clips = list(rgbd(str(ten_frames), validation=0.2, frames=3).split("train"))
     assert [list(clip["camera"]["positions"][:, 0]) for clip in clips] == [[0, 1, 2], [3, 4, 5]]
     assert clips[0]["image"].shape == (3, H, W, 3)
 
 
-def test_examples_are_canonical(made):
-    example = rgbd(str(made)).split("train")[3]
+def test_examples_are_canonical(ten_frames):
+    example = rgbd(str(ten_frames)).split("train")[3]
     assert example["image"].dtype == np.uint8
-    with Image.open(made / "frame-000003.color.png") as image:
+    with Image.open(ten_frames / "frame-000003.color.png") as image:
         np.testing.assert_array_equal(example["image"][0], np.asarray(image))
     np.testing.assert_allclose(example["depth"], 2.003, rtol=1e-6)
     for key, shape, dtype in (("depth", (1, H, W, 1), np.float32), ("normal", (1, H, W, 3), np.float32)):
@@ -65,7 +41,7 @@ def test_examples_are_canonical(made):
     assert known.mean() > 0.95
     np.testing.assert_allclose(example["normal"][known], [[0, 0, -1]] * known.sum(), atol=1e-5)
     assert not example["edge"].any()
-    np.testing.assert_allclose(example["camera"]["intrinsics"], K + [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+    np.testing.assert_allclose(example["camera"]["intrinsics"], K + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]))
     np.testing.assert_allclose(example["camera"]["quaternions"], [[np.cos(0.15), 0, 0, np.sin(0.15)]], atol=1e-6)
 
 
@@ -135,14 +111,14 @@ def test_what_is_wrong_with_a_folder_is_said_with_the_file(folder, spoil, messag
         list(rgbd(str(folder)).split("train"))
 
 
-def test_mistakes_in_arguments_are_named(made):
+def test_mistakes_in_arguments_are_named(ten_frames):
     with pytest.raises(UserError, match=r"validation=1.5.*between 0 and 1"):
-        rgbd(str(made), validation=1.5)
+        rgbd(str(ten_frames), validation=1.5)
     with pytest.raises(UserError, match=r"frames=0.*at least 1"):
-        rgbd(str(made), frames=0)
+        rgbd(str(ten_frames), frames=0)
     with pytest.raises(UserError, match=r"split of .*'test'.*train, validation"):
-        rgbd(str(made)).split("test")
+        rgbd(str(ten_frames)).split("test")
     with pytest.raises(UserError, match="10 frames: too few"):
-        rgbd(str(made), frames=8).split("train")
+        rgbd(str(ten_frames), frames=8).split("train")
     with pytest.raises(UserError, match="did you mean 'frames"):
-        rgbd(f"{made}x").split("train")
+        rgbd(f"{ten_frames}x").split("train")

@@ -36,9 +36,7 @@ def data_dir(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("tfds"))
     with pytest.MonkeyPatch.context() as patch, quiet_tfds():
         parts = {"train": range(16), "test": range(16, 20)}
-        patch.setattr(
-            cifar.Cifar100, "_split_generators", lambda self, _: {s: examples(n) for s, n in parts.items()}
-        )
+        patch.setattr(cifar.Cifar100, "_split_generators", lambda self, _: {s: examples(n) for s, n in parts.items()})
         cifar.Cifar100(data_dir=folder, file_format="array_record").download_and_prepare()
     return folder
 
@@ -120,6 +118,7 @@ def test_mistakes_are_named(data_dir, arguments, message):
 
 def test_data_that_cannot_be_had_says_how_to_prepare_it(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
+
         def offline(*_):
             raise ConnectionError("no network")
 

@@ -8,13 +8,10 @@ import pytest
 
 from mtljax.data import rgbd
 from mtljax.errors import UserError
-from mtljax.train import default_config
 from mtljax.train import config as run_config
+from mtljax.train import default_config
 from mtljax.train.experiment import build
 from mtljax.train.run import Run
-from tests.data.test_rgbd import made
-
-made = made  # noqa: PLW0127 - the fixture: a folder of ten frames, 32 x 24
 
 
 def config(folder="nowhere", **changes):
@@ -71,8 +68,14 @@ def test_mistakes_are_named_before_any_data_is_read(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tasks__depth": "segment(num_classes=3)"}, r"reads the label 'semantic', which data .* does not have .*normal"),
-        ({"tasks__depth": "normals(label='depth')"}, r"task 'depth', prediction of shape.*label depth has shape .*axis of 3"),
+        (
+            {"tasks__depth": "segment(num_classes=3)"},
+            r"reads the label 'semantic', which data .* does not have .*normal",
+        ),
+        (
+            {"tasks__depth": "normals(label='depth')"},
+            r"task 'depth', prediction of shape.*label depth has shape .*axis of 3",
+        ),
         ({"model": "MultiTask(encoder=MLP([4]))"}, r"a dense prediction wants an image encoder"),
         ({"model": "MultiTask(encoder=ResNet(depth=11))"}, r"ResNet\(depth=11\): expected one of"),
         ({"tasks__depth": "depth(head=Linear(1))"}, r"'depth' predicts shape .* must agree in all axes but the last"),
@@ -80,9 +83,9 @@ def test_mistakes_are_named_before_any_data_is_read(changes, message):
         ({"optimizers__norms": "sgd(0.1)"}, r"optimiser group .*'norms'; did you mean 'normals'"),
     ],
 )
-def test_what_does_not_fit_is_named(made, tmp_path, changes, message):
+def test_what_does_not_fit_is_named(ten_frames, tmp_path, changes, message):
     with pytest.raises(UserError, match=re.compile(message, re.DOTALL)):
-        Run(config(made, **changes), tmp_path / "run")
+        Run(config(ten_frames, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -72,10 +72,10 @@ def test_one_device_and_many_give_the_same_numbers(spread, balance, measure, nor
 def test_equal_weights_give_the_plain_gradient_whatever_is_measured(measure):
     everything = mtl.balance.from_rule(lambda seen, s: (jnp.ones(3), s), 3, sees="gramian")
     params = toys.setup()[0].params
-    found = balanced_gradient(toys.model(), toys.TASKS, everything, measure)(
+    found = jax.jit(balanced_gradient(toys.model(), toys.TASKS, everything, measure))(
         params, {}, everything.init(params), toys.batch(), jax.random.key(0)
     )
-    expected = jax.grad(lambda p: sum(losses_fn(p, toys.batch())))(params)
+    expected = jax.jit(jax.grad(lambda p: sum(losses_fn(p, toys.batch()))))(params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found.gradient, expected)
 
 
@@ -85,7 +85,7 @@ def test_what_each_measure_looks_at():
     balancer = mtl.pcgrad(3)
 
     def cosines(measure):
-        gradient_of = balanced_gradient(toys.model(), toys.TASKS, balancer, measure)
+        gradient_of = jax.jit(balanced_gradient(toys.model(), toys.TASKS, balancer, measure))
         return gradient_of(params, {}, balancer.init(params), batch, jax.random.key(0)).gramian.cosines
 
     def expected(select):
@@ -148,7 +148,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(balance, bad):
     good, report = step(skipped, toys.batch(2))
     assert bool(report["finite"])
     assert [int(good.skipped), int(good.skipped_in_row)] == [1, 0]
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(good.params))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(good.params))
 
 
 def test_one_tasks_gradient_that_is_not_finite_skips_the_update():

@@ -1,0 +1,118 @@
+"""What a training step costs, in ratios of one run: time and FLOPs of the quick start's step.
+
+python benchmarks/step.py
+
+Every variant runs in this process, in turns, on the same batch; a ratio is that of the medians over the turns.
+"""
+
+import argparse
+import runpy
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import machine
+import optax
+
+from mtljax.train import config as run_config
+from mtljax.train.run import Run
+
+QUICKSTART = Path(__file__).parent.parent / "configs" / "quickstart.py"
+VARIANTS = {
+    "equal()": ("equal()", "shared"),
+    "pcgrad(), shared": ("pcgrad()", "shared"),
+    "pcgrad(), last_layer": ("pcgrad()", "last_layer"),
+    "pcgrad(), features": ("pcgrad()", "features"),
+    "gradnorm(), shared": ("gradnorm()", "shared"),
+}
+
+
+def prepared(balance: str, measure: str) -> Run:
+    """The quick start with another balancer."""
+    config = runpy.run_path(str(QUICKSTART))["get_config"]()
+    config.balance, config.measure, config.parallel = balance, measure, "mesh(data=1)"
+    return Run(run_config.checked(config), Path(tempfile.gettempdir()))
+
+
+def by_hand(run: Run, batch: Any) -> tuple[Callable, tuple]:
+    """A plain `jax.jit` loop's step with the same model, losses and optimisers, as anyone would write it."""
+    model, tasks = run.parts.model, run.parts.tasks
+
+    def loss(params: Any, batch: Any) -> jax.Array:
+        predictions = model.apply({"params": params}, batch["image"], train=True, camera=batch.get("camera"))
+        found = [task.loss(predictions[name], batch) for name, task in tasks.items()]
+        return sum(total / jnp.maximum(count, 1.0) for total, count in found)
+
+    def step(params: Any, optimizer: Any, batch: Any) -> tuple:
+        value, gradient = jax.value_and_grad(loss)(params, batch)
+        updates, optimizer = run.optimizer.update(gradient, optimizer, params)
+        return optax.apply_updates(params, updates), optimizer, value
+
+    params = jax.tree.map(jnp.copy, run.state.params)
+    arguments = (params, run.optimizer.init(params), batch)
+    return jax.jit(step, donate_argnums=(0, 1)).lower(*arguments).compile(), arguments
+
+
+def encoder_backward_flops(run: Run, batch: Any) -> float:
+    """FLOPs of one backward pass through the encoder to its parameters."""
+    model = run.parts.model
+
+    def encode(params: Any) -> Any:
+        return model.apply({"params": params}, batch["image"], train=True, method="encode")
+
+    def both(params: Any, cotangent: Any) -> Any:
+        features, back = jax.vjp(encode, params)
+        return features, back(cotangent)[0]
+
+    params = run.state.params
+    cotangent = jax.eval_shape(encode, params)
+    return flops(jax.jit(both).lower(params, cotangent).compile()) - flops(jax.jit(encode).lower(params).compile())
+
+
+def flops(compiled: Any) -> float:
+    """As XLA counts them."""
+    return compiled.cost_analysis()["flops"]
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=60)
+    turns = parser.parse_args().turns
+    run = prepared("equal()", "shared")
+    raw = next(run.train_batches())
+    batch = run.parts.spread.place_batch(raw)
+    steps, states, counted = {}, {}, {}
+    compiled, (params, optimizer, _) = by_hand(run, batch)
+    steps["by hand"], states["by hand"], counted["by hand"] = compiled, (params, optimizer), flops(compiled)
+    backward = encoder_backward_flops(run, raw)
+    for name, variant in VARIANTS.items():
+        run = prepared(*variant)
+        compiled = run.train_step().lower(run.state, batch).compile()
+        steps[name], states[name], counted[name] = compiled, (run.state,), flops(compiled)
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(turns + 2):
+        for name, step in steps.items():
+            begin = time.perf_counter()
+            *states[name], _ = step(*states[name], batch)
+            jax.block_until_ready(states[name])
+            if turn >= 2:
+                times[name].append(time.perf_counter() - begin)
+    median = {name: statistics.median(seconds) for name, seconds in times.items()}
+    equal, tasks = "equal()", len(run.parts.tasks)
+    implied = counted[equal] + (tasks - 1) * backward
+    print(machine.described())
+    print(f"{'step':<22} {'ms':>8} {'time / equal()':>15} {'FLOPs / equal()':>16}")
+    for name, seconds in median.items():
+        print(f"{name:<22} {1e3 * seconds:8.1f} {seconds / median[equal]:15.3f} {counted[name] / counted[equal]:16.3f}")
+    print(f"equal() / by hand: time {median[equal] / median['by hand']:.3f}")
+    print(f"pcgrad() shared: FLOPs / those of DESIGN's table {counted['pcgrad(), shared'] / implied:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+"""`launch.py` as its users run it: child processes, real signals, real kills."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+from PIL import Image
+
+from tests.frames import H, W, write_folder
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIG = "tests/small_config.py"
+STEPS = 40
+WAIT = 240  # seconds that anything may take on a busy machine
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return tmp_path_factory.mktemp("launch")
+
+
+@pytest.fixture(scope="module")
+def frames(base):
+    """Twenty frames of slanted planes: sixteen to train on, four held out."""
+
+    def slanted(number):
+        plane = 1500 + 60 * number + (number - 10) * np.arange(W) + np.zeros((H, 1))
+        plane[: 2 * (number % 2)] = 0
+        return plane.astype(np.uint16)
+
+    return write_folder(base / "frames", 20, slanted)
+
+
+@pytest.fixture(scope="module")
+def launch(base, frames):
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_COMPILATION_CACHE_DIR": str(base / "compiled"),  # the runs here compile the same few programs
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "PYTHONPATH": str(ROOT),
+    }
+
+    def start(*arguments, config=f"{CONFIG}:{frames}"):
+        command = [sys.executable, "-W", "error::DeprecationWarning:mtljax", "launch.py"]
+        command += [f"--config={config}"] if config else []
+        return subprocess.Popen(
+            [*command, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def finished(launch):
+    def run(*arguments, status=0, **kwargs):
+        process = launch(*arguments, **kwargs)
+        out, err = process.communicate(timeout=WAIT)
+        assert process.returncode == status, out + err
+        return out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(base, finished):
+    """The workdir of an uninterrupted run, and what it printed."""
+    workdir = base / "whole"
+    return workdir, *finished(f"--workdir={workdir}")
+
+
+def lines(workdir, split=None):
+    read = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in read if split in (None, line["split"])]
+
+
+def without_time(workdir):
+    return [{k: v for k, v in line.items() if k not in ("time", "input/wait_share")} for line in lines(workdir)]
+
+
+def state(workdir, step=STEPS):
+    with ocp.training.Checkpointer(workdir / "checkpoints") as checkpoints, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that shapes and placement come from the files
+        loaded = checkpoints.load_checkpointables(step, {"state": None})["state"]
+    return {jax.tree_util.keystr(path): numbers(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(loaded)}
+
+
+def numbers(leaf):
+    is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def assert_same_run(a, b):
+    """Bit by bit: parameters, batch statistics, optimisers, balancer; and every figure written."""
+    first, second = state(a), state(b)
+    assert first.keys() == second.keys()
+    assert any("batch_stats" in key for key in first)
+    for key, value in first.items():
+        np.testing.assert_array_equal(value, second[key], err_msg=key)
+    assert without_time(a) == without_time(b)
+
+
+def stop_after(process, workdir, step, number):
+    """Sends a signal once the run has told of a step; returns what it printed."""
+    deadline = time.monotonic() + WAIT
+    while time.monotonic() < deadline and process.poll() is None:
+        if (workdir / "metrics.jsonl").exists() and len(lines_so_far(workdir)) >= step:
+            break
+        time.sleep(0.01)
+    process.send_signal(number)
+    return process.communicate(timeout=WAIT)
+
+
+def lines_so_far(workdir):
+    return [line for line in (workdir / "metrics.jsonl").read_text().splitlines() if '"train"' in line]
+
+
+def test_what_a_run_leaves(whole):
+    workdir, out, _ = whole
+    names = {path.name for path in workdir.iterdir()}
+    assert names == {"config.json", "metrics.jsonl", "checkpoints", "tensorboard", "panel.png"}
+    assert json.loads((workdir / "config.json").read_text())["steps"] == STEPS
+    train = lines(workdir, "train")
+    assert [line["step"] for line in train] == list(range(1, STEPS + 1))
+    for line in lines(workdir):
+        assert list(line)[:3] == ["step", "split", "time"]
+    wanted = {"depth/loss", "normals/loss", "balance/weight/depth", "balance/cosine/depth/normals"}
+    assert wanted <= train[-1].keys()
+    [first, last] = lines(workdir, "validation")
+    assert (first["step"], last["step"]) == (30, STEPS)
+    assert {"depth/loss", "depth/AbsRel", "normals/mean_angle"} <= last.keys()
+    assert len(lines(workdir, "constant")) == 1
+    assert list((workdir / "tensorboard").iterdir())
+    with Image.open(workdir / "panel.png") as panel:
+        assert len({panel.getpixel((x, panel.height * 3 // 4)) for x in range(panel.width)}) > 20
+    assert re.search(r"depth +AbsRel \(down\) +0\.\d+ +0\.\d+ +\w+", out)
+    assert out.count(f"workdir: {workdir}") == 2
+
+
+def test_training_lowers_the_losses(whole):
+    train = lines(whole[0], "train")
+    for task in ("depth", "normals"):
+        first, last = (np.mean([line[f"{task}/loss"] for line in part]) for part in (train[:5], train[-5:]))
+        assert last < 0.5 * first
+
+
+def test_sigterm_saves_and_the_same_command_ends_bit_equal(whole, base, launch, finished):
+    workdir = base / "terminated"
+    process = launch(f"--workdir={workdir}")
+    out, err = stop_after(process, workdir, 3, signal.SIGTERM)
+    assert process.returncode == 0, err
+    saved = int(re.search(r"SIGTERM: saved step (\d+)", out)[1])
+    assert 3 <= saved < STEPS
+    assert (workdir / "checkpoints" / str(saved)).is_dir()
+    out, _ = finished(f"--workdir={workdir}")
+    assert f"resuming {workdir} at step {saved}" in out
+    assert_same_run(workdir, whole[0])
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_from_its_last_checkpoint_bit_equal(whole, base, launch, finished):
+    workdir = base / "killed"
+    process = launch(f"--workdir={workdir}")
+    stop_after(process, workdir, 25, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    out, _ = finished(f"--workdir={workdir}")
+    assert re.search(r"resuming .* at step [12]0", out)
+    assert_same_run(workdir, whole[0])
+
+
+@pytest.mark.slow
+def test_interrupting_saves_too(base, launch):
+    workdir = base / "interrupted"
+    process = launch(f"--workdir={workdir}")
+    out, _ = stop_after(process, workdir, 2, signal.SIGINT)
+    assert process.returncode == 130
+    assert "SIGINT: saved step" in out
+
+
+@pytest.mark.slow
+def test_a_truncated_newest_checkpoint_is_told_and_the_one_before_taken(whole, base, finished):
+    workdir = base / "truncated"
+    finished(f"--workdir={workdir}", "--config.eval_every=40")
+    for file in (workdir / "checkpoints" / str(STEPS)).rglob("*"):
+        if file.is_file():
+            os.truncate(file, file.stat().st_size // 2)
+    out, err = finished(f"--workdir={workdir}", "--config.eval_every=40")
+    assert f"{workdir}/checkpoints/{STEPS} cannot be read" in err
+    assert f"resuming {workdir} at step 30" in out
+    found, wanted = state(workdir), state(whole[0])
+    assert all((found[key] == wanted[key]).all() for key in wanted)
+
+
+@pytest.mark.slow
+def test_a_run_is_repeated_from_its_config_alone(whole, base, finished):
+    finished(f"--workdir={base / 'again'}", config=f"configs/from_workdir.py:{whole[0]}")
+    assert_same_run(base / "again", whole[0])
+
+
+def test_evaluation_ends_with_one_json_object(whole, finished):
+    workdir, _, _ = whole
+    (workdir / "panel.png").unlink()
+    out, _ = finished("--mode=eval", f"--workdir={workdir}", config=None)
+    figures = json.loads(out.splitlines()[-1])
+    last = lines(workdir, "validation")[-1]
+    assert figures == {k: v for k, v in last.items() if k not in ("split", "time")}
+    assert (workdir / "panel.png").exists()
+
+
+@pytest.mark.slow
+def test_evaluation_on_other_data(whole, frames, finished):
+    data = f"rgbd({str(frames)!r}, validation=0.5)"
+    out, _ = finished("--mode=eval", f"--workdir={whole[0]}", f"--config.data={data}", config=None)
+    figures = json.loads(out.splitlines()[-1])
+    assert figures["step"] == STEPS
+    assert figures["depth/AbsRel"] != lines(whole[0], "validation")[-1]["depth/AbsRel"]
+
+
+@pytest.mark.parametrize("parallel", ["pmap", pytest.param("mesh(data=-1)", marks=pytest.mark.slow)])
+def test_eight_simulated_devices_give_the_numbers_of_one(whole, base, finished, parallel):
+    workdir = base / f"eight-{parallel}"
+    finished(
+        f"--workdir={workdir}", "--simulate_devices=8", f"--config.parallel={parallel}", "--config.steps=3",
+        "--config.eval_every=3",
+    )  # fmt: skip
+    for one, eight in zip(lines(whole[0], "train"), lines(workdir, "train"), strict=False):
+        for key in ("depth/loss", "normals/loss", "balance/cosine/depth/normals"):
+            # Adam divides by the root of a square: the first steps enlarge rounding.
+            np.testing.assert_allclose(eight[key], one[key], rtol=2e-3, atol=5e-3, err_msg=f"step {one['step']} {key}")
+
+
+@pytest.mark.slow
+def test_choices_are_flags(base, finished):
+    workdir = base / "choices"
+    finished(
+        f"--workdir={workdir}",
+        "--config.balance=gradnorm(alpha=1.0)",
+        "--config.optimizers.depth=sgd(cosine_decay_schedule(1e-2, steps), momentum=0.9)",
+        "--config.measure=features",
+        "--config.parallel=pmap",
+        "--config.steps=2",
+        "--config.seed=5",
+    )
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["balance"] == "gradnorm(alpha=1.0)"
+    assert config["optimizers"]["depth"].startswith("sgd(")
+    assert (config["measure"], config["parallel"], config["seed"]) == ("features", "pmap", 5)
+
+
+@pytest.mark.slow
+def test_updates_that_are_not_finite_are_skipped_counted_and_in_the_end_stop_the_run(base, finished):
+    workdir = base / "diverging"
+    _, err = finished(
+        f"--workdir={workdir}",
+        "--config.optimizers.shared=sgd(1e30)",
+        "--config.max_skipped_in_row=4",
+        status=2,
+    )
+    assert len(re.findall(r"non-finite (loss of|gradient).*update skipped", err)) >= 4
+    assert "4 updates in a row were not finite (max_skipped_in_row)" in err
+    assert "Traceback" not in err
+    [newest] = [int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit()]
+    kept = state(workdir, newest)
+    assert all(np.isfinite(v).all() for v in kept.values() if v.dtype.kind == "f")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "message"),
+    [
+        ([], None, "give --config, such as --config configs/quickstart.py"),
+        (["--config.stepps=4"], "", "unknown config key 'stepps'; did you mean 'steps'?"),
+        (["--config.steps=many"], "", "steps"),
+        (["--mode=evaluate"], "", "mode"),
+        (["--workdr=x"], "", "workdr"),
+        (["steps=4"], "", "unexpected argument 'steps=4'"),
+        (
+            [],
+            "configs/quickstrat.py",
+            "unknown config file 'configs/quickstrat.py'; did you mean 'configs/quickstart.py'",
+        ),
+        (["--mode=eval", "--workdir=/nowhere/at/all"], None, "no config.json in '/nowhere/at/all'"),
+        (["--config.balance=pcgard()"], "", "unknown balancer 'pcgard'; did you mean 'pcgrad'?"),
+        (["--config.batch_size=6", "--simulate_devices=4"], "", "batch_size=6 cannot be divided over the 4 devices"),
+        (["--config.data=rgbd('nowhere')"], "", "rgbd folder"),
+        (["--workdir=/proc/x"], "", "cannot write to workdir '/proc/x'"),
+    ],
+)
+def test_misuse_gets_one_message_and_status_2(base, frames, finished, arguments, config, message):
+    given = f"{CONFIG}:{frames}" if config == "" else config
+    workdir = [] if any("workdir" in a for a in arguments) or config is None else [f"--workdir={base / 'misused'}"]
+    _, err = finished(*arguments, *workdir, config=given, status=2)
+    assert message in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) <= 2
+    assert not (base / "misused").exists()
+
+
+def test_another_config_in_a_workdir_is_refused_with_the_keys(whole, finished):
+    before = (whole[0] / "config.json").read_bytes()
+    _, err = finished(f"--workdir={whole[0]}", "--config.seed=3", "--config.optimizers.depth=sgd(1.0)", status=2)
+    assert "seed: 0 there, 3 now" in err
+    assert "optimizers.depth: 'adam(1e-2)' there, 'sgd(1.0)' now" in err
+    assert (whole[0] / "config.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_an_image_that_does_not_decode_is_named(base, frames, finished):
+    broken = base / "broken"
+    subprocess.run(["cp", "-r", frames, broken], check=True)
+    file = broken / "frame-000003.color.png"
+    file.write_bytes(file.read_bytes()[:50])
+    _, err = finished(f"--workdir={base / 'undecoded'}", config=f"{CONFIG}:{broken}", status=2)
+    assert "frame-000003.color.png' does not decode" in err
+    assert "Traceback" not in err

@@ -1,0 +1,101 @@
+"""The code of README.md and docs/, run; and the promises they make about commands and files."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def readme():
+    """What the names in README.md's code stand for after it has run from top to bottom."""
+    names = {}
+    for code in blocks(ROOT / "README.md", "python"):
+        exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
+def test_the_loop_of_ones_own_learns(readme):
+    first = readme["losses_fn"]({**readme["params"], "price": 0 * readme["params"]["price"]}, readme["batch"])
+    assert readme["losses"][0] < 0.5 * first[0]
+    assert readme["losses"].shape == (2,)
+
+
+def test_the_partition_is_a_balancer_and_an_optimiser_a_task(readme):
+    params, tx = readme["params"], readme["tx"]
+    losses, jacobian = readme["mtl"].value_and_jacobian(readme["losses_fn"])(params, readme["batch"])
+    updates, _ = tx.update(jacobian, tx.init(params), params, losses=losses)
+    assert updates["trunk"].shape == params["trunk"].shape
+
+
+def test_the_model_predicts_what_the_comment_says(readme):
+    shapes = {name: prediction.shape for name, prediction in readme["predictions"].items()}
+    assert shapes == {"segment": (2, 64, 96, 13), "depth": (2, 64, 96, 1)}
+    assert set(readme["depth_alone"]) == {"depth"}
+
+
+def test_the_task_of_ones_own_works():
+    import numpy as np
+
+    names = {}
+    for code in blocks(ROOT / "docs" / "tasks.md", "python"):
+        exec(compile(code, "tasks.md", "exec"), names)
+    task = names["height"]()
+    batch = {"height": np.full((1, 1, 2, 2, 1), 3.0), "height_valid": np.ones((1, 1, 2, 2, 1), bool)}
+    total, count = task.loss(np.ones((1, 1, 2, 2, 1)), batch)
+    assert (total, count) == (8, 4)
+    assert task.primary.value(task.sums(np.ones((1, 1, 2, 2, 1)), batch)) == 2
+    assert task.constant(batch) == [3]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_method_task_and_source_is_in_the_tables():
+    from mtljax import balance, data, tasks
+
+    text = (ROOT / "README.md").read_text()
+    known = [*tasks.FACTORIES, *data.SOURCES]
+    known += [
+        name for name in balance.__all__ if getattr(balance, name).__annotations__.get("return") is balance.Balancer
+    ]
+    for name in known:
+        assert re.search(rf"^\| `{name}\W", text, re.MULTILINE) or name == "from_rule", name
+
+
+def test_importing_the_library_is_light():
+    heavy = "{'tensorflow', 'tensorflow_datasets', 'grain', 'matplotlib', 'orbax', 'scipy.optimize'}"
+    code = (
+        f"import jax, flax, sys; before = set(sys.modules); import mtljax; print(({heavy} & set(sys.modules)) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_rooms_import_downwards_only():
+    allowed = {
+        "balance": {"balance", "errors"},
+        "models": {"models", "errors"},
+        "tasks": {"tasks", "models", "errors"},
+        "data": {"data", "errors"},
+        "train": {"balance", "models", "tasks", "data", "train", "errors"},
+    }
+    for room, floors in allowed.items():
+        for file in (ROOT / "mtljax" / room).rglob("*.py"):
+            for line in re.findall(
+                r"^\s*(?:from mtljax(?:\.(\w+))?\S* import (.*)|import mtljax\.(\w+))", file.read_text(), re.M
+            ):
+                named = {line[0] or line[2]} if line[0] or line[2] else set(re.findall(r"\w+", line[1]))
+                assert named <= floors, f"{file} imports {named - floors}"
