@@ -15,7 +15,7 @@ def get_config(path: str = "data/kitchen"):
     adam = "adamw(warmup_cosine_decay_schedule(0.0, 1e-3, steps // 10, steps))"
     config.optimizers = {"shared": adam, "depth": adam, "normals": adam, "edges": adam}
     config.batch_size = 8
-    config.steps = 800
-    config.eval_every = 400
-    config.checkpoint_every = 400
+    config.steps = 600
+    config.eval_every = 300
+    config.checkpoint_every = 300
     return config
