@@ -93,7 +93,7 @@ def _run() -> int:
     from mtljax.errors import UserError
     from mtljax.train import loop
 
-    logging.set_verbosity(logging.ERROR)  # Orbax and TFDS say much that no user can act on.
+    logging.set_verbosity(logging.FATAL)  # Orbax logs whole tracebacks of what it raises again in our thread.
     if _MODE.value == "eval":
         if _WORKDIR.value is None:
             raise UserError("--mode=eval evaluates a run; give its --workdir.")

@@ -50,8 +50,8 @@ def launch(base, frames):
         "PYTHONPATH": str(ROOT),
     }
 
-    def start(*arguments, config=f"{CONFIG}:{frames}"):
-        command = [sys.executable, "-W", "error::DeprecationWarning:mtljax", "launch.py"]
+    def start(*arguments, config=f"{CONFIG}:{frames}", shell=()):
+        command = [*shell, sys.executable, "-W", "error::DeprecationWarning:mtljax", "launch.py"]
         command += [f"--config={config}"] if config else []
         return subprocess.Popen(
             [*command, *arguments],
@@ -315,6 +315,22 @@ def test_another_config_in_a_workdir_is_refused_with_the_keys(whole, finished):
     assert "seed: 0 there, 3 now" in err
     assert "optimizers.depth: 'adam(1e-2)' there, 'sgd(1.0)' now" in err
     assert (whole[0] / "config.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_disk_that_takes_no_more_is_told_and_nothing_is_lost(base, finished):
+    workdir = base / "full"
+    finished(f"--workdir={workdir}", "--config.steps=10")
+    metrics = (workdir / "metrics.jsonl").read_text()
+    no_large_files = ("sh", "-c", 'ulimit -f 40; exec "$@"', "sh")
+    arguments = [f"--workdir={workdir}", "--allow_config_change", "--config.steps=30"]
+    _, err = finished(*arguments, status=2, shell=no_large_files)
+    # Orbax's own threads may have complained before.
+    last = err.splitlines()[-1]
+    assert re.search(rf"cannot write a checkpoint by step \d+ in {workdir}/checkpoints: .*Finished ones: \[10\]", last)
+    assert (workdir / "metrics.jsonl").read_text().startswith(metrics)
+    out, _ = finished(*arguments)
+    assert f"resuming {workdir} at step 10" in out
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Checkpoints, through Orbax: the training state and the position in the data."""
 
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -92,5 +93,6 @@ class Checkpoints:
 
     def _unwritable(self, step: int | None, error: Exception) -> UserError:
         which = "the last checkpoint" if step is None else f"a checkpoint by step {step}"
-        reason = str(error).strip().split("\n")[0][:300]
+        said = re.search(r"([^:]+) \[os_error_code", str(error))  # tensorstore's words for what the system said
+        reason = said[1].strip() if said else str(error).strip().split("\n")[0][:300]
         return UserError(f"cannot write {which} in {self._directory}: {reason}. Finished ones: {self.steps}.")

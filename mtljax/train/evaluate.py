@@ -35,7 +35,8 @@ class Accumulator:
             found = self._added[name]
             figures[f"{name}/loss"] = float(found["total"] / found["count"]) if found["count"] > 0 else math.nan
             for metric in task.metrics:
-                figures[f"{name}/{metric.name}"] = float(metric.value(found["sums"]))
+                with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is NaN where nothing was labelled
+                    figures[f"{name}/{metric.name}"] = float(metric.value(found["sums"]))
         return figures
 
 

@@ -1,0 +1,71 @@
+"""Evaluation: sums over batches and devices, divided once; the constant predictor; the table."""
+
+import json
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import mtljax as mtl
+from mtljax import train
+from mtljax.train import evaluate as evaluation
+from mtljax.train import loop
+from mtljax.train.step import make_eval_step
+from tests.train import toys
+
+BATCHES = [toys.batch(i) for i in range(3)]
+
+
+def figures(batches, spread=train.mesh):
+    spread = spread()
+    step = spread.evaluate(make_eval_step(toys.model(), toys.TASKS))
+    variables = spread.place_state((toys.setup()[0].params, {}))
+    return evaluation.evaluate(step, variables, batches, toys.TASKS, spread)
+
+
+def test_figures_are_those_of_all_examples_pooled():
+    found = figures(BATCHES)
+    params = toys.setup()[0].params
+    for name in toys.TASKS:
+        error, valid = [], []
+        for batch in BATCHES:
+            prediction = toys.model().apply({"params": params}, jnp.asarray(batch["image"]))[name]
+            error.append((prediction - batch[name]) ** 2 * batch[f"{name}_valid"])
+            valid.append(batch[f"{name}_valid"])
+        pooled = np.sum(error) / np.sum(valid)
+        np.testing.assert_allclose(found[f"{name}/MSE"], pooled, rtol=1e-5)
+        np.testing.assert_allclose(found[f"{name}/loss"], pooled, rtol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [train.pmap, lambda: train.mesh(data=1)], ids=["pmap", "one"])
+def test_figures_do_not_depend_on_the_devices(spread):
+    one, many = figures(BATCHES, spread), figures(BATCHES)
+    assert one.keys() == many.keys()
+    np.testing.assert_allclose([*one.values()], [*many.values()], rtol=1e-5)
+
+
+def test_what_is_never_labelled_is_nan_and_null():
+    found = figures([toys.batch(0, absent=("b",))])
+    assert math.isnan(found["b/loss"])
+    line = json.loads(loop.as_json({"b/loss": found["b/loss"], "a/loss": 1.5}))
+    assert line == {"b/loss": None, "a/loss": 1.5}
+
+
+def test_the_constant_predictor_is_measured_as_a_model_is():
+    shapes = {name: (toys.BATCH, channels) for name, channels in toys.LABELS.items()}
+    found = evaluation.evaluate_constant(BATCHES[0], BATCHES, toys.TASKS, shapes)
+    constant = toys.TASKS["a"].constant(BATCHES[0])
+    errors = [((constant - b["a"]) ** 2 * b["a_valid"]).sum() for b in BATCHES]
+    np.testing.assert_allclose(found["a/MSE"], np.sum(errors) / sum(b["a_valid"].sum() for b in BATCHES), rtol=1e-5)
+
+
+def test_the_table_says_which_is_better_and_in_which_direction():
+    tasks = {"depth": mtl.tasks.depth(), "segment": mtl.tasks.segment(num_classes=2)}
+    ours = {f"{name}/{m.name}": 0.4 for name, task in tasks.items() for m in task.metrics}
+    theirs = {key: 0.5 for key in ours} | {"depth/RMSE": math.nan}
+    rows = {tuple(line.split()[:2]): line for line in evaluation.table(tasks, ours, theirs).splitlines()[2:]}
+    assert rows["depth", "AbsRel"].endswith("0.4000    0.5000  better")
+    assert rows["depth", "delta1"].endswith("0.4000    0.5000  NOT better")
+    assert rows["segment", "mIoU"].endswith("NOT better")
+    assert rows["depth", "RMSE"].endswith("nan")
