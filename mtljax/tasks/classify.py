@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from mtljax.models import heads
+from mtljax.tasks._counts import log_shares, ratio
 from mtljax.tasks.task import Batch, Metric, Task
 
 
@@ -62,19 +63,15 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
 
     def constant(labels: Batch) -> np.ndarray:
         classes, valid = map(np.asarray, known(labels))
-        counts = np.bincount(classes[valid], minlength=num_classes)
-        return np.log((counts + 1e-3) / (counts.sum() + 1e-3 * num_classes)).astype(np.float32)
+        return log_shares(classes[valid], num_classes)
 
-    def share(key: str) -> Any:
-        return lambda sums: float(sums[key] / sums["examples"]) if sums["examples"] > 0 else float("nan")
-
-    top5 = (Metric("top5", True, share("top5")),) if num_classes > 10 else ()
+    top5 = (Metric("top5", True, ratio("top5", over="examples")),) if num_classes > 10 else ()
     return Task(
         name=name,
         head=head or heads.Linear(num_classes),
         labels=(label,),
         loss=loss,
-        metrics=(Metric("accuracy", True, share("top1")), *top5),
+        metrics=(Metric("accuracy", True, ratio("top1", over="examples")), *top5),
         sums=sums,
         constant=constant,
         draw=None,

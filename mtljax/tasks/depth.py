@@ -9,6 +9,7 @@ import numpy as np
 from mtljax.errors import unknown
 from mtljax.models import heads
 from mtljax.tasks._colours import coloured
+from mtljax.tasks._counts import ratio
 from mtljax.tasks._depth_losses import LOSSES, log_error
 from mtljax.tasks._masked import image_means, labels_of, total_and_count, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
@@ -135,21 +136,17 @@ def _sums(p: jax.Array, g: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
     return sums | {"pixels": jnp.sum(valid, dtype=jnp.float32)}
 
 
-def _ratio(key: str, over: str = "pixels") -> Any:
-    return lambda sums: float(sums[key] / sums[over]) if sums[over] > 0 else float("nan")
-
-
 def _root(key: str) -> Any:
-    return lambda sums: float(np.sqrt(_ratio(key)(sums)))
+    return lambda sums: float(np.sqrt(ratio(key, over="pixels")(sums)))
 
 
 def _silog(sums: Sums) -> float:
-    return 100 * _ratio("deviation", "images")(sums)
+    return 100 * ratio("deviation", over="images")(sums)
 
 
 _METRICS = {
-    "AbsRel": _ratio("AbsRel"),
-    **{key: _ratio(key) for key in _PER_PIXEL if key != "AbsRel"},
+    "AbsRel": ratio("AbsRel", over="pixels"),
+    **{key: ratio(key, over="pixels") for key in _PER_PIXEL if key != "AbsRel"},
     "RMSE": _root("square"),
     "RMSElog": _root("log_square"),
     "SILog": _silog,

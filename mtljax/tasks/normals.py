@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax.models import heads
+from mtljax.tasks._counts import ratio
 from mtljax.tasks._masked import labels_of, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
@@ -91,21 +92,22 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         truth, valid = np.asarray(batch[label]), np.asarray(batch[f"{label}_valid"])
         return coloured(np.asarray(prediction)), np.where(valid, coloured(truth), 0).astype(np.uint8)
 
-    shares = tuple(Metric(f"within_{t}", True, _share(f"within_{t}")) for t in _THRESHOLDS)
+    mean = Metric("mean_angle", False, ratio("angle", over="pixels"))
+    shares = tuple(Metric(f"within_{t}", True, ratio(f"within_{t}", over="pixels")) for t in _THRESHOLDS)
     return Task(
         name=name,
         head=head or heads.Dense(3, width=width, output=unit),
         labels=(label,),
         loss=loss,
-        metrics=(Metric("mean_angle", False, _share("angle")), Metric("median_angle", False, _median), *shares),
+        metrics=(
+            Metric("mean_angle", False, ratio("angle", over="pixels")),
+            Metric("median_angle", False, _median),
+            *shares,
+        ),
         sums=sums,
         constant=constant,
         draw=draw,
     )
-
-
-def _share(key: str) -> Any:
-    return lambda sums: float(sums[key] / sums["pixels"]) if sums["pixels"] > 0 else float("nan")
 
 
 def _median(sums: Sums) -> float:

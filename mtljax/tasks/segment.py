@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from mtljax.models import heads
+from mtljax.tasks._counts import log_shares
 from mtljax.tasks._masked import labels_of, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
@@ -70,9 +71,8 @@ def segment(
         return {"confusion": confusion.reshape(num_classes, num_classes)}
 
     def constant(labels: Batch) -> np.ndarray:
-        classes, valid = known(labels)
-        counts = np.bincount(np.asarray(classes)[np.asarray(valid)], minlength=num_classes)
-        return np.log((counts + 1e-3) / (counts.sum() + 1e-3 * num_classes)).astype(np.float32)
+        classes, valid = map(np.asarray, known(labels))
+        return log_shares(classes[valid], num_classes)
 
     def draw(prediction: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         classes, valid = map(np.asarray, known(batch))
