@@ -99,11 +99,7 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         head=head or heads.Dense(3, width=width, output=unit),
         labels=(label,),
         loss=loss,
-        metrics=(
-            Metric("mean_angle", False, ratio("angle", over="pixels")),
-            Metric("median_angle", False, _median),
-            *shares,
-        ),
+        metrics=(mean, Metric("median_angle", False, _median), *shares),
         sums=sums,
         constant=constant,
         draw=draw,
