@@ -1,6 +1,8 @@
 """Two tasks from TensorFlow Datasets: the 100 classes of CIFAR-100 and their 20 superclasses.
 
 python launch.py --config configs/cifar100.py
+
+For one accelerator. The data is downloaded and prepared by TensorFlow Datasets on first use. No figures yet.
 """
 
 from mtljax.train import default_config

@@ -10,6 +10,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import pytest
 
+from tests import cifar
 from tests.frames import write_folder
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -28,3 +29,9 @@ def shared():
 def ten_frames(tmp_path_factory):
     """A folder of ten small RGB-D frames."""
     return write_folder(tmp_path_factory.mktemp("frames"))
+
+
+@pytest.fixture(scope="session")
+def cifar100_dir(tmp_path_factory):
+    """A `data_dir` of TFDS with a CIFAR-100 of twenty made images."""
+    return cifar.prepare(str(tmp_path_factory.mktemp("tfds")))

@@ -9,40 +9,17 @@ import pytest
 from mtljax.data import DataSet, tfds
 from mtljax.data.quiet import quiet_tfds
 from mtljax.errors import UserError
+from tests.cifar import IMAGES
 
 with quiet_tfds():
     from PIL import Image
     from tensorflow_datasets.image_classification import cifar
 
 KEYS = {"image": "image", "fine": "label", "coarse": "coarse_label"}
-IMAGES = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), np.uint8)
 
 
-def examples(numbers):
-    for i in numbers:
-        yield (
-            i,
-            {
-                "id": f"{i}",
-                "image": Image.fromarray(IMAGES[i]),
-                "label": f"{sorted(cifar.Cifar100().info.features['label'].names)[i]}",
-                "coarse_label": i % 20,
-            },
-        )
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("tfds"))
-    with pytest.MonkeyPatch.context() as patch, quiet_tfds():
-        parts = {"train": range(16), "test": range(16, 20)}
-        patch.setattr(cifar.Cifar100, "_split_generators", lambda self, _: {s: examples(n) for s, n in parts.items()})
-        cifar.Cifar100(data_dir=folder, file_format="array_record").download_and_prepare()
-    return folder
-
-
-def test_labels_of_two_tasks_come_in_the_canonical_form(data_dir):
-    data = tfds("cifar100", keys=KEYS, data_dir=data_dir)
+def test_labels_of_two_tasks_come_in_the_canonical_form(cifar100_dir):
+    data = tfds("cifar100", keys=KEYS, data_dir=cifar100_dir)
     assert isinstance(data, DataSet)
     source = data.split("train")
     assert [len(source), len(data.split("validation"))] == [16, 4]
@@ -64,8 +41,8 @@ def test_labels_of_two_tasks_come_in_the_canonical_form(data_dir):
         ({"train": "train", "validation": "test"}, (16, 4)),
     ],
 )
-def test_splits_are_in_the_language_of_tfds(data_dir, split, sizes):
-    data = tfds("cifar100", split, keys=KEYS, data_dir=data_dir)
+def test_splits_are_in_the_language_of_tfds(cifar100_dir, split, sizes):
+    data = tfds("cifar100", split, keys=KEYS, data_dir=cifar100_dir)
     assert (len(data.split("train")), len(data.split("validation"))) == sizes
 
 
@@ -111,9 +88,9 @@ def test_grey_images_become_colour(tmp_path):
         ({"name": "cifarr100"}, r"'cifarr100'; did you mean 'cifar100'"),
     ],
 )
-def test_mistakes_are_named(data_dir, arguments, message):
+def test_mistakes_are_named(cifar100_dir, arguments, message):
     with pytest.raises(UserError, match=message):
-        tfds(**{"name": "cifar100", "keys": KEYS, "data_dir": data_dir} | arguments).split("train")
+        tfds(**{"name": "cifar100", "keys": KEYS, "data_dir": cifar100_dir} | arguments).split("train")
 
 
 def test_data_that_cannot_be_had_says_how_to_prepare_it(tmp_path):

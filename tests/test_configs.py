@@ -1,0 +1,37 @@
+"""Every config in configs/ can be built, and the one for TensorFlow Datasets trains on data prepared by its builder."""
+
+import json
+import pathlib
+import runpy
+
+import pytest
+
+from mtljax.train import config as run_config
+from mtljax.train import loop
+from mtljax.train.experiment import build
+
+CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
+
+
+def load(name):
+    return runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]()
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in CONFIGS.glob("*.py") if p.stem != "from_workdir"))
+def test_every_config_builds(name):
+    parts = build(run_config.checked(load(name)))
+    assert set(parts.transforms) == {"shared", *parts.tasks}
+
+
+def test_a_data_set_of_tfds_trains_and_evaluates(cifar100_dir, tmp_path, capsys):
+    config = load("cifar100")
+    config.data = config.data.replace("tfds('cifar100'", f"tfds('cifar100', data_dir={cifar100_dir!r}")
+    config.model = "MultiTask(encoder=MLP([16]))"
+    config.batch_size, config.steps, config.seed = 8, 3, 1
+    loop.train(config, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    [validation] = [line for line in lines if line["split"] == "validation"]
+    assert {"fine/accuracy", "fine/top5", "coarse/accuracy"} <= validation.keys()
+    assert "coarse" in capsys.readouterr().out
+    evaluated = loop.evaluate(config, tmp_path / "run")
+    assert evaluated["fine/loss"] == validation["fine/loss"]
