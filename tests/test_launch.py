@@ -130,7 +130,7 @@ def lines_so_far(workdir):
 
 
 def test_what_a_run_leaves(whole):
-    workdir, out, _ = whole
+    workdir, out, err = whole
     names = {path.name for path in workdir.iterdir()}
     assert names == {"config.json", "metrics.jsonl", "checkpoints", "tensorboard", "panel.png"}
     assert json.loads((workdir / "config.json").read_text())["steps"] == STEPS
@@ -149,6 +149,7 @@ def test_what_a_run_leaves(whole):
         assert len({panel.getpixel((x, panel.height * 3 // 4)) for x in range(panel.width)}) > 20
     assert re.search(r"depth +AbsRel \(down\) +0\.\d+ +0\.\d+ +\w+", out)
     assert out.count(f"workdir: {workdir}") == 2
+    assert re.search(r"40/40 \[.*<.*step/s, depth=[\d.]+, normals=", err), "a progress bar with time left and losses"
 
 
 def test_training_lowers_the_losses(whole):

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -18,10 +19,7 @@ def blocks(page, language):
 @pytest.fixture(scope="module")
 def readme():
     """What the names in README.md's code stand for after it has run from top to bottom."""
-    names = {}
-    for code in blocks(ROOT / "README.md", "python"):
-        exec(compile(code, "README.md", "exec"), names)
-    return names
+    return run_page("README.md")
 
 
 def test_the_loop_of_ones_own_learns(readme):
@@ -43,12 +41,22 @@ def test_the_model_predicts_what_the_comment_says(readme):
     assert set(readme["depth_alone"]) == {"depth"}
 
 
-def test_the_task_of_ones_own_works():
-    import numpy as np
-
+def run_page(name):
     names = {}
-    for code in blocks(ROOT / "docs" / "tasks.md", "python"):
-        exec(compile(code, "tasks.md", "exec"), names)
+    for code in blocks(ROOT / name, "python"):
+        exec(compile(code, name, "exec"), names)
+    return names
+
+
+def test_the_balancer_of_ones_own_works():
+    balancer = run_page("docs/balancers.md")["balancer"]
+    jacobian = np.array([[1.0, 0.0], [0.0, 2.0], [4.0, 0.0]], np.float32)
+    _, state = balancer.update(jacobian, balancer.init(np.zeros(2)), np.zeros(2, np.float32))
+    np.testing.assert_allclose(state.weights, np.array([4, 2, 1]) * 3 / 7, rtol=1e-6)
+
+
+def test_the_task_of_ones_own_works():
+    names = run_page("docs/tasks.md")
     task = names["height"]()
     batch = {"height": np.full((1, 1, 2, 2, 1), 3.0), "height_valid": np.ones((1, 1, 2, 2, 1), bool)}
     total, count = task.loss(np.ones((1, 1, 2, 2, 1)), batch)

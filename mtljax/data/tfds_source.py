@@ -8,6 +8,7 @@ import numpy as np
 
 from mtljax.data.dataset import Example, Source, valid_everywhere
 from mtljax.data.quiet import quiet_tfds
+from mtljax.data.records import read_record
 from mtljax.errors import UserError, unknown
 
 
@@ -34,7 +35,7 @@ class Tfds:
             raise unknown(f"split of TFDS data set {self.name}:", wanted, builder.info.splits)
         with quiet_tfds():
             records = builder.as_data_source(wanted)
-            first = records[0]  # The first image that a process decodes makes TFDS ask for OpenCV, once.
+            first = read_record(records, 0)  # The first image that a process decodes makes TFDS ask for OpenCV, once.
         for path in self.keys.values():
             _feature(first, path, self.name)
         return TfdsSource(self.name, records, dict(self.keys))
@@ -95,7 +96,7 @@ class TfdsSource:
         return len(self.records)
 
     def __getitem__(self, index: SupportsIndex) -> Example:
-        record = self.records[int(index)]
+        record = read_record(self.records, int(index))
         example: Example = {}
         for key, path in self.keys.items():
             value = np.asarray(_feature(record, path, self.name))

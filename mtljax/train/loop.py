@@ -34,10 +34,11 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_con
         Stopped: after SIGTERM (status 0) or SIGINT (status 130), when the state is saved.
     """
     config = run_config.checked(config)
-    run = Run(config, workdir)  # Before the workdir is touched, so that a mistake leaves nothing behind.
+    # Before the workdir is touched, so that a mistake leaves nothing behind.
+    run = Run(config, workdir)
+    batches = run.train_batches()
     run_config.settle(config, workdir, allow_change=allow_config_change)
     print(f"workdir: {workdir}", flush=True)
-    batches = run.train_batches()
     with contextlib.closing(run.open_checkpoints()) as checkpoints:
         restored = checkpoints.restore(run.state, batches)
         start = 0
@@ -63,7 +64,9 @@ class _Loop:
         config = self._run.config
         step_fn = self._run.train_step()
         pending: tuple[int, Any] | None = None
-        bar = tqdm(total=config.steps, initial=self._start, unit="step", dynamic_ncols=True, disable=None)
+        # In a log file, a line every half minute.
+        often = 0.1 if sys.stderr.isatty() else 30.0
+        bar = tqdm(total=config.steps, initial=self._start, unit="step", dynamic_ncols=True, mininterval=often)
         with _on_signals(self._ask_to_stop), bar:
             for step in range(self._start + 1, config.steps + 1):
                 batch = self._next_batch(step)

@@ -8,6 +8,7 @@ import numpy as np
 
 from mtljax.data.dataset import Example, Source, valid_everywhere
 from mtljax.data.quiet import quiet_tfds
+from mtljax.data.records import read_record
 from mtljax.data.scenes.world import MAX_OBJECTS
 from mtljax.errors import UserError, unknown
 
@@ -38,7 +39,7 @@ class Scenes:
         builder = _prepared(self.config, self.data_dir)
         with quiet_tfds():
             records = builder.as_data_source(name)
-            records[0]  # The first image that a process decodes makes TFDS ask for OpenCV, once.
+            read_record(records, 0)  # The first image that a process decodes makes TFDS ask for OpenCV, once.
         return ScenesSource(records)
 
 
@@ -78,7 +79,7 @@ class ScenesSource:
         return len(self.records)
 
     def __getitem__(self, index: SupportsIndex) -> Example:
-        return to_example(self.records[int(index)])
+        return to_example(read_record(self.records, int(index)))
 
 
 def to_example(features: dict[str, Any]) -> Example:

@@ -1,8 +1,10 @@
 """`scenes` through TFDS: prepared, read, refused, and independent of who renders it."""
 
 import functools
+import os
 import pathlib
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -182,6 +184,15 @@ def test_importing_scenes_brings_in_neither_tfds_nor_grain(tmp_path):
         "import mtljax.data.scenes\nprint({'tensorflow_datasets', 'tensorflow', 'grain'} & set(sys.modules))", tmp_path
     )
     assert done.stdout == "set()\n", done.stderr
+
+
+@pytest.mark.parametrize("damage", [lambda f: os.truncate(f, f.stat().st_size // 2), pathlib.Path.unlink])
+def test_damaged_files_are_told_with_their_folder(tiny, tmp_path, damage):
+    shutil.copytree(tiny.data_dir, tmp_path / "data")
+    [file] = (tmp_path / "data").rglob("*train.array_record*")
+    damage(file)
+    with pytest.raises(UserError, match=rf"example 0 cannot be read.*Delete the folder {file.parent}"):
+        scenes("tiny", str(tmp_path / "data")).split("train")
 
 
 def test_unknown_configuration_and_split_name_the_nearest():
