@@ -1,5 +1,6 @@
-"""From a small rule, which looks at losses or a Gramian, to an optax `Aggregator`."""
+"""What a balancer is: an optax `Aggregator` that says what it looks at, so that a training step pays for no more."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -8,24 +9,10 @@ import jax.numpy as jnp
 import optax
 from optax.experimental import aggregating
 
-from mtljax.balance._gramian import Gramian, combine, gramian, shared_leaves
+from mtljax.balance._gramian import Rows, combine, gramian, shared_rows
 
-Sees = Literal["losses", "gramian"]
-
-
-class Observation(NamedTuple):
-    """What a rule may look at.
-
-    Attributes:
-        losses: (T,) float32, 0 for a task that is not present; None where the caller gave none.
-        present: (T,) bool; False for a task without a label in the batch, or whose loss or gradient is not finite.
-        gramian: norms and cosines of the shared gradients, zero rows for tasks not present; None for a rule that
-            sees losses only.
-    """
-
-    losses: jax.Array | None
-    present: jax.Array
-    gramian: Gramian | None
+Sees = Literal["losses", "gramian", "jacobian"]
+MEASURES = ("shared", "last_layer", "features")
 
 
 class BalanceState(NamedTuple):
@@ -33,7 +20,8 @@ class BalanceState(NamedTuple):
 
     Attributes:
         rule: the rule's own state.
-        weights: (T,) the weights that it gave last.
+        weights: (T,) float32, the weights that it gave last; of a method without weights, the share of each task's
+            gradient that it kept.
         present: (T,) bool, the tasks that had a part in them: the flag of absent tasks and non-finite gradients.
     """
 
@@ -42,117 +30,86 @@ class BalanceState(NamedTuple):
     present: jax.Array
 
 
-Rule = Callable[[Observation, Any], tuple[jax.Array, Any]]
-Weigh = Callable[..., tuple[jax.Array, BalanceState]]
+class Weights(NamedTuple):
+    """A weight a task.
+
+    Attributes:
+        shared: (T,), for the gradients of shared parameters.
+        private: (T,), for those of a task's own parameters: the same under a loss weighting, 1 under a gradient method.
+    """
+
+    shared: jax.Array
+    private: jax.Array
+
+
+Weigh = Callable[..., tuple[Weights, BalanceState]]
+Direct = Callable[..., tuple[Any, BalanceState]]
 
 
 class Balancer(aggregating.Aggregator):
-    """An optax `Aggregator` over tasks that says what it looks at, so that a training step pays for no more.
+    """An optax `Aggregator` over tasks.
 
-    Use it as any optax transformation, first in a chain. `weigh` is for training steps that do not build the whole
-    Jacobian.
+    Use it as any optax transformation, first in a chain: `init(params)`, then
+    `update(jacobian, state, params, *, losses=None, present=None, owners=None, samples=()) -> (gradient, state)`:
+    - `losses`: (T,); `present`: (T,) bool, False for tasks to leave out.
+    - `owners`: a tree as `params` of the tasks that own each leaf (`mtl.balance.linearize(...).owners`), with which a
+      loss weighting scales private leaves too.
+    - `samples`: Jacobians of independent parts of the batch, for methods whose `samples` is above 1; without them
+      `jacobian` stands for each.
+
+    `weigh` and `direct` are for training steps.
 
     Attributes:
         num_tasks: T.
-        sees: `losses`, or `gramian` for a rule that needs gradients.
-        weigh: `(state, *, losses=None, gramian=None, present=None) -> (weights (T,), state)`.
+        sees: `losses`; `gramian`, for a rule that needs norms and angles of gradients; or `jacobian`, for one that
+            needs every element.
+        measures: what its gradients may be those of: any of `shared`, `last_layer`, `features`.
+        samples: how many Jacobians of independent parts of the batch it looks at.
+        weigh: `(state, *, losses=None, gramian=None, present=None) -> (Weights, state)`; None where it sees the
+            Jacobian.
+        direct: as `update`, with `axis_name`, a mapped axis over which the rows are split; private leaves that are not
+            finite stay so.
     """
 
     num_tasks: int
     sees: Sees
-    weigh: Weigh
+    measures: tuple[str, ...]
+    samples: int
+    weigh: Weigh | None
+    direct: Direct
 
-    def __new__(cls, init: Any, update: Any, *, num_tasks: int, sees: Sees, weigh: Weigh) -> "Balancer":
+    def __new__(
+        cls,
+        init: Callable[[Any], BalanceState],
+        *,
+        num_tasks: int,
+        sees: Sees,
+        weigh: Weigh | None = None,
+        direct: Direct | None = None,
+        measures: tuple[str, ...] = MEASURES,
+        samples: int = 1,
+    ) -> "Balancer":
         """Makes the (init, update) pair that optax sees."""
-        self = super().__new__(cls, init, update)
-        self.num_tasks, self.sees, self.weigh = num_tasks, sees, weigh
+        check_num_tasks(num_tasks)
+        direct = direct or functools.partial(_direct_by_weights, weigh, sees, num_tasks)
+        self = super().__new__(cls, init, functools.partial(_update, direct))
+        self.num_tasks, self.sees, self.measures, self.samples = num_tasks, sees, measures, samples
+        self.weigh, self.direct = weigh, direct
         return self
 
 
-def from_rule(
-    rule: Rule,
-    num_tasks: int,
-    *,
-    sees: Sees,
-    init: Callable[[], Any] = tuple,
-    needs_losses: bool = False,
-) -> Balancer:
-    """Makes a balancer of one pure function.
-
-    Args:
-        rule: `(observation, state) -> (weights (T,), state)`. Weights of tasks that are not present are made 0.
-        num_tasks: T.
-        sees: `losses`, or `gramian`: whether `observation.gramian` is filled in.
-        init: makes the rule's first state.
-        needs_losses: whether `update` must be given `losses=`.
-
-    Returns:
-        An optax `Aggregator`. Its `update(jacobian, state, params, *, losses=None, present=None)` gives the direction:
-        `J^T w` for shared leaves, private ones unscaled, and zeros for a private leaf that is not finite.
-
-    Raises:
-        ValueError: where `num_tasks` is not a positive integer.
-
-    Example:
-        >>> import jax.numpy as jnp, mtljax as mtl
-        >>> def unit(seen, state):  # every task's gradient scaled to length 1
-        ...     return 1 / jnp.maximum(seen.gramian.norms, 1e-20), state
-        >>> balancer = mtl.balance.from_rule(unit, num_tasks=2, sees="gramian")
-        >>> params = jnp.zeros(2)
-        >>> direction, _ = balancer.update(jnp.array([[3.0, 0.0], [0.0, 5.0]]), balancer.init(params), params)
-        >>> print(direction)
-        [1. 1.]
-    """
+def check_num_tasks(num_tasks: Any) -> None:
+    """Raises `ValueError` where `num_tasks` is not a positive integer."""
     if not isinstance(num_tasks, int) or isinstance(num_tasks, bool) or num_tasks < 1:
         raise ValueError(f"num_tasks must be a positive integer, not {num_tasks!r}.")
 
-    def init_fn(params: optax.Params) -> BalanceState:
-        del params  # A rule's state has the size of T, never of the parameters.
-        return BalanceState(init(), jnp.ones(num_tasks), jnp.ones(num_tasks, bool))
 
-    def weigh(
-        state: BalanceState,
-        *,
-        losses: jax.Array | None = None,
-        gramian: Gramian | None = None,
-        present: jax.Array | None = None,
-    ) -> tuple[jax.Array, BalanceState]:
-        seen = _observe(num_tasks, _checked_losses(losses, num_tasks, needs_losses), gramian, present)
-        weights, rule_state = rule(seen, state.rule)
-        # A weight beyond the dtype's range (rows of norms 1e-20 and 1e20) stays finite.
-        limit = jnp.finfo(weights.dtype).max
-        weights = jnp.where(seen.present, jnp.clip(weights, -limit, limit), 0.0)
-        return weights, BalanceState(rule_state, weights.astype(jnp.float32), seen.present)
+def checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | None:
+    """The losses as an array (T,).
 
-    def update_fn(
-        updates: Any,
-        state: BalanceState,
-        params: optax.Params | None = None,
-        *,
-        losses: jax.Array | None = None,
-        present: jax.Array | None = None,
-        **_: Any,
-    ) -> tuple[Any, BalanceState]:
-        if params is None:
-            raise ValueError(
-                "a balancer tells shared from private parameters by their shapes: "
-                "call update(jacobian, state, params, losses=losses)."
-            )
-        if sees == "gramian":
-            seen = gramian(updates, params, num_tasks)
-        else:
-            seen = None
-            finite = jnp.array(True)
-            for leaf in shared_leaves(updates, params, num_tasks):
-                finite &= jnp.all(jnp.isfinite(leaf), axis=1)
-            present = finite if present is None else finite & present
-        weights, state = weigh(state, losses=losses, gramian=seen, present=present)
-        return jax.tree.map(_finite, combine(updates, weights, params)), state
-
-    return Balancer(init_fn, update_fn, num_tasks=num_tasks, sees=sees, weigh=weigh)
-
-
-def _checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | None:
+    Raises:
+        ValueError: where they are needed and missing, or have another shape.
+    """
     if losses is None:
         if needed:
             raise ValueError("this balancer needs the losses: call update(jacobian, state, params, losses=losses).")
@@ -163,17 +120,74 @@ def _checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | No
     return losses
 
 
-def _observe(num_tasks: int, losses: jax.Array | None, seen: Gramian | None, present: jax.Array | None) -> Observation:
-    present = jnp.ones(num_tasks, bool) if present is None else jnp.asarray(present, bool)
-    if losses is not None:
-        present = present & jnp.isfinite(losses)
-        losses = jnp.where(present, losses, 0.0)
-    if seen is not None:
-        present = present & jnp.isfinite(seen.norms)
-        both = present[:, None] & present
-        seen = Gramian(jnp.where(present, seen.norms, 0.0), jnp.where(both, seen.cosines, 0.0))
-    return Observation(losses, present, seen)
+def finite_rows(rows: Rows, num_tasks: int, axis_name: str | None = None) -> jax.Array:
+    """(T,) bool: whether all elements of a task's gradient are finite."""
+    finite = jnp.ones(num_tasks, bool)
+    for row in rows:
+        if row is not None:
+            finite &= jnp.all(jnp.isfinite(row), axis=tuple(range(1, row.ndim)))
+    return finite if axis_name is None else jax.lax.pmin(finite.astype(jnp.int8), axis_name) > 0
 
 
-def _finite(leaf: jax.Array) -> jax.Array:
+def scale_private(tree: Any, params: Any, owners: Any, weights: jax.Array) -> Any:
+    """Multiplies the leaves that one task owns by its weight.
+
+    Args:
+        tree: gradients, a tree as `params`.
+        params: the parameters, or their shapes.
+        owners: a tree as `params` of tuples of task indices, as `linearize` gives it.
+        weights: (T,).
+
+    Returns:
+        The tree with those leaves scaled; the others as they are.
+    """
+    structure = jax.tree.structure(params)
+    pairs = zip(structure.flatten_up_to(tree), structure.flatten_up_to(owners), strict=True)
+    return structure.unflatten(
+        [(weights[owner[0]] * leaf).astype(leaf.dtype) if len(owner) == 1 else leaf for leaf, owner in pairs]
+    )
+
+
+def _direct_by_weights(
+    weigh: Weigh,
+    sees: Sees,
+    num_tasks: int,
+    jacobian: Any,
+    state: BalanceState,
+    params: Any,
+    *,
+    losses: jax.Array | None = None,
+    present: jax.Array | None = None,
+    owners: Any = None,
+    axis_name: str | None = None,
+    **_: Any,
+) -> tuple[Any, BalanceState]:
+    rows = shared_rows(jacobian, params, num_tasks)
+    if sees == "gramian":
+        seen = gramian(jacobian, params, num_tasks, axis_name)
+    else:
+        seen = None
+        finite = finite_rows(rows, num_tasks, axis_name)
+        present = finite if present is None else finite & present
+    weights, state = weigh(state, losses=losses, gramian=seen, present=present)
+    direction = combine(jacobian, weights.shared, params)
+    if owners is not None:
+        direction = scale_private(direction, params, owners, weights.private)
+    return direction, state
+
+
+def _update(
+    direct: Direct, updates: Any, state: BalanceState, params: optax.Params | None = None, **extra: Any
+) -> tuple[Any, BalanceState]:
+    if params is None:
+        raise ValueError(
+            "a balancer tells shared from private parameters by their shapes: "
+            "call update(jacobian, state, params, losses=losses)."
+        )
+    known = {k: extra[k] for k in ("losses", "present", "owners", "samples") if k in extra}
+    direction, state = direct(updates, state, params, **known)
+    return jax.tree.map(_zero_unless_finite, direction), state
+
+
+def _zero_unless_finite(leaf: jax.Array) -> jax.Array:
     return jnp.where(jnp.all(jnp.isfinite(leaf)), leaf, jnp.zeros_like(leaf))

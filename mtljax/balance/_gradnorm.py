@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mtljax.balance._balancer import Balancer, Observation, from_rule
+from mtljax.balance._balancer import Balancer
+from mtljax.balance._rule import Observation, from_rule
 
 
 class GradNormState(NamedTuple):

@@ -25,16 +25,17 @@ class Gramian(NamedTuple):
         return self.norms[:, None] * self.cosines * self.norms
 
 
-def shared_leaves(jacobian: Any, params: Any, num_tasks: int) -> list[jax.Array]:
-    """The stacked leaves of a Jacobian, each flattened to (T, n).
+Rows = list[jax.Array | None]
+
+
+def shared_rows(jacobian: Any, params: Any, num_tasks: int) -> Rows:
+    """The leaves of a Jacobian in their order: stacked ones `(T, *shape)`, None for private ones.
 
     Raises:
         ValueError: where a leaf has neither its parameter's shape nor that with a leading axis of `num_tasks`, or the
             Jacobian has another structure than `params`.
     """
-    shared = [is_shared(leaf, param, num_tasks, path) for path, leaf, param in _pairs(jacobian, params)]
-    leaves = jax.tree.leaves(jacobian)
-    return [leaf.reshape(num_tasks, -1) for leaf, stacked in zip(leaves, shared, strict=True) if stacked]
+    return [leaf if is_shared(leaf, param, num_tasks, path) else None for path, leaf, param in _pairs(jacobian, params)]
 
 
 def is_shared(leaf: jax.Array, param: jax.Array, num_tasks: int, path: Any = ()) -> bool:
@@ -68,7 +69,12 @@ def gramian(jacobian: Any, params: Any, num_tasks: int, axis_name: str | None = 
         >>> print(seen.norms, seen.cosines[0])
         [5. 5.] [1. 0.]
     """
-    leaves = shared_leaves(jacobian, params, num_tasks)
+    return gramian_of_rows(shared_rows(jacobian, params, num_tasks), num_tasks, axis_name)
+
+
+def gramian_of_rows(rows: Rows, num_tasks: int, axis_name: str | None = None) -> Gramian:
+    """`gramian` of leaves `(T, *shape)`; None is passed over."""
+    leaves = [row.reshape(num_tasks, -1) for row in rows if row is not None]
     dtype = jnp.result_type(jnp.float32, *leaves)
     leaves = [leaf.astype(dtype) for leaf in leaves]
     largest = jnp.zeros(num_tasks, dtype)
@@ -108,18 +114,21 @@ def combine(jacobian: Any, weights: jax.Array, params: Any) -> Any:
     Returns:
         A tree of the structure and shapes of `params`.
     """
-    num_tasks = weights.shape[0]
+    rows = shared_rows(jacobian, params, weights.shape[0])
+    leaves = zip(combine_rows(rows, weights), jax.tree.leaves(jacobian), strict=True)
+    return jax.tree.structure(params).unflatten([own if found is None else found for found, own in leaves])
 
-    def direction(path: Any, leaf: jax.Array, param: jax.Array) -> jax.Array:
-        if not is_shared(leaf, param, num_tasks, path):
-            return leaf
-        w = weights.astype(jnp.result_type(jnp.float32, leaf))
-        # Written out: XLA's CPU backend takes ten times as long for a sum over the first axis.
-        rows = [jnp.where(w[t] == 0, 0.0, w[t] * leaf[t]) for t in range(num_tasks)]
-        return functools.reduce(jnp.add, rows).astype(leaf.dtype)
 
-    structure = jax.tree.structure(params)
-    return structure.unflatten([direction(*pair) for pair in _pairs(jacobian, params)])
+def combine_rows(rows: Rows, weights: jax.Array) -> Rows:
+    """`combine` of leaves `(T, *shape)`; None stays None."""
+    return [None if row is None else _weighted_sum(row, weights) for row in rows]
+
+
+def _weighted_sum(leaf: jax.Array, weights: jax.Array) -> jax.Array:
+    w = weights.astype(jnp.result_type(jnp.float32, leaf))
+    # Written out: XLA's CPU backend takes ten times as long for a sum over the first axis.
+    terms = [jnp.where(w[t] == 0, 0.0, w[t] * leaf[t]) for t in range(len(weights))]
+    return functools.reduce(jnp.add, terms).astype(leaf.dtype)
 
 
 def _pairs(jacobian: Any, params: Any) -> list[tuple[Any, jax.Array, jax.Array]]:

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance._balancer import Balancer, Observation, from_rule
+from mtljax.balance._balancer import Balancer
+from mtljax.balance._rule import Observation, from_rule
 
 
 def pcgrad(num_tasks: int, seed: int = 0) -> Balancer:

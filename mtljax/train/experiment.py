@@ -9,11 +9,14 @@ import ml_collections
 import optax
 
 from mtljax import balance, data, models, tasks
+from mtljax.balance import MEASURES
 from mtljax.data import DataSet
 from mtljax.errors import UserError, unknown
 from mtljax.train import parallel, state
 from mtljax.train.callstring import resolve
 from mtljax.train.step import AXIS
+
+_OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,21 +90,45 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         inject={"heads": heads, "parents": parents, "axis_name": AXIS},
         nested=_public(models.encoders) | _public(models.heads),
     )
-    balancer = resolve(
-        config.balance,
-        _factories(balance, returning=balance.Balancer),
-        kind="balancer",
-        inject={"num_tasks": len(chosen), "seed": config.seed},
-    )
-    if config.measure not in ("shared", "last_layer", "features"):
-        raise unknown("measure", config.measure, ("shared", "last_layer", "features"))
-    optimisers = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
+    balancer = balancer_of(config.balance, len(chosen), config.seed)
+    _check_measure(config, balancer, spread)
     transforms = {
-        group: _transform(resolve(text, optimisers, kind="optimiser", nested={"steps": config.steps}), group, text)
+        group: _transform(resolve(text, _OPTIMISERS, kind="optimiser", nested={"steps": config.steps}), group, text)
         for group, text in config.optimizers.items()
     }
     data_set = resolve(config.data, data.SOURCES, kind="data")
     return Experiment(config, data_set, chosen, model, balancer, transforms, spread)
+
+
+def balancer_of(text: str, num_tasks: int, seed: int) -> balance.Balancer:
+    """The balancer that a call-string names.
+
+    Args:
+        text: as `'cagrad(c=0.4)'` or `'compose(imtl_l(), imtl_g())'`; optax transformations may stand inside.
+        num_tasks: T, given to every call that takes it.
+        seed: given to every call that takes it and does not name another.
+
+    Raises:
+        UserError: for an unknown name or argument, or what the method refuses.
+    """
+    methods = _factories(balance, returning=balance.Balancer)
+    inject = {"num_tasks": num_tasks, "seed": seed}
+    return resolve(text, methods, kind="balancer", inject=inject, nested=_OPTIMISERS)
+
+
+def _check_measure(config: ml_collections.ConfigDict, balancer: balance.Balancer, spread: parallel.Spread) -> None:
+    if config.measure not in MEASURES:
+        raise unknown("measure", config.measure, MEASURES)
+    if balancer.sees != "losses" and config.measure not in balancer.measures:
+        raise UserError(
+            f"balance={config.balance!r} works with measure={' or '.join(balancer.measures)}, not {config.measure!r}."
+        )
+    parts = spread.num_devices * balancer.samples
+    if config.batch_size % parts:
+        raise UserError(
+            f"batch_size={config.batch_size}: balance={config.balance!r} splits what each of the {spread.num_devices} "
+            f"devices gets in {balancer.samples}; expected a multiple of {parts}."
+        )
 
 
 def _task(name: str, text: str) -> tasks.Task:
@@ -131,7 +158,7 @@ def _public(module: Any) -> dict[str, Any]:
 
 
 def _factories(module: Any, returning: type) -> dict[str, Callable]:
-    """The exported functions annotated to return a type, and taking num_tasks alone without a default."""
+    """The exported functions annotated to return a type, but for those that make one of a rule."""
     found = {name: getattr(module, name) for name in module.__all__}
     return {
         name: f

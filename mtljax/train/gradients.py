@@ -6,7 +6,8 @@
 | `last_layer` | the Jacobian of the last layer that the tasks share | 1, plus T down to there |
 | `features` | the tasks' gradients at the encoder's output | 1, plus T through the heads |
 
-A balancer that sees losses only costs one backward pass, whatever `measure` says.
+A balancer that sees losses only costs one backward pass, whatever `measure` says. One that looks at k independent
+samples gets the Jacobians of k parts of the batch, for the price of one.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,12 +16,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize
-from mtljax.errors import unknown
+from mtljax.balance import MEASURES, BalanceState, Gramian, combine, gramian, linearize, scale_private
+from mtljax.errors import UserError, unknown
 from mtljax.tasks import Task
 from mtljax.train.last_layer import last_shared_layer
-
-MEASURES = ("shared", "last_layer", "features")
 
 
 class Balanced(NamedTuple):
@@ -52,13 +51,17 @@ def balanced_gradient(
     sees them, so any number of replicas gives what one gives.
 
     Raises:
-        UserError: for an unknown `measure`.
+        UserError: for an unknown `measure`, or one that the balancer cannot work with.
     """
     if measure not in MEASURES:
         raise unknown("measure", measure, MEASURES)
     replica = _Replica(model, tasks, balancer, axis_name)
     if balancer.sees == "losses":
         return replica.from_losses
+    if measure not in balancer.measures:
+        raise UserError(f"this balancer works with measure={' or '.join(balancer.measures)}, not {measure!r}.")
+    if balancer.samples > 1:
+        return replica.from_samples
     return {
         "shared": replica.from_shared,
         "last_layer": replica.from_last_layer,
@@ -74,15 +77,37 @@ class _Replica:
         at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
         losses, (present, model_state) = self._sum(at.losses), at.aux
         weights, balance = self._balancer.weigh(balance, losses=losses, present=present)
-        return Balanced(self._sum(at.weighted(weights)), losses, present, None, balance, model_state)
+        gradient = at.weighted(weights.shared)
+        if weights.private is not weights.shared:
+            gradient = _private_from(at.weighted(weights.private), gradient, at.owners)
+        return Balanced(self._sum(gradient), losses, present, None, balance, model_state)
 
     def from_shared(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
         losses, (present, model_state) = self._sum(at.losses), at.aux
         jacobian = self._sum(at.jacobian(params))
         seen = gramian(jacobian, params, len(losses))
-        weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
-        return Balanced(combine(jacobian, weights, params), losses, present, seen, balance, model_state)
+        known = {"losses": losses, "present": present, "owners": at.owners}
+        direction, balance = self._balancer.direct(jacobian, balance, params, **known)
+        return Balanced(direction, losses, present, seen, balance, model_state)
+
+    def from_samples(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
+        number = self._balancer.samples
+        losses, presents, jacobians = [], [], []
+        for i in range(number):
+            # Every k-th example: the same parts on any number of devices.
+            part = jax.tree.map(lambda x, i=i: x[i::number], batch)
+            at = linearize(self._losses, params, model_state, part, jax.random.fold_in(key, i), has_aux=True)
+            present, model_state = at.aux
+            losses.append(self._sum(at.losses))
+            presents.append(present)
+            jacobians.append(self._sum(at.jacobian(params)))
+        mean = jax.tree.map(lambda *parts: sum(parts) / number, *jacobians)
+        loss, present = sum(losses) / number, jnp.all(jnp.stack(presents), axis=0)
+        seen = gramian(mean, params, len(loss))
+        known = {"losses": loss, "present": present, "owners": at.owners, "samples": jacobians}
+        direction, balance = self._balancer.direct(mean, balance, params, **known)
+        return Balanced(direction, loss, present, seen, balance, model_state)
 
     def from_last_layer(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
@@ -92,13 +117,9 @@ class _Replica:
         measured, shapes = _where(last, jacobian), _where(last, params)
         seen = gramian(self._sum(measured), shapes, len(losses))
         weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
-        own_or_weighted = jax.tree.map(
-            lambda param, row, weighted: row if row.shape == param.shape else weighted,
-            params,
-            jacobian,
-            at.weighted(weights),
-        )
-        return Balanced(self._sum(own_or_weighted), losses, present, seen, balance, model_state)
+        own = scale_private(jacobian, params, at.owners, weights.private)
+        gradient = _private_from(own, at.weighted(weights.shared), at.owners)
+        return Balanced(self._sum(gradient), losses, present, seen, balance, model_state)
 
     def from_features(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         def encode(params: Any) -> Any:
@@ -119,10 +140,16 @@ class _Replica:
         jacobian = at.jacobian(point)
         # Each replica holds the features of its own examples: a part of every row.
         seen = gramian(jacobian["features"], features, len(losses), self._axis)
-        weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
-        direction = combine(jacobian, weights, point)
-        through_encoder = to_params(direction["features"])[0]
-        gradient = self._sum(jax.tree.map(jnp.add, through_encoder, direction["params"]))
+        if self._balancer.weigh is None:
+            known = {"losses": losses, "present": present, "axis_name": self._axis}
+            direction, balance = self._balancer.direct(jacobian["features"], balance, features, **known)
+            decoders = combine(jacobian["params"], present.astype(losses.dtype), params)
+        else:
+            weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
+            direction = combine(jacobian["features"], weights.shared, features)
+            decoders = combine(jacobian["params"], weights.shared, params)
+            decoders = scale_private(decoders, params, at.owners["params"], weights.private)
+        gradient = self._sum(jax.tree.map(jnp.add, to_params(direction)[0], decoders))
         return Balanced(gradient, losses, present, seen, balance, model_state)
 
     def _losses(self, params: Any, model_state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
@@ -150,6 +177,13 @@ class _Replica:
 
     def _sum(self, tree: Any) -> Any:
         return tree if self._axis is None else jax.lax.psum(tree, self._axis)
+
+
+def _private_from(own: Any, shared: Any, owners: Any) -> Any:
+    """The leaves of `own` that one task owns, and those of `shared` for the others."""
+    leaves, structure = jax.tree.flatten(shared)
+    trees = zip(structure.flatten_up_to(own), leaves, structure.flatten_up_to(owners), strict=True)
+    return structure.unflatten([mine if len(owner) == 1 else ours for mine, ours, owner in trees])
 
 
 def _where(chosen: Any, tree: Any) -> list[jax.Array]:

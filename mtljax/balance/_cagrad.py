@@ -1,0 +1,119 @@
+"""CAGrad: the best worst improvement near the mean gradient."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mtljax.balance import _arguments, _present, _qp
+from mtljax.balance._balancer import Balancer
+from mtljax.balance._rule import Observation, from_rule
+
+
+def cagrad(num_tasks: int, c: float = 0.4, rescale: bool = False) -> Balancer:
+    """The direction of the best worst improvement, `max_d min_t g_t . d`, in a ball around the mean gradient `g_0`.
+
+    The ball's radius is `c |g_0|`; so `d = g_0 + c |g_0| J^T w / |J^T w|` with w on the simplex minimising
+    `w^T G 1 / T + c |g_0| sqrt(w^T G w)`. It is found in its other form: the nearest point to `g_0` with `J d >= t`,
+    for the largest t that the ball allows. Where `J^T w = 0` is best (zero in the hull of the gradients, c >= 1), d is
+    the projection of `g_0` onto the dual cone.
+
+    Args:
+        num_tasks: T.
+        c: radius, at least 0; 0 gives the mean.
+        rescale: whether to divide d by `1 + c^2`.
+
+    Returns:
+        An optax `Aggregator`.
+
+    Raises:
+        ValueError: for `c < 0`.
+
+    References:
+        Liu et al., Conflict-Averse Gradient Descent for Multi-task Learning, NeurIPS 2021, equations 3 and 4.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> params = jnp.zeros(2)
+        >>> balancer = mtl.cagrad(num_tasks=2, c=0.5)
+        >>> direction, _ = balancer.update(jnp.array([[1.0, 0.0], [0.0, 1.0]]), balancer.init(params), params)
+        >>> [round(float(x), 3) for x in direction]
+        [0.75, 0.75]
+    """
+    _arguments.non_negative("cagrad", c=c)
+
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+        norms, cosines = seen.gramian
+        mean = seen.present / _present.count(seen.present).astype(norms.dtype)
+        largest = jnp.max(norms)
+        lengths = norms / jnp.where(largest > 0, largest, 1.0)
+        pull = _towards_worst(lengths, cosines, mean * lengths, seen.present, c)
+        weights = mean + jnp.where(lengths > 0, pull / jnp.where(lengths > 0, lengths, 1.0), 0.0)
+        return (weights / (1 + c**2) if rescale else weights), state
+
+    return from_rule(rule, num_tasks, sees="gramian")
+
+
+class _Search(NamedTuple):
+    level: jax.Array  # t in units of the smallest row
+    low: jax.Array  # a level at which d is inside the ball
+    high: jax.Array  # one at which it is outside
+    pull: jax.Array  # (T,): d - g_0 in coefficients on the unit rows, at the last level inside the ball
+    free: jax.Array  # (T,) bool
+    done: jax.Array
+
+
+def _towards_worst(lengths: jax.Array, cosines: jax.Array, mean: jax.Array, present: jax.Array, c: float) -> jax.Array:
+    """`d - g_0` in coefficients on the unit rows, (T,).
+
+    At a level t, `d(t) = g_0 + U^T y` with `y = argmin over y >= 0 of 1/2 y^T C y - y^T (t a - C m)`: piecewise linear
+    in t for a given set of free variables. Each step takes the level at which the present piece leaves the ball.
+    """
+    number, usable = len(lengths), present & (lengths > 0)
+    inverse = _qp.unit_ratio(lengths, usable)
+    slope = _qp.dot(cosines, mean)
+    size = jnp.sqrt(jnp.maximum(_qp.dot(mean, slope), 0.0))
+    radius = c * size
+    tolerance = 4 * jnp.finfo(lengths.dtype).eps
+    at = jnp.where(usable, slope / jnp.where(usable, inverse, 1.0), jnp.inf)
+    # g_t . d <= |g_t| |d| bounds the level; a task whose gradient is zero bounds it by 0.
+    bound = jnp.where(jnp.any(present & (lengths == 0)), 0.0, (1 + c) * size)
+    start = jnp.minimum(jnp.min(at), bound)
+
+    def step(search: _Search) -> _Search:
+        linear = search.level * inverse - slope
+        pull, free = _qp.nonnegative_qp(cosines, linear, search.free)
+        along = _qp.dot(cosines, pull)
+        squared = _qp.dot(pull, along)
+        # Beyond the levels that any direction has, y grows until rounding hides its length.
+        reachable = _qp.dot(jnp.abs(pull), jnp.abs(pull)) * tolerance <= radius**2
+        reachable &= jnp.min(along - linear) >= -250 * tolerance * number * jnp.max(jnp.abs(linear))
+        inside = (squared <= radius**2) & reachable
+        low = jnp.where(inside, search.level, search.low)
+        high = jnp.where(inside, search.high, search.level)
+        following = _leaving(cosines, inverse, slope, free, radius)
+        following = jnp.where((following > low) & (following < high), following, 0.5 * (low + high))
+        near = (jnp.abs(squared - radius**2) <= tolerance * 8 * radius**2) & reachable
+        flat = high - low <= tolerance * jnp.maximum(jnp.abs(low), jnp.abs(high))
+        kept = jnp.where(inside | near, pull, search.pull)
+        return _Search(following, low, high, kept, free, near | flat)
+
+    zeros = jnp.zeros_like(lengths)
+    first = _Search(bound, start, bound, zeros, jnp.zeros_like(present), jnp.asarray(c == 0) | ~jnp.any(usable))
+    found = _qp.bounded_while(lambda s: ~s.done, step, first, max_steps=60)
+    pull = found.pull
+    reached = jnp.sqrt(jnp.maximum(_qp.dot(pull, _qp.dot(cosines, pull)), 0.0))
+    outside = reached > radius
+    return jnp.where(outside, pull * radius / jnp.where(outside, reached, 1.0), pull)
+
+
+def _leaving(cosines: jax.Array, inverse: jax.Array, slope: jax.Array, free: jax.Array, radius: jax.Array) -> jax.Array:
+    """The level at which the piece of these free variables leaves the ball: the larger root of a quadratic."""
+    number, dtype = inverse.shape[0], inverse.dtype
+    eye = jnp.eye(number, dtype=dtype)
+    part = jnp.where(free[:, None] & free, cosines, 0.0) + eye * jnp.where(free, number * jnp.finfo(dtype).eps, 1.0)
+    both = jnp.where(free[:, None], jnp.stack([inverse, slope], axis=1), 0.0)
+    up, back = jnp.linalg.solve(part, both).T
+    a, b = _qp.dot(up, both[:, 0]), _qp.dot(up, both[:, 1])
+    rest = _qp.dot(back, both[:, 1]) - radius**2
+    return (b + jnp.sqrt(jnp.maximum(b**2 - a * rest, 0.0))) / jnp.where(a > 0, a, 1.0)

@@ -1,0 +1,93 @@
+"""FAMO: fast adaptive multitask optimization."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mtljax.balance import _arguments, _present
+from mtljax.balance._balancer import Balancer, check_num_tasks
+from mtljax.balance._rule import Observation, from_rule
+
+
+class FAMOState(NamedTuple):
+    """State of `famo`.
+
+    Attributes:
+        logits: xi, (T,) float32.
+        adam: the state of the transformation that moves them.
+        previous: (T,) float32, the losses of the step before.
+        known: (T,) bool, which of them there are.
+    """
+
+    logits: jax.Array
+    adam: optax.OptState
+    previous: jax.Array
+    known: jax.Array
+
+
+def famo(
+    num_tasks: int, lr: float = 0.025, weight_decay: float = 1e-3, min_losses: Sequence[float] | None = None
+) -> Balancer:
+    """Lets all losses fall at similar rates, seeing nothing but the losses.
+
+    With `z = softmax(xi)`: `w_t = c z_t / (L_t - b_t)`, `c = 1 / sum_t z_t / (L_t - b_t)`. The logits xi move by Adam
+    along `J_softmax^T delta`, `delta_t = log(L_t before - b_t) - log(L_t after - b_t)`, where the losses of the next
+    step stand for "after". A task that is absent keeps what is known of it.
+
+    Args:
+        num_tasks: T.
+        lr: learning rate of the logits, > 0.
+        weight_decay: of the logits, added to their gradient, at least 0.
+        min_losses: b, T numbers below all losses; 0 by default.
+
+    Returns:
+        An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,), above b.
+
+    Raises:
+        ValueError: for `lr <= 0`, `weight_decay < 0`, or `min_losses` of another length.
+
+    References:
+        Liu et al., FAMO: Fast Adaptive Multitask Optimization, NeurIPS 2023, algorithm 1.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> params = jnp.zeros(2)
+        >>> balancer = mtl.famo(2)
+        >>> state = balancer.init(params)
+        >>> for losses in ([1.0, 1.0], [0.5, 1.0]):  # the first task gets better, so the second gets more weight
+        ...     direction, state = balancer.update(jnp.eye(2), state, params, losses=jnp.array(losses))
+        >>> print(state.rule.logits)
+        [-0.025  0.025]
+    """
+    check_num_tasks(num_tasks)
+    _arguments.positive("famo", lr=lr)
+    _arguments.non_negative("famo", weight_decay=weight_decay)
+    lowest = jnp.zeros(num_tasks) if min_losses is None else jnp.asarray(min_losses, jnp.float32)
+    if lowest.shape != (num_tasks,):
+        raise ValueError(f"famo(min_losses=...): expected {num_tasks} numbers, one a task, not shape {lowest.shape}.")
+    optimizer = optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(lr))
+
+    def init() -> FAMOState:
+        zeros = jnp.zeros(num_tasks, jnp.float32)
+        return FAMOState(zeros, optimizer.init(zeros), zeros, jnp.zeros(num_tasks, bool))
+
+    def above(losses: jax.Array) -> jax.Array:
+        return jnp.maximum(losses.astype(jnp.float32) - lowest, 1e-8)
+
+    def rule(seen: Observation, state: FAMOState) -> tuple[jax.Array, FAMOState]:
+        counted = seen.present & state.known
+        delta = jnp.where(counted, jnp.log(above(state.previous)) - jnp.log(above(seen.losses)), 0.0)
+        _, pull = jax.vjp(jax.nn.softmax, state.logits)
+        change, adam = optimizer.update(pull(delta)[0], state.adam, state.logits)
+        moving = jnp.any(counted)
+        logits = jnp.where(moving, state.logits + change, state.logits)
+        adam = jax.tree.map(lambda new, old: jnp.where(moving, new, old), adam, state.adam)
+        shares = _present.softmax(logits, seen.present) / above(seen.losses)
+        previous = jnp.where(seen.present, seen.losses.astype(jnp.float32), state.previous)
+        weights = shares / jnp.maximum(jnp.sum(shares), jnp.finfo(jnp.float32).tiny)
+        return weights, FAMOState(logits, adam, previous, state.known | seen.present)
+
+    return from_rule(rule, num_tasks, sees="losses", init=init, needs_losses=True)

@@ -1,0 +1,88 @@
+"""GradDrop: in each coordinate, one sign."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from mtljax.balance import _arguments
+from mtljax.balance._balancer import Balancer, check_num_tasks
+from mtljax.balance._gramian import Rows
+from mtljax.balance._rule import Observation, from_jacobian_rule
+
+
+def graddrop(num_tasks: int, leak: float | Sequence[float] = 0.0, seed: int = 0) -> Balancer:
+    """Keeps in each coordinate the gradients of one sign, drawn by how pure that sign is.
+
+    `P = (1 + sum_t g_t / sum_t |g_t|) / 2` and `u ~ U(0, 1)` in each coordinate: the positive entries are kept where
+    `P > u`, the negative ones where `P < u`. `d = sum_t (leak_t + (1 - leak_t) kept_t) g_t`.
+
+    Args:
+        num_tasks: T.
+        leak: in [0, 1], the share of every gradient that passes in any case; one number or one a task.
+        seed: of u; the key is kept in the state.
+
+    Returns:
+        An optax `Aggregator` that sees every element of the Jacobian. The weights in its state are the mean shares of
+        the tasks' entries that passed. With `measure="features"` it acts on the gradients at the features.
+
+    Raises:
+        ValueError: for a leak outside [0, 1], or another number of them.
+
+    References:
+        Chen et al., Just Pick a Sign: Optimizing Deep Multitask Models with Gradient Sign Dropout, NeurIPS 2020,
+        algorithm 1.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> params = jnp.zeros(3)
+        >>> balancer = mtl.graddrop(num_tasks=2, seed=0)
+        >>> jacobian = jnp.array([[1.0, -2.0, 4.0], [3.0, -1.0, -4.0]])
+        >>> direction, _ = balancer.update(jacobian, balancer.init(params), params)
+        >>> [float(abs(x)) for x in direction]  # where signs agree, the sum; elsewhere one of the two
+        [4.0, 3.0, 4.0]
+    """
+    check_num_tasks(num_tasks)
+    leaks = jnp.asarray([leak] * num_tasks if isinstance(leak, int | float) else leak, jnp.float32)
+    if leaks.shape != (num_tasks,):
+        raise ValueError(f"graddrop(leak=...): expected one number or {num_tasks}, one a task.")
+    for value in leaks.tolist():
+        _arguments.fraction("graddrop", leak=value)
+
+    def rule(seen: Observation, key: jax.Array) -> tuple[Rows, jax.Array, jax.Array]:
+        key, now = jax.random.split(key)
+        direction, passed, size = [], jnp.zeros(num_tasks), 0
+        for i, row in enumerate(seen.rows):
+            if row is None:
+                direction.append(None)
+                continue
+            kept = _kept(row, _uniform(jax.random.fold_in(now, i), row, seen.axis_name))
+            share = leaks.reshape(-1, *[1] * (row.ndim - 1))
+            factor = share + (1 - share) * kept
+            direction.append(jnp.sum(factor * row.astype(factor.dtype), axis=0))
+            passed += jnp.sum(factor, axis=tuple(range(1, row.ndim)))
+            size += row[0].size
+        passed = passed if seen.axis_name is None else jax.lax.pmean(passed, seen.axis_name)
+        return direction, passed / max(size, 1), key
+
+    init = lambda leaves: jax.random.key(seed)  # noqa: E731
+    return from_jacobian_rule(rule, num_tasks, init=init, measures=("shared", "features"))
+
+
+def _kept(row: jax.Array, uniform: jax.Array) -> jax.Array:
+    """Which entries of (T, ...) have the sign that was drawn."""
+    dtype = uniform.dtype
+    row = row.astype(dtype)
+    size = jnp.sum(jnp.abs(row), axis=0)
+    purity = 0.5 * (1 + jnp.sum(row, axis=0) / jnp.where(size > 0, size, 1.0))
+    return jnp.where(row > 0, purity > uniform, jnp.where(row < 0, purity < uniform, False)).astype(dtype)
+
+
+def _uniform(key: jax.Array, row: jax.Array, axis_name: str | None) -> jax.Array:
+    """U(0, 1) for each coordinate; for a part of an axis that is split over devices, that part of the whole draw."""
+    shape, dtype = row.shape[1:], jnp.result_type(jnp.float32, row)
+    if axis_name is None:
+        return jax.random.uniform(key, shape, dtype)
+    number = jax.lax.axis_size(axis_name)
+    whole = jax.random.uniform(key, (shape[0] * number, *shape[1:]), dtype)
+    return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(axis_name) * shape[0], shape[0])

@@ -1,0 +1,56 @@
+"""MGDA: the shortest vector in the convex hull of the gradients."""
+
+from typing import Literal, get_args
+
+import jax
+
+from mtljax.balance import _present, _qp
+from mtljax.balance._balancer import Balancer
+from mtljax.balance._gramian import Gramian
+from mtljax.balance._rule import Observation, from_rule
+
+Normalise = Literal["none", "l2", "loss", "loss+"]
+
+
+def mgda(num_tasks: int, normalise: Normalise = "none") -> Balancer:
+    """The shortest vector in the convex hull of the gradients: `w = argmin w^T G w` over the simplex, `d = J^T w`.
+
+    `d` is zero, or a direction along which no loss rises. With `measure="features"` this is MGDA-UB.
+
+    Args:
+        num_tasks: T.
+        normalise: what each gradient is divided by while w is sought: `none`; `l2`, its norm; `loss`, its loss;
+            `loss+`, both.
+
+    Returns:
+        An optax `Aggregator`. Its `update` needs `losses=` for `loss` and `loss+`.
+
+    Raises:
+        ValueError: for an unknown `normalise`.
+
+    References:
+        Desideri, Multiple-gradient descent algorithm, Comptes Rendus Mathematique 350, 2012; Sener and Koltun,
+        Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> params = jnp.zeros(2)
+        >>> balancer = mtl.mgda(num_tasks=2)
+        >>> direction, _ = balancer.update(jnp.array([[2.0, 0.0], [0.0, 1.0]]), balancer.init(params), params)
+        >>> [round(float(x), 3) for x in direction]
+        [0.4, 0.8]
+    """
+    if normalise not in get_args(Normalise):
+        raise ValueError(f"mgda(normalise={normalise!r}): expected one of {', '.join(get_args(Normalise))}.")
+
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+        norms, cosines = seen.gramian
+        if normalise == "l2":
+            norms = (norms > 0).astype(norms.dtype)
+        elif normalise == "loss":
+            norms = norms / _present.positive(seen.losses).astype(norms.dtype)
+        elif normalise == "loss+":
+            norms = (norms > 0) / _present.positive(seen.losses).astype(norms.dtype)
+        return _qp.min_norm(Gramian(norms, cosines), seen.present), state
+
+    return from_rule(rule, num_tasks, sees="gramian", needs_losses=normalise.startswith("loss"))

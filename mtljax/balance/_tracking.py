@@ -1,0 +1,58 @@
+"""Gradients kept from step to step: one array a leaf, `(T, *shape)` float32."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mtljax.balance._gramian import Rows, gramian_of_rows
+
+
+def zeros(leaves: Sequence[jax.ShapeDtypeStruct], num_tasks: int) -> list[jax.Array]:
+    """What is kept before the first step."""
+    return [jnp.zeros((num_tasks, *leaf.shape), jnp.promote_types(jnp.float32, leaf.dtype)) for leaf in leaves]
+
+
+def moved(
+    kept: Sequence[jax.Array], rows: Rows, present: jax.Array, rule: Callable[[jax.Array, jax.Array], jax.Array]
+) -> list[jax.Array]:
+    """`rule(kept, row)` for the tasks that are present and the leaves that are shared; what was kept elsewhere."""
+
+    def one(old: jax.Array, row: jax.Array) -> jax.Array:
+        there = present.reshape(-1, *[1] * (row.ndim - 1))
+        return jnp.where(there, rule(old, row.astype(old.dtype)), old)
+
+    return [old if row is None else one(old, row) for old, row in zip(kept, rows, strict=True)]
+
+
+def shared(kept: Sequence[jax.Array], rows: Rows) -> Rows:
+    """What is kept of shared leaves; None in the places of private ones."""
+    return [None if row is None else old for old, row in zip(kept, rows, strict=True)]
+
+
+def finite_gramian(rows: Rows, num_tasks: int) -> jax.Array:
+    """`J J^T`, (T, T), its entries limited to what sums of T of them can hold."""
+    matrix = gramian_of_rows(rows, num_tasks).matrix()
+    return limited(matrix)
+
+
+def cross_gramian(one: Rows, other: Rows, num_tasks: int) -> jax.Array:
+    """`J_1 J_2^T`, (T, T), its entries limited to what sums of T of them can hold."""
+    products, dtype = 0.0, jnp.result_type(jnp.float32, *[row for row in one if row is not None])
+    scales = [
+        optax.tree.max([jnp.max(jnp.abs(r)) for r in rows if r is not None]).astype(dtype) for rows in (one, other)
+    ]
+    scales = [jnp.where(scale > 0, scale, 1.0) for scale in scales]
+    for a, b in zip(one, other, strict=True):
+        if a is not None:
+            left = a.reshape(num_tasks, -1).astype(dtype) / scales[0]
+            right = b.reshape(num_tasks, -1).astype(dtype) / scales[1]
+            products += jnp.matmul(left, right.T, precision=jax.lax.Precision.HIGHEST)
+    return limited(products * scales[0] * scales[1])
+
+
+def limited(matrix: jax.Array) -> jax.Array:
+    """The matrix with its entries limited to what sums of T of them can hold."""
+    limit = jnp.finfo(matrix.dtype).max / (16 * len(matrix))
+    return jnp.clip(jnp.nan_to_num(matrix), -limit, limit)

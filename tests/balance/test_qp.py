@@ -1,0 +1,44 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import nnls
+
+from mtljax.balance import _qp
+
+
+@functools.cache
+def solve():
+    return jax.jit(jax.vmap(_qp.nonnegative_qp))
+
+
+@pytest.mark.parametrize(("tasks", "width"), [(4, 30), (4, 3), (24, 60), (24, 10)])
+def test_minimises_over_the_non_negative(tasks, width):
+    rng = np.random.default_rng(tasks + width)
+    rows = rng.normal(size=(20, tasks, width))
+    rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
+    targets = rng.normal(size=(20, width)) + rows.mean(1)
+    start = np.zeros((20, tasks), bool)
+    matrices, linear = rows @ rows.swapaxes(1, 2), np.einsum("ntp,np->nt", rows, targets)
+    with jax.enable_x64(True):
+        found = np.asarray(solve()(jnp.asarray(matrices), jnp.asarray(linear), start)[0])
+    assert (found >= 0).all()
+    for i in range(20):
+        exact = nnls(rows[i].T, targets[i])[0]
+        np.testing.assert_allclose(rows[i].T @ found[i], rows[i].T @ exact, atol=1e-7)
+
+
+def test_onto_simplex():
+    point = jnp.array([0.4, 2.0, -1.0, 1.5])
+    np.testing.assert_allclose(_qp.onto_simplex(point, jnp.ones(4, bool)), [0, 0.75, 0, 0.25], atol=1e-6)
+    present = jnp.array([True, False, True, False])
+    np.testing.assert_allclose(_qp.onto_simplex(point, present), [1, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(_qp.onto_simplex(point, jnp.zeros(4, bool)), np.zeros(4))
+
+
+def test_the_number_of_steps_is_bounded():
+    counted = _qp.bounded_while(lambda x: x < 100, lambda x: x + 1, jnp.int32(0), max_steps=7)
+    assert counted == 7
+    assert _qp.bounded_while(lambda x: x < 3, lambda x: x + 1, jnp.int32(0), max_steps=7) == 3
