@@ -92,10 +92,15 @@ class Balancer(aggregating.Aggregator):
         """Makes the (init, update) pair that optax sees."""
         check_num_tasks(num_tasks)
         direct = direct or functools.partial(_direct_by_weights, weigh, sees, num_tasks)
-        self = super().__new__(cls, init, functools.partial(_update, direct))
+        self = super().__new__(cls, functools.partial(_distinct, init), functools.partial(_update, direct))
         self.num_tasks, self.sees, self.measures, self.samples = num_tasks, sees, measures, samples
         self.weigh, self.direct = weigh, direct
         return self
+
+
+def _distinct(init: Callable[[Any], BalanceState], params: Any) -> BalanceState:
+    """A first state in which no array stands twice: a step that gives up its old state may free each only once."""
+    return jax.tree.map(jnp.copy, init(params))
 
 
 def check_num_tasks(num_tasks: Any) -> None:

@@ -312,3 +312,15 @@ def test_is_named_by_its_call_string(method):
     from mtljax.train.experiment import balancer_of
 
     assert isinstance(balancer_of(method, num_tasks=3, seed=0), mtl.balance.Balancer)
+
+
+@methods
+def test_a_step_may_give_up_its_old_state(method):
+    balancer, _ = made(method, T)
+    state = balancer.init(jnp.zeros(P))
+    pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state) if not is_key(leaf)]
+    assert len(pointers) == len(set(pointers))
+
+
+def is_key(leaf):
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -65,6 +65,11 @@ def test_rows_without_conflict_are_summed():
     np.testing.assert_allclose(directions(jacobian, 1)[0], jacobian.sum(0), rtol=1e-6)
 
 
+def test_a_small_agreement_is_no_conflict():
+    jacobian = np.array([[1.0, 0.0], [0.1, 1.0]], np.float32)
+    np.testing.assert_allclose(directions(jacobian, 1)[0], jacobian.sum(0), rtol=1e-6)
+
+
 def test_positive_homogeneity():
     jacobian = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
     np.testing.assert_allclose(directions(jacobian * 1e6, 3), directions(jacobian, 3) * 1e6, rtol=1e-4)

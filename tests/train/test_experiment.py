@@ -41,7 +41,7 @@ def test_the_parts():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"balance": "pcgard()"}, r"unknown balancer 'pcgard'; did you mean 'pcgrad'\? Known: equal, gradnorm, pcgrad"),
+        ({"balance": "pcgard()"}, r"unknown balancer 'pcgard'; did you mean 'pcgrad'\? Known: aligned_mtl, cagrad, "),
         ({"balance": "gradnorm(alhpa=1)"}, r"'alhpa'; did you mean 'alpha'"),
         ({"balance": "__import__('os')"}, r"unknown balancer '__import__'"),
         ({"optimizers__depth": "sdg(0.1)"}, r"unknown optimiser 'sdg'; did you mean 'sgd'"),
@@ -55,6 +55,10 @@ def test_the_parts():
         ({"measure": "feature"}, r"unknown measure 'feature'; did you mean 'features'"),
         ({"parallel": "pmapp"}, r"unknown parallel 'pmapp'; did you mean 'pmap'"),
         ({"parallel": "mesh(data=9)"}, r"mesh\(data=9\).*expected -1 or 1 to 8"),
+        ({"balance": "moco()", "measure": "features"}, r"works with measure=shared, not 'features'"),
+        ({"balance": "modo()"}, r"batch_size=8: balance='modo\(\)' splits .* in 3; expected a multiple of 24"),
+        ({"balance": "compose(imtl_l(), imtlg())"}, r"unknown name in balancer .*'imtlg'; did you mean 'imtl_g'"),
+        ({"balance": "uncertainty(optimizer=adm(1e-3))"}, r"'adm'; did you mean 'adam'"),
         ({"batch_size": 12}, r"batch_size=12 cannot be divided over the 8 devices.*8 or 16"),
         ({"data": "rgdb('x')"}, r"unknown data 'rgdb'; did you mean 'rgbd'"),
         ({"data": "scenes('tinny')"}, r"'tinny'; did you mean 'tiny'"),

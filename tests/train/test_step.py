@@ -6,6 +6,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax import train
+from mtljax.errors import UserError
+from mtljax.train.experiment import balancer_of
 from mtljax.train.gradients import balanced_gradient
 from mtljax.train.last_layer import last_shared_layer
 from tests.train import toys
@@ -66,6 +68,66 @@ def test_one_device_and_many_give_the_same_numbers(spread, balance, measure, nor
     np.testing.assert_allclose(report_many["losses"], report_alone["losses"], rtol=1e-5)
     np.testing.assert_allclose(report_many["weights"], report_alone["weights"], rtol=1e-4, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), many, alone)
+
+
+def test_independent_samples_are_parts_of_the_batch_on_one_device_and_on_many():
+    balancer = mtl.modo(3, gamma=0.05)
+    params = toys.setup()[0].params
+    batch = {key: np.concatenate([value, value[:8]]) for key, value in toys.batch().items()}
+    assert len(batch["image"]) == 24
+    gradient_of = balanced_gradient(toys.model(), toys.TASKS, balancer, "shared", axis_name="data")
+
+    def replica(batch):
+        return gradient_of(params, {}, balancer.init(params), batch, jax.random.key(0)).gradient
+
+    def spread(number):
+        parts = jax.tree.map(lambda x: x.reshape(number, -1, *x.shape[1:]), batch)
+        return jax.jit(jax.vmap(replica, axis_name="data", out_axes=None))(parts)
+
+    jacobians = []
+    for i in range(3):
+        part = {key: value[i::3] for key, value in batch.items()}
+        jacobians.append(mtl.value_and_jacobian(losses_fn)(params, part)[1])
+    mean = jax.tree.map(lambda *rows: sum(rows) / 3, *jacobians)
+    expected, _ = balancer.update(mean, balancer.init(params), params, samples=jacobians)
+    for number in (1, 4):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), spread(number), expected)
+
+
+def test_loss_weights_scale_private_parameters_and_gradient_methods_do_not():
+    params = toys.setup()[0].params
+    plain = jax.grad(lambda p: sum(losses_fn(p, toys.batch())))(params)
+    for text, factor in (("constant(weights=(2.0, 0.5, 1.0))", 0.5), ("mean", 1.0), ("imtl", 1.0), ("mgda", 1.0)):
+        balancer = balancer_of(text, 3, seed=0)
+        for measure in MEASURES:
+            gradient_of = jax.jit(balanced_gradient(toys.model(), toys.TASKS, balancer, measure))
+            found = gradient_of(params, {}, balancer.init(params), toys.batch(), jax.random.key(0)).gradient
+            jax.tree.map(
+                lambda a, b, f=factor: np.testing.assert_allclose(a, f * b, rtol=1e-4, atol=1e-6),
+                found["heads_b"],
+                plain["heads_b"],
+            )
+
+
+def test_a_measure_that_a_balancer_cannot_work_with_is_told():
+    with pytest.raises(UserError, match="works with measure=shared, not 'features'"):
+        balanced_gradient(toys.model(), toys.TASKS, mtl.moco(3), "features")
+
+
+@pytest.mark.parametrize(
+    ("balance", "measure"),
+    [
+        ("constant(weights=(2.0, 0.5, 1.0))", "shared"),
+        ("mean", "shared"),
+        ("imtl", "last_layer"),
+        ("graddrop", "shared"),
+        ("graddrop", "features"),
+        ("db_mtl", "shared"),
+    ],
+)
+def test_methods_of_every_kind_give_the_same_numbers_on_many_devices(balance, measure):
+    spread = train.pmap if balance == "imtl" else train.mesh
+    test_one_device_and_many_give_the_same_numbers(spread, balance, measure, "none")
 
 
 @pytest.mark.parametrize("measure", MEASURES)

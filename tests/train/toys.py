@@ -8,6 +8,7 @@ import optax
 
 import mtljax as mtl
 from mtljax import train
+from mtljax.train.experiment import balancer_of
 
 LABELS = {"a": 2, "b": 1, "c": 1}
 BATCH = 16
@@ -68,11 +69,11 @@ def batch(seed=0, bad=None, absent=()):
     return out
 
 
-def setup(balance="pcgrad", measure="shared", spread=None, norm="none", optimizer=None, **kwargs):
+def setup(balance="pcgrad", measure="shared", spread=None, norm="none", optimizer=None):
     """A state and a step; on one replica without an axis, or spread."""
     axis = None if spread is None else "data"
     m = model(norm, axis)
-    balancer = getattr(mtl, balance)(len(TASKS), **kwargs)
+    balancer = balancer_of(balance, len(TASKS), seed=0)
     variables = model(norm).init(jax.random.key(0), jnp.ones((2, 6)))
     transforms = {group: optimizer or optax.adam(1e-2) for group in ("shared", *TASKS)}
     tx = train.partition(transforms, m.groups(variables["params"]))
