@@ -1,8 +1,9 @@
-"""Trains or evaluates a config.
+"""Trains a config, evaluates a run, or compares balancers on a config.
 
 python launch.py --config configs/quickstart.py
 python launch.py --config configs/quickstart.py --workdir runs/a --config.balance='gradnorm(alpha=1.5)'
 python launch.py --mode=eval --workdir runs/a
+python launch.py --config configs/quickstart.py --mode=compare --methods='single;equal();pcgrad()' --seeds=3
 """
 
 import pathlib
@@ -19,7 +20,14 @@ FROM_WORKDIR = HERE / "configs" / "from_workdir.py"
 FLAGS = flags.FLAGS
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; its keys are flags: --config.steps=100.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run leaves everything; default: a new folder in runs/.")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "Train, or evaluate the newest checkpoint of --workdir.")
+_MODE = flags.DEFINE_enum(
+    "mode",
+    "train",
+    ["train", "eval", "compare"],
+    "Train; evaluate the newest checkpoint of --workdir; or train with each of --methods, --seeds times.",
+)
+_METHODS = flags.DEFINE_string("methods", None, "Balancers to compare, ; between them; `single`: a network a task.")
+_SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each of --methods, from config.seed on.", 1)
 _SIMULATE_DEVICES = flags.DEFINE_integer("simulate_devices", None, "Run on this many simulated CPU devices.", 1)
 _ALLOW_CHANGE = flags.DEFINE_bool("allow_config_change", False, "Go on in a workdir whose config differs.")
 
@@ -90,18 +98,30 @@ def _run() -> int:
 
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", _SIMULATE_DEVICES.value)
+    from mtljax import studies
     from mtljax.errors import UserError
     from mtljax.train import loop
 
+    config, mode = _CONFIG.value, _MODE.value
     logging.set_verbosity(logging.FATAL)  # Orbax logs whole tracebacks of what it raises again in our thread.
-    if _MODE.value == "eval":
+    if (_METHODS.value is not None) != (mode == "compare"):
+        raise UserError("--mode=compare and --methods go together: --mode=compare --methods='equal();pcgrad()'.")
+    if "study" in config and mode != "train":
+        raise UserError(f"study {config.study!r} is no training run; run it without --mode.")
+    if mode == "eval":
         if _WORKDIR.value is None:
             raise UserError("--mode=eval evaluates a run; give its --workdir.")
-        print(loop.as_json(loop.evaluate(_CONFIG.value, pathlib.Path(_WORKDIR.value))), flush=True)
+        print(loop.as_json(loop.evaluate(config, pathlib.Path(_WORKDIR.value))), flush=True)
         return 0
     workdir = pathlib.Path(_WORKDIR.value or _new_workdir())
+    change = _ALLOW_CHANGE.value
     try:
-        loop.train(_CONFIG.value, workdir, allow_config_change=_ALLOW_CHANGE.value)
+        if "study" in config:
+            studies.run(config, workdir)
+        elif mode == "compare":
+            studies.compare(config, workdir, _METHODS.value, _SEEDS.value, allow_config_change=change)
+        else:
+            loop.train(config, workdir, allow_config_change=change)
     except loop.Stopped as stopped:
         return int(stopped.code)
     print(f"workdir: {workdir}", flush=True)

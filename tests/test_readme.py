@@ -48,11 +48,15 @@ def run_page(name):
     return names
 
 
-def test_the_balancer_of_ones_own_works():
-    balancer = run_page("docs/balancers.md")["balancer"]
-    jacobian = np.array([[1.0, 0.0], [0.0, 2.0], [4.0, 0.0]], np.float32)
-    _, state = balancer.update(jacobian, balancer.init(np.zeros(2)), np.zeros(2, np.float32))
-    np.testing.assert_allclose(state.weights, np.array([4, 2, 1]) * 3 / 7, rtol=1e-6)
+def test_the_balancers_of_ones_own_work():
+    names = run_page("docs/write-a-balancer.md")
+    np.testing.assert_allclose(names["state"].weights, np.array([4, 2, 1]) * 3 / 7, rtol=1e-6)
+    params, jacobian = names["params"], names["jacobian"]
+    averaged, largest = names["averaged"](3), names["largest"](3)
+    _, state = averaged.update(jacobian, averaged.init(params), params, losses=np.array([1.0, 11.0, 1.0]))
+    np.testing.assert_allclose(state.weights, [1, 0.5, 1], rtol=1e-6)
+    direction, _ = largest.update(jacobian, largest.init(params), params)
+    np.testing.assert_array_equal(direction, [4, 2])
 
 
 def test_the_task_of_ones_own_works():
@@ -74,13 +78,15 @@ def test_links_lead_somewhere(page):
 def test_every_method_task_and_source_is_in_the_tables():
     from mtljax import balance, data, tasks
 
-    text = (ROOT / "README.md").read_text()
-    known = [*tasks.FACTORIES, *data.SOURCES]
-    known += [
-        name for name in balance.__all__ if getattr(balance, name).__annotations__.get("return") is balance.Balancer
-    ]
-    for name in known:
-        assert re.search(rf"^\| `{name}\W", text, re.MULTILINE) or name == "from_rule", name
+    readme, page = ((ROOT / name).read_text() for name in ("README.md", "docs/balancers.md"))
+    for name in (*tasks.FACTORIES, *data.SOURCES):
+        assert re.search(rf"^\| `{name}\W", readme, re.MULTILINE), name
+    made = {name: getattr(getattr(balance, name), "__annotations__", {}).get("return") for name in balance.__all__}
+    methods = {name for name in made if made[name] is balance.Balancer} - {"from_rule", "from_jacobian_rule"}
+    assert len(methods) > 30
+    for name in methods:
+        assert re.search(rf"^\| .*`{name}`", readme, re.MULTILINE), name
+        assert re.search(rf"^\| .*`{name}\(", page, re.MULTILINE), name
 
 
 def test_importing_the_library_is_light():
@@ -99,6 +105,7 @@ def test_rooms_import_downwards_only():
         "tasks": {"tasks", "models", "errors"},
         "data": {"data", "errors"},
         "train": {"balance", "models", "tasks", "data", "train", "errors"},
+        "studies": {"balance", "train", "studies", "errors"},
     }
     for room, floors in allowed.items():
         for file in (ROOT / "mtljax" / room).rglob("*.py"):

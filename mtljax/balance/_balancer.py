@@ -92,7 +92,9 @@ class Balancer(aggregating.Aggregator):
         """Makes the (init, update) pair that optax sees."""
         check_num_tasks(num_tasks)
         direct = direct or functools.partial(_direct_by_weights, weigh, sees, num_tasks)
-        self = super().__new__(cls, functools.partial(_distinct, init), functools.partial(_update, direct))
+        # Compiled once, so that a loop that calls `update` outside `jit` does not compile its branches at each call.
+        compiled = jax.jit(functools.partial(_finite_direction, direct), static_argnames="owners")
+        self = super().__new__(cls, functools.partial(_distinct, init), functools.partial(_update, compiled))
         self.num_tasks, self.sees, self.measures, self.samples = num_tasks, sees, measures, samples
         self.weigh, self.direct = weigh, direct
         return self
@@ -167,30 +169,51 @@ def _direct_by_weights(
     axis_name: str | None = None,
     **_: Any,
 ) -> tuple[Any, BalanceState]:
+    def combined(seen: Any, present: jax.Array | None) -> tuple[Any, BalanceState]:
+        weights, after = weigh(state, losses=losses, gramian=seen, present=present)
+        direction = combine(jacobian, weights.shared, params)
+        if owners is not None:
+            direction = scale_private(direction, params, owners, weights.private)
+        return direction, after
+
+    def of_finite_rows() -> tuple[Any, BalanceState]:
+        finite = finite_rows(rows, num_tasks, axis_name)
+        return combined(None, finite if present is None else finite & present)
+
     rows = shared_rows(jacobian, params, num_tasks)
     if sees == "gramian":
-        seen = gramian(jacobian, params, num_tasks, axis_name)
-    else:
-        seen = None
-        finite = finite_rows(rows, num_tasks, axis_name)
-        present = finite if present is None else finite & present
-    weights, state = weigh(state, losses=losses, gramian=seen, present=present)
-    direction = combine(jacobian, weights.shared, params)
-    if owners is not None:
-        direction = scale_private(direction, params, owners, weights.private)
-    return direction, state
+        return combined(gramian(jacobian, params, num_tasks, axis_name), present)
+    if jax.default_backend() != "cpu" or axis_name is not None:
+        return of_finite_rows()
+    # A row that is not finite shows in the sum, unless its weight is 0: mostly, a look at each of them is saved.
+    direction, after = combined(None, present)
+    finite = jnp.all(after.weights != 0)
+    for leaf, row in zip(jax.tree.leaves(direction), rows, strict=True):
+        finite &= jnp.array(True) if row is None else jnp.all(jnp.isfinite(leaf))
+    return jax.lax.cond(finite, lambda: (direction, after), of_finite_rows)
 
 
 def _update(
-    direct: Direct, updates: Any, state: BalanceState, params: optax.Params | None = None, **extra: Any
+    compiled: Direct, updates: Any, state: BalanceState, params: optax.Params | None = None, **extra: Any
 ) -> tuple[Any, BalanceState]:
     if params is None:
         raise ValueError(
             "a balancer tells shared from private parameters by their shapes: "
             "call update(jacobian, state, params, losses=losses)."
         )
-    known = {k: extra[k] for k in ("losses", "present", "owners", "samples") if k in extra}
-    direction, state = direct(updates, state, params, **known)
+    known = {k: extra[k] for k in ("losses", "present", "owners", "samples") if extra.get(k) is not None}
+    known |= {k: jnp.asarray(known[k]) for k in ("losses", "present") if k in known}
+    if "owners" in known:
+        known["owners"] = tuple(jax.tree.structure(params).flatten_up_to(known["owners"]))
+    return compiled(updates, state, params, **known)
+
+
+def _finite_direction(
+    direct: Direct, jacobian: Any, state: BalanceState, params: Any, owners: tuple | None = None, **known: Any
+) -> tuple[Any, BalanceState]:
+    if owners is not None:
+        known["owners"] = jax.tree.structure(params).unflatten(owners)
+    direction, state = direct(jacobian, state, params, **known)
     return jax.tree.map(_zero_unless_finite, direction), state
 
 

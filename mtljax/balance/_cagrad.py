@@ -113,7 +113,7 @@ def _leaving(cosines: jax.Array, inverse: jax.Array, slope: jax.Array, free: jax
     eye = jnp.eye(number, dtype=dtype)
     part = jnp.where(free[:, None] & free, cosines, 0.0) + eye * jnp.where(free, number * jnp.finfo(dtype).eps, 1.0)
     both = jnp.where(free[:, None], jnp.stack([inverse, slope], axis=1), 0.0)
-    up, back = jnp.linalg.solve(part, both).T
+    up, back = _qp.dot(_qp.inverse_of(part), both).T
     a, b = _qp.dot(up, both[:, 0]), _qp.dot(up, both[:, 1])
     rest = _qp.dot(back, both[:, 1]) - radius**2
     return (b + jnp.sqrt(jnp.maximum(b**2 - a * rest, 0.0))) / jnp.where(a > 0, a, 1.0)

@@ -59,13 +59,13 @@ def famo(
         >>> state = balancer.init(params)
         >>> for losses in ([1.0, 1.0], [0.5, 1.0]):  # the first task gets better, so the second gets more weight
         ...     direction, state = balancer.update(jnp.eye(2), state, params, losses=jnp.array(losses))
-        >>> print(state.rule.logits)
-        [-0.025  0.025]
+        >>> [round(float(logit), 3) for logit in state.rule.logits]
+        [-0.025, 0.025]
     """
     check_num_tasks(num_tasks)
     _arguments.positive("famo", lr=lr)
     _arguments.non_negative("famo", weight_decay=weight_decay)
-    lowest = jnp.zeros(num_tasks) if min_losses is None else jnp.asarray(min_losses, jnp.float32)
+    lowest = jnp.zeros(num_tasks, jnp.float32) if min_losses is None else jnp.asarray(min_losses, jnp.float32)
     if lowest.shape != (num_tasks,):
         raise ValueError(f"famo(min_losses=...): expected {num_tasks} numbers, one a task, not shape {lowest.shape}.")
     optimizer = optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(lr))

@@ -77,27 +77,50 @@ def gramian_of_rows(rows: Rows, num_tasks: int, axis_name: str | None = None) ->
     leaves = [row.reshape(num_tasks, -1) for row in rows if row is not None]
     dtype = jnp.result_type(jnp.float32, *leaves)
     leaves = [leaf.astype(dtype) for leaf in leaves]
+    if jax.default_backend() != "cpu" or axis_name is not None:
+        return _of_scaled(leaves, dtype, num_tasks, axis_name)
+    # The plain products save two passes over the Jacobian, where no square overflows or vanishes.
+    products = _products(leaves, dtype, num_tasks)
+    squares = jnp.diagonal(products)
+    limits = jnp.finfo(dtype)
+    safe = jnp.all((squares > limits.tiny**0.5) & (squares < limits.max**0.9))
+    return jax.lax.cond(
+        safe,
+        lambda: _normalised(products, jnp.ones(num_tasks, bool)),
+        lambda: _of_scaled(leaves, dtype, num_tasks, axis_name),
+    )
+
+
+def _products(leaves: list[jax.Array], dtype: Any, num_tasks: int) -> jax.Array:
+    products = jnp.zeros((num_tasks, num_tasks), dtype)
+    for leaf in leaves:
+        products += jnp.matmul(leaf, leaf.T, precision=jax.lax.Precision.HIGHEST)
+    return products
+
+
+def _normalised(products: jax.Array, usable: jax.Array) -> Gramian:
+    norms = jnp.sqrt(jnp.diagonal(products))
+    inverse = jnp.where(usable, 1 / jnp.where(usable, norms, 1.0), 0.0)
+    cosines = jnp.clip(products * inverse[:, None] * inverse, -1.0, 1.0)
+    return Gramian(norms, jnp.where(jnp.eye(len(norms), dtype=bool), usable.astype(norms.dtype), cosines))
+
+
+def _of_scaled(leaves: list[jax.Array], dtype: Any, num_tasks: int, axis_name: str | None) -> Gramian:
+    """The Gramian of rows scaled to order 1, exact for rows of any representable scale."""
     largest = jnp.zeros(num_tasks, dtype)
     for leaf in leaves:
         largest = jnp.maximum(largest, jnp.max(jnp.abs(leaf), axis=1, initial=0.0))
     if axis_name is not None:
         largest = jax.lax.pmax(largest, axis_name)
     usable = jnp.isfinite(largest) & (largest > 0)
-    # Rows are scaled to order 1 by powers of two, which is exact, so that no square overflows or vanishes. Powers whose
-    # inverse is no normal number are left out.
+    # Powers of two keep the scaling exact; those whose inverse is no normal number are left out.
     _, exponent = jnp.frexp(jnp.where(usable, largest, 1.0))
     exponent = jnp.clip(exponent, jnp.finfo(dtype).minexp, -jnp.finfo(dtype).minexp)
     scale = jnp.ldexp(jnp.ones(num_tasks, dtype), -exponent)[:, None]
-    products = jnp.zeros((num_tasks, num_tasks), dtype)
-    for leaf in leaves:
-        products += jnp.matmul(leaf * scale, (leaf * scale).T, precision=jax.lax.Precision.HIGHEST)
+    products = _products([leaf * scale for leaf in leaves], dtype, num_tasks)
     if axis_name is not None:
         products = jax.lax.psum(products, axis_name)
-    products = jnp.where(usable[:, None] & usable, products, 0.0)
-    norms = jnp.sqrt(jnp.diagonal(products))
-    inverse = jnp.where(usable, 1 / jnp.where(usable, norms, 1.0), 0.0)
-    cosines = jnp.clip(products * inverse[:, None] * inverse, -1.0, 1.0)
-    cosines = jnp.where(jnp.eye(num_tasks, dtype=bool), usable.astype(dtype), cosines)
+    norms, cosines = _normalised(jnp.where(usable[:, None] & usable, products, 0.0), usable)
     return Gramian(jnp.where(usable, jnp.ldexp(norms, exponent), largest), cosines)
 
 

@@ -47,8 +47,8 @@ def solve(gramian: Gramian, alpha: float) -> jax.Array:
         left, right, before = sides(point.logarithms)
         # Scaled by the square root of y over the right side, the Hessian is at least 1 / alpha.
         root = jnp.where(usable, jnp.sqrt(y / right), 0.0)
-        factor = jax.scipy.linalg.cho_factor(root[:, None] * matrix * root + eye / alpha)
-        move = root * jax.scipy.linalg.cho_solve(factor, root * (right - left))
+        inverse = _qp.inverse_of(root[:, None] * matrix * root + eye / alpha)
+        move = root * _qp.dot(inverse, root * (right - left))
         relative = jnp.where(usable, move / y, 0.0)
         largest = jnp.max(jnp.abs(relative))
         # The curvature along the step grows at most as (1 - t largest)^-(1 + 1/alpha): this t is where that bound is

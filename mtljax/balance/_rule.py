@@ -85,7 +85,7 @@ def from_rule(
 
     def init_fn(params: Any) -> BalanceState:
         del params  # A rule's state has the size of T, never of the parameters.
-        return BalanceState(init(), jnp.ones(num_tasks), jnp.ones(num_tasks, bool))
+        return BalanceState(init(), jnp.ones(num_tasks, jnp.float32), jnp.ones(num_tasks, bool))
 
     def weigh(
         state: BalanceState,
@@ -144,7 +144,7 @@ def from_jacobian_rule(
 
     def init_fn(params: Any) -> BalanceState:
         leaves = [jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(params)]
-        return BalanceState(init(leaves), jnp.ones(num_tasks), jnp.ones(num_tasks, bool))
+        return BalanceState(init(leaves), jnp.ones(num_tasks, jnp.float32), jnp.ones(num_tasks, bool))
 
     def direct(
         jacobian: Any,

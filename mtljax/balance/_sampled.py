@@ -53,7 +53,7 @@ def modo(num_tasks: int, gamma: float = 0.1, rho: float = 0.1) -> Balancer:
 
     def init(leaves: Any) -> jax.Array:
         del leaves
-        return jnp.full(num_tasks, 1 / num_tasks)
+        return jnp.full(num_tasks, 1 / num_tasks, jnp.float32)
 
     return from_jacobian_rule(rule, num_tasks, init=init, samples=3)
 
@@ -116,7 +116,7 @@ def sdmgrad(
 
     def init(leaves: Any) -> jax.Array:
         del leaves
-        return jnp.full(num_tasks, 1 / num_tasks)
+        return jnp.full(num_tasks, 1 / num_tasks, jnp.float32)
 
     return from_jacobian_rule(rule, num_tasks, init=init, samples=3)
 

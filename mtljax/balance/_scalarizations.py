@@ -116,7 +116,7 @@ def pbi(
     """
     chosen = _arguments.per_task("pbi", num_tasks, default=1.0, preference=preference)
     _arguments.non_negative("pbi", theta=theta)
-    ideal = jnp.zeros(num_tasks) if reference is None else jnp.asarray(reference, jnp.float32)
+    ideal = jnp.zeros(num_tasks, jnp.float32) if reference is None else jnp.asarray(reference, jnp.float32)
     if ideal.shape != (num_tasks,):
         raise ValueError(f"pbi(reference=...): expected {num_tasks} numbers, one a task, not shape {ideal.shape}.")
 

@@ -83,7 +83,9 @@ def moco(
         return combine_rows(rows, weights), weights, MoCoState(step, kept, gradients)
 
     def init(leaves: list[jax.ShapeDtypeStruct]) -> MoCoState:
-        return MoCoState(jnp.int32(0), jnp.full(num_tasks, 1 / num_tasks), _tracking.zeros(leaves, num_tasks))
+        return MoCoState(
+            jnp.int32(0), jnp.full(num_tasks, 1 / num_tasks, jnp.float32), _tracking.zeros(leaves, num_tasks)
+        )
 
     return from_jacobian_rule(rule, num_tasks, init=init)
 
@@ -233,7 +235,7 @@ def excess_mtl(num_tasks: int, step_size: float = 1.0, warmup: int = 1) -> Balan
 
     def init(leaves: list[jax.ShapeDtypeStruct]) -> ExcessMTLState:
         zeros = jnp.zeros(num_tasks, jnp.float32)
-        uniform = jnp.full(num_tasks, 1 / num_tasks)
+        uniform = jnp.full(num_tasks, 1 / num_tasks, jnp.float32)
         return ExcessMTLState(jnp.int32(0), uniform, zeros, zeros, _tracking.zeros(leaves, num_tasks))
 
     return from_jacobian_rule(rule, num_tasks, init=init)

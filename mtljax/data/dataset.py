@@ -5,7 +5,7 @@ An example is a dict of NumPy arrays without a batch axis. All of its keys but `
 
 | key | shape, dtype | meaning |
 |---|---|---|
-| `image` | (s, H, W, 3) uint8 | frames, RGB |
+| `image` | (s, H, W, 3) uint8 | frames, RGB; or (s, H, W, C) float32, as a data set normalises them |
 | `semantic` | (s, H, W, 1) int32 | class of each pixel |
 | `depth` | (s, H, W, 1) float32 | z-depth in metres |
 | `normal` | (s, H, W, 3) float32 | unit normals in the camera frame (x right, y down, z forward), towards it |

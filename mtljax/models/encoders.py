@@ -48,6 +48,40 @@ class MLP(nn.Module):
         return x
 
 
+class LeNet(nn.Module):
+    """The small convolutional network of MultiMNIST: `(B, 28, 28, C)` -> `(B, features)`.
+
+    Convolutions of 10 and 20 channels, 5 x 5 without padding, each max-pooled by 2; the second's channels are dropped
+    whole; one fully connected layer. ReLU after each (Sener and Koltun, NeurIPS 2018, after LeCun et al. 1998).
+
+    Attributes:
+        features: width of the last layer.
+        dropout: probability with which a channel is dropped in training.
+        dtype: of the computation; parameters are float32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> out, _ = LeNet().init_with_output(jax.random.key(0), jnp.ones((2, 28, 28, 1)))
+        >>> out.shape
+        (2, 50)
+    """
+
+    features: int = 50
+    dropout: float = 0.5
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """Encodes `(B, H, W, C)` float images."""
+        if x.ndim != 4:
+            raise ValueError(f"LeNet takes images (B, H, W, C), not an array of shape {x.shape}.")
+        for channels, dropout in ((10, 0.0), (20, self.dropout)):
+            x = nn.Conv(channels, (5, 5), padding="VALID", dtype=self.dtype)(x)
+            x = nn.Dropout(dropout, broadcast_dims=(1, 2), deterministic=not train)(x)
+            x = nn.relu(nn.max_pool(x, (2, 2), (2, 2)))
+        return nn.relu(nn.Dense(self.features, dtype=self.dtype)(x.reshape(x.shape[0], -1)))
+
+
 class ResNet(nn.Module):
     """A residual network (He et al. 2016), giving the outputs of its four stages.
 

@@ -93,8 +93,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
     balancer = balancer_of(config.balance, len(chosen), config.seed)
     _check_measure(config, balancer, spread)
     transforms = {
-        group: _transform(resolve(text, _OPTIMISERS, kind="optimiser", nested={"steps": config.steps}), group, text)
-        for group, text in config.optimizers.items()
+        group: optimizer_of(text, config.steps, key=f"optimizers.{group}") for group, text in config.optimizers.items()
     }
     data_set = resolve(config.data, data.SOURCES, kind="data")
     return Experiment(config, data_set, chosen, model, balancer, transforms, spread)
@@ -114,6 +113,23 @@ def balancer_of(text: str, num_tasks: int, seed: int) -> balance.Balancer:
     methods = _factories(balance, returning=balance.Balancer)
     inject = {"num_tasks": num_tasks, "seed": seed}
     return resolve(text, methods, kind="balancer", inject=inject, nested=_OPTIMISERS)
+
+
+def optimizer_of(text: str, steps: int, key: str = "optimizer") -> optax.GradientTransformation:
+    """The optax transformation that a call-string names; `steps` may stand in it.
+
+    Args:
+        text: as `'adam(1e-3)'`.
+        steps: what the name `steps` stands for.
+        key: of the config, for messages.
+
+    Raises:
+        UserError: for an unknown name or argument, or something else than a transformation.
+    """
+    found = resolve(text, _OPTIMISERS, kind="optimiser", nested={"steps": steps})
+    if not (hasattr(found, "init") and hasattr(found, "update")):
+        raise UserError(f"{key}={text!r}: expected an optax transformation, not {type(found).__name__}.")
+    return found
 
 
 def _check_measure(config: ml_collections.ConfigDict, balancer: balance.Balancer, spread: parallel.Spread) -> None:
@@ -136,12 +152,6 @@ def _task(name: str, text: str) -> tasks.Task:
     nested = _public(models.heads) | {n: getattr(jax.nn, n) for n in ("relu", "sigmoid", "softplus", "tanh")}
     task = resolve(text, factories, kind="task", inject={"name": name}, nested=nested)
     return task
-
-
-def _transform(found: Any, group: str, text: str) -> optax.GradientTransformation:
-    if not (hasattr(found, "init") and hasattr(found, "update")):
-        raise UserError(f"optimizers.{group}={text!r}: expected an optax transformation, not {type(found).__name__}.")
-    return found
 
 
 def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Callable]:

@@ -26,8 +26,13 @@ class Stopped(SystemExit):
     """A run that was asked to stop, and saved its state first."""
 
 
-def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool = False) -> None:
+def train(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool = False
+) -> dict[str, float]:
     """Trains as the config says, from the newest checkpoint in the workdir if there is one.
+
+    Returns:
+        The figures on the validation split at the end.
 
     Raises:
         UserError: for any mistake in the input, a workdir that cannot be written, or a run of non-finite updates.
@@ -49,7 +54,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_con
         writer = MetricWriter(workdir, start)
         with contextlib.closing(writer):
             _Loop(run, batches, checkpoints, writer, start).run()
-            _finish(run, writer)
+            return _finish(run, writer)
 
 
 class _Loop:
@@ -148,13 +153,14 @@ class _Loop:
         )
 
 
-def _finish(run: Run, writer: MetricWriter) -> None:
+def _finish(run: Run, writer: MetricWriter) -> dict[str, float]:
     steps = run.config.steps
     figures, constant = run.evaluate(), run.evaluate_constant()
     writer.write(steps, "validation", figures)
     writer.write(steps, "constant", constant)
     run.draw()
     print(evaluation.table(run.parts.tasks, figures, constant), flush=True)
+    return figures
 
 
 def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str, float]:

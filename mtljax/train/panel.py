@@ -16,7 +16,7 @@ def draw_panel(
 
     Args:
         path: of the PNG.
-        batch: NumPy arrays, `image` (B, s, H, W, 3) float32 in [0, 1].
+        batch: NumPy arrays, `image` (B, s, H, W, 3 or 1) float32; in [0, 1], or else stretched to it.
         predictions: task -> prediction for the batch.
         tasks: name -> task; those without a `draw` are left out.
         images: number of rows, at most B.
@@ -24,7 +24,7 @@ def draw_panel(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns: list[tuple[str, np.ndarray]] = [("image", batch["image"])]
+    columns: list[tuple[str, np.ndarray]] = [("image", _in_unit_range(batch["image"]))]
     for name, task in tasks.items():
         if task.draw is not None:
             prediction, label = task.draw(predictions[name], batch)
@@ -43,3 +43,10 @@ def draw_panel(
             if index == chosen[0]:
                 axis.set_title(title, fontsize=8)
     FigureCanvasAgg(figure).print_png(str(path))
+
+
+def _in_unit_range(images: np.ndarray) -> np.ndarray:
+    low, high = images.min(), images.max()
+    if low < 0 or high > 1:
+        images = (images - low) / (high - low)
+    return np.broadcast_to(images, (*images.shape[:-1], 3))

@@ -86,8 +86,10 @@ class Run:
         return evaluation.evaluate_constant(labels, self.eval_batches(), self.parts.tasks, shapes)
 
     def draw(self) -> None:
-        """Writes the panel: images spread over the validation split."""
-        number = max(1, self.config.panel_images)
+        """Writes the panel, if one is wanted: images spread over the validation split."""
+        number = self.config.panel_images
+        if number == 0:
+            return
         chosen = np.linspace(0, len(self.validation) - 1, self.config.batch_size).astype(int)
         batch = pipeline.stack([self.validation[int(i)] for i in chosen], keep=self.parts.labels)
         _, predictions = self._eval_step(

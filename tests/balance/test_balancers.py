@@ -57,6 +57,7 @@ def test_jit_equals_eager(method):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @methods
 def test_vmap(method):
     balancer = make(method, T)
@@ -68,6 +69,7 @@ def test_vmap(method):
     np.testing.assert_allclose(together, jnp.stack(alone), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @methods
 def test_bfloat16_parameters_keep_their_dtype_and_use_a_float32_gramian(method):
     rounded = jnp.asarray(jacobian_of(), jnp.bfloat16)
@@ -98,7 +100,9 @@ BAD = {
 
 
 @methods
-@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow if len(BAD[case]) != T else ()) for case in BAD]
+)
 def test_bad_jacobians_give_a_finite_direction(method, case):
     found, state = direction(method, BAD[case])
     assert jnp.isfinite(found).all()
@@ -185,6 +189,7 @@ def test_no_conflict(method):
         assert cosines.min() > -1e-4
 
 
+@pytest.mark.slow
 @methods
 def test_in_a_chain_and_in_a_partition_private_leaves_keep_their_own_gradient(method):
     params = {"encoder": jnp.zeros(P), "head": jnp.zeros(2)}
@@ -215,6 +220,7 @@ def test_a_private_leaf_that_is_not_finite_becomes_zero():
         np.testing.assert_array_equal(found["head"], [0, 0])
 
 
+@pytest.mark.slow
 @methods
 def test_one_device_or_eight(method):
     jacobian = jacobian_of()
@@ -324,3 +330,16 @@ def test_a_step_may_give_up_its_old_state(method):
 
 def is_key(leaf):
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@methods
+def test_a_state_keeps_its_shapes_and_dtypes(method, dtype):
+    with jax.enable_x64(dtype == np.float64):
+        balancer, params = make(method, T), jnp.zeros(P, dtype)
+        state = balancer.init(params)
+        given = {"losses": LOSSES.astype(dtype)}
+        found, after = jax.eval_shape(balancer.update, jnp.ones((T, P), dtype), state, params, **given)
+    assert (found.shape, found.dtype) == (params.shape, params.dtype)
+    described = [jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), tree) for tree in (state, after)]
+    assert described[0] == described[1]

@@ -1,0 +1,25 @@
+"""Experiments that are no single training run: comparisons, and what a config's key `study` names."""
+
+import pathlib
+from collections.abc import Callable
+
+import ml_collections
+
+from mtljax.errors import unknown
+from mtljax.studies import toy
+from mtljax.studies.compare import run as compare
+
+__all__ = ["STUDIES", "compare", "run"]
+
+STUDIES: dict[str, Callable[[ml_collections.ConfigDict, pathlib.Path], None]] = {"toy": toy.run}
+
+
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Runs the study that the config names and leaves its figures in the workdir.
+
+    Raises:
+        UserError: for an unknown study, or any mistake in its config.
+    """
+    if config.study not in STUDIES:
+        raise unknown("study", config.study, STUDIES)
+    STUDIES[config.study](config, workdir)

@@ -1,0 +1,183 @@
+"""Balancers compared on one config: every method with every seed is a run of its own."""
+
+import json
+import math
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from mtljax.errors import UserError
+from mtljax.train import config as run_config
+from mtljax.train import experiment, loop
+
+RESULTS, TABLE = "compare.json", "compare.md"
+SINGLE = "single"  # in place of a method: a network of its own for every task
+
+Results = dict[str, dict[str, dict[str, float]]]  # method -> seed -> figure -> value
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    methods: str,
+    seeds: int,
+    *,
+    allow_config_change: bool = False,
+) -> None:
+    """Trains the config with every method and seed that the workdir has no figures of; then prints a table.
+
+    Leaves `compare.json` (all figures of all runs), `compare.md` (the table: mean and standard error of each task's
+    primary metric) and a folder a method with a workdir a seed. A stopped comparison goes on where it was.
+
+    Args:
+        config: of a training run; its `balance` is not used, and its `seed` is the first.
+        workdir: where to leave everything.
+        methods: call-strings with ; between them; `single` stands for a network a task.
+        seeds: how many.
+        allow_config_change: whether to go on in a workdir of another config.
+
+    Raises:
+        UserError: for any mistake in the input.
+        mtljax.train.loop.Stopped: after a signal, when the state of the run at hand is saved.
+    """
+    config = run_config.checked(config)
+    config.balance = "equal()"
+    chosen = _methods(methods)
+    primary = _primary(config)
+    for method in chosen:  # All of them, before the first takes its time.
+        for _, part in _runs(config, method, config.seed):
+            experiment.build(part)
+    run_config.settle(config, workdir, allow_change=allow_config_change)
+    results = _load(workdir / RESULTS)
+    for seed in range(config.seed, config.seed + seeds):
+        for method in chosen:
+            figures = results.setdefault(method, {})
+            if str(seed) not in figures:
+                print(f"\n{method}, seed {seed}", flush=True)
+                figures[str(seed)] = _trained(config, workdir, method, seed, allow_config_change)
+                _write(workdir / RESULTS, json.dumps(results, indent=1) + "\n")
+                _write(workdir / TABLE, table(results, primary, chosen) + "\n")
+    shown = table(results, primary, chosen)
+    _write(workdir / TABLE, shown + "\n")
+    print(f"\n{shown}", flush=True)
+
+
+def table(results: Results, primary: Mapping[str, tuple[str, bool]], methods: Sequence[str]) -> str:
+    """A Markdown table: a row a method, a column a task.
+
+    Where `single` is among the methods, the last column is the mean relative gain over it, in per cent (Maninis et
+    al., Attentive Single-Tasking of Multiple Tasks, CVPR 2019, equation 4).
+
+    Args:
+        results: method -> seed -> figure -> value.
+        primary: figure of each task -> (its heading, whether higher is better).
+        methods: in the order of the rows.
+
+    Example:
+        >>> runs = {"equal()": {"0": {"a/error": 1.0}, "1": {"a/error": 3.0}}}
+        >>> print(table(runs, {"a/error": ("a error (down)", False)}, ["equal()"]))
+        | method | seeds | a error (down) |
+        |---|---|---|
+        | `equal()` | 2 | 2.0000 ± 1.0000 |
+    """
+    alone = results.get(SINGLE) if SINGLE in methods else None
+    headings = ["method", "seeds", *(heading for heading, _ in primary.values())]
+    lines = [headings + (["gain over single, %"] if alone else [])]
+    for method in methods:
+        runs = list(results.get(method, {}).values())
+        if not runs:
+            continue
+        row = [f"`{method}`", str(len(runs)), *(_mean([run[key] for run in runs], 4) for key in primary)]
+        if alone:
+            base = {key: np.mean([run[key] for run in alone.values()]) for key in primary}
+            gains = [[_gain(run[key], base[key], higher) for key, (_, higher) in primary.items()] for run in runs]
+            row.append(_mean(np.mean(gains, axis=1), 2) if method != SINGLE else "")
+        lines.append(row)
+    lines.insert(1, ["---"] * len(lines[0]))
+    text = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([text[0], text[1].replace(" ", ""), *text[2:]])
+
+
+def _gain(figure: float, base: float, higher_is_better: bool) -> float:
+    if base == 0:
+        return math.nan
+    return 100 * (figure - base) / base * (1 if higher_is_better else -1)
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    shown = f"{np.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return shown
+    return f"{shown} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.{digits}f}"
+
+
+def _methods(text: str) -> list[str]:
+    methods = [method.strip() for method in text.split(";") if method.strip()]
+    if not methods:
+        raise UserError("--methods is empty; expected call-strings with ; between them, such as 'equal();pcgrad()'.")
+    folders = [_folder(method) for method in methods]
+    for i, folder in enumerate(folders):
+        if folder in folders[:i]:
+            raise UserError(f"--methods names {methods[i]!r} twice, or another of the same letters.")
+    return methods
+
+
+def _folder(method: str) -> str:
+    return re.sub(r"[^\w.=]+", "-", method).strip("-")
+
+
+def _primary(config: ml_collections.ConfigDict) -> dict[str, tuple[str, bool]]:
+    found = {}
+    for name, task in experiment.build(config).tasks.items():
+        arrow = "up" if task.primary.higher_is_better else "down"
+        found[f"{name}/{task.primary.name}"] = (
+            f"{name} {task.primary.name} ({arrow})",
+            task.primary.higher_is_better,
+        )
+    return found
+
+
+def _runs(config: ml_collections.ConfigDict, method: str, seed: int) -> Iterator[tuple[str, Any]]:
+    """The folder and the config of each run that a method with a seed takes."""
+    one = ml_collections.ConfigDict(config.to_dict())
+    one.seed = seed
+    if method != SINGLE:
+        one.balance = method
+        yield f"{_folder(method)}/seed-{seed}", one
+        return
+    for task in config.tasks:
+        alone = ml_collections.ConfigDict(one.to_dict())
+        alone.tasks = {task: config.tasks[task]}
+        alone.optimizers = {group: text for group, text in config.optimizers.items() if group in ("shared", task)}
+        yield f"{SINGLE}/{task}/seed-{seed}", alone
+
+
+def _trained(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, method: str, seed: int, allow_change: bool
+) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for folder, part in _runs(config, method, seed):
+        figures |= loop.train(part, workdir / folder, allow_config_change=allow_change)
+        jax.clear_caches()  # No later run has the same seed and method: compiled steps would only take memory.
+    return figures
+
+
+def _load(file: pathlib.Path) -> Results:
+    try:
+        return json.loads(file.read_text()) if file.exists() else {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {str(file)!r}: {error}.") from error
+
+
+def _write(file: pathlib.Path, text: str) -> None:
+    try:
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(text)
+        temporary.replace(file)
+    except OSError as error:
+        raise UserError(f"cannot write {str(file)!r}: {error.strerror or error}.") from error
