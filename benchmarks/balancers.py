@@ -4,7 +4,7 @@ python benchmarks/balancers.py                  # the rules, and TorchJD's where
 python benchmarks/balancers.py --step           # the quick start's step with each, over that of equal()
 
 A time is the median over turns in which everything that is compared takes its turn, in this process, on the same
-matrix.
+matrix: three calls each, after one that is not counted, in which the other's threads go to sleep.
 """
 
 import argparse
@@ -72,13 +72,14 @@ def ours(name: str, jacobian: np.ndarray, losses: np.ndarray) -> tuple[Callable[
     """A call of a balancer's compiled update, and its FLOPs."""
     balancer = balancer_of(f"{name}({ARGUMENTS.get(name, '')})", len(jacobian), seed=0)
     params = jax.numpy.zeros(jacobian.shape[1])
-    on_device, state = jax.device_put(jacobian), balancer.init(params)
-    compiled = jax.jit(balancer.update).lower(on_device, state, params, losses=losses).compile()
+    state = balancer.init(params)
+    on_device, losses = jax.device_put((jacobian, losses))
+    update = jax.jit(balancer.update)
 
     def call() -> None:
-        jax.block_until_ready(compiled(on_device, state, params, losses=losses))
+        jax.block_until_ready(update(on_device, state, params, losses=losses))
 
-    return call, flops(compiled)
+    return call, flops(update.lower(on_device, state, params, losses=losses).compile())
 
 
 def theirs(name: str, jacobian: np.ndarray) -> Callable[[], None] | None:
@@ -105,9 +106,10 @@ def medians(calls: dict[str, Callable[[], None]], turns: int) -> dict[str, float
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns + 2):
         for name, call in calls.items():
-            begin = time.perf_counter()
             call()
-            if turn >= 2:
+            for _ in range(3 if turn >= 2 else 0):
+                begin = time.perf_counter()
+                call()
                 times[name].append(time.perf_counter() - begin)
     return {name: statistics.median(found) for name, found in times.items()}
 

@@ -10,6 +10,7 @@ import optax
 from optax.experimental import aggregating
 
 from mtljax.balance._gramian import Rows, combine, gramian, shared_rows
+from mtljax.balance._lazily import branches_pay, surely_finite, unless
 
 Sees = Literal["losses", "gramian", "jacobian"]
 MEASURES = ("shared", "last_layer", "features")
@@ -183,14 +184,14 @@ def _direct_by_weights(
     rows = shared_rows(jacobian, params, num_tasks)
     if sees == "gramian":
         return combined(gramian(jacobian, params, num_tasks, axis_name), present)
-    if jax.default_backend() != "cpu" or axis_name is not None:
+    if axis_name is not None or not branches_pay():
         return of_finite_rows()
     # A row that is not finite shows in the sum, unless its weight is 0: mostly, a look at each of them is saved.
     direction, after = combined(None, present)
-    finite = jnp.all(after.weights != 0)
+    fine = jnp.all(after.weights != 0)
     for leaf, row in zip(jax.tree.leaves(direction), rows, strict=True):
-        finite &= jnp.array(True) if row is None else jnp.all(jnp.isfinite(leaf))
-    return jax.lax.cond(finite, lambda: (direction, after), of_finite_rows)
+        fine &= jnp.array(True) if row is None else surely_finite(leaf)
+    return unless(fine, (direction, after), of_finite_rows)
 
 
 def _update(
@@ -218,4 +219,7 @@ def _finite_direction(
 
 
 def _zero_unless_finite(leaf: jax.Array) -> jax.Array:
-    return jnp.where(jnp.all(jnp.isfinite(leaf)), leaf, jnp.zeros_like(leaf))
+    def looked_at() -> jax.Array:
+        return jnp.where(jnp.all(jnp.isfinite(leaf)), leaf, jnp.zeros_like(leaf))
+
+    return unless(surely_finite(leaf), leaf, looked_at) if branches_pay() else looked_at()

@@ -6,6 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mtljax.balance._lazily import branches_pay, surely_finite, unless
+
+_dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+_MANY, _PIECE, _PIECES = 8, 4000, 32  # tasks from which rows are cut; columns of a piece, at least; pieces, at most
+
 
 class Gramian(NamedTuple):
     """The T x T Gramian `G = J J^T`, as row norms and cosines: `G[i, j] = norms[i] * norms[j] * cosines[i, j]`.
@@ -77,7 +82,7 @@ def gramian_of_rows(rows: Rows, num_tasks: int, axis_name: str | None = None) ->
     leaves = [row.reshape(num_tasks, -1) for row in rows if row is not None]
     dtype = jnp.result_type(jnp.float32, *leaves)
     leaves = [leaf.astype(dtype) for leaf in leaves]
-    if jax.default_backend() != "cpu" or axis_name is not None:
+    if axis_name is not None or not branches_pay():
         return _of_scaled(leaves, dtype, num_tasks, axis_name)
     # The plain products save two passes over the Jacobian, where no square overflows or vanishes.
     products = _products(leaves, dtype, num_tasks)
@@ -94,7 +99,10 @@ def gramian_of_rows(rows: Rows, num_tasks: int, axis_name: str | None = None) ->
 def _products(leaves: list[jax.Array], dtype: Any, num_tasks: int) -> jax.Array:
     products = jnp.zeros((num_tasks, num_tasks), dtype)
     for leaf in leaves:
-        products += jnp.matmul(leaf, leaf.T, precision=jax.lax.Precision.HIGHEST)
+        # Pieces that stay in the cache: at 40 tasks on two cores, 0.6 of the time.
+        pieces = min(_PIECES, leaf.shape[1] // _PIECE) if num_tasks >= _MANY and branches_pay() else 1
+        for piece in jnp.array_split(leaf, max(1, pieces), axis=1):
+            products += _dot(piece, piece.T)
     return products
 
 
@@ -148,6 +156,15 @@ def combine_rows(rows: Rows, weights: jax.Array) -> Rows:
 
 
 def _weighted_sum(leaf: jax.Array, weights: jax.Array) -> jax.Array:
+    dtype = jnp.result_type(jnp.float32, leaf)
+    if leaf.dtype != dtype or not branches_pay():
+        return _sum_of_weighted(leaf, weights)
+    # A row that is not finite shows in the product, whatever its weight; only then rows are looked at one by one.
+    product = _dot(weights.astype(dtype), leaf.reshape(len(weights), -1)).reshape(leaf.shape[1:])
+    return unless(surely_finite(product), product, lambda: _sum_of_weighted(leaf, weights))
+
+
+def _sum_of_weighted(leaf: jax.Array, weights: jax.Array) -> jax.Array:
     w = weights.astype(jnp.result_type(jnp.float32, leaf))
     # Written out: XLA's CPU backend takes ten times as long for a sum over the first axis.
     terms = [jnp.where(w[t] == 0, 0.0, w[t] * leaf[t]) for t in range(len(weights))]

@@ -1,0 +1,29 @@
+"""Work that is only done where it is needed, on backends where a branch costs less than the work.
+
+On a GPU or TPU, passes over gradients are cheap and are fused; a branch is not. On the CPU it is the other way round.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def branches_pay() -> bool:
+    """Whether a branch is cheaper than a pass over the gradients."""
+    return jax.default_backend() == "cpu"
+
+
+def unless(fine: jax.Array, value: Any, otherwise: Callable[[], Any]) -> Any:
+    """`value` where it is fine, else `otherwise()`, which is computed only then.
+
+    As a loop of no or one step, since XLA copies what passes through a `cond`, but not what passes through a loop.
+    """
+    return jax.lax.while_loop(lambda c: ~c[0], lambda c: (c[0] | True, otherwise()), (fine, value))[1]
+
+
+def surely_finite(leaf: jax.Array) -> jax.Array:
+    """Whether all elements are finite; False as well where their squares are too large to tell by one product."""
+    flat = leaf.reshape(-1)
+    return jnp.isfinite(jnp.dot(flat, flat))
