@@ -79,6 +79,7 @@ def test_optax_schedules_and_transformations():
         "[scaled(1)]",
         "scaled(*[1])",
         "collected(**{'a': 1})",
+        "collected(d={**scaled(1)})",
         "scaled(1 if 1 else 2)",
         "scaled([x for x in (1,)])",
         "scaled(f'{1}')",
