@@ -6,6 +6,7 @@ python launch.py --mode=eval --workdir runs/a
 python launch.py --config configs/quickstart.py --mode=compare --methods='single;equal();pcgrad()' --seeds=3
 """
 
+import os
 import pathlib
 import re
 import sys
@@ -29,6 +30,9 @@ _MODE = flags.DEFINE_enum(
 _METHODS = flags.DEFINE_string("methods", None, "Balancers to compare, ; between them; `single`: a network a task.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each of --methods, from config.seed on.", 1)
 _SIMULATE_DEVICES = flags.DEFINE_integer("simulate_devices", None, "Run on this many simulated CPU devices.", 1)
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of the first, the same on all.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Several hosts: how many.", 1)
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Several hosts: which this one is, from 0.", 0)
 _ALLOW_CHANGE = flags.DEFINE_bool("allow_config_change", False, "Go on in a workdir whose config differs.")
 
 
@@ -100,8 +104,9 @@ def _run() -> int:
         jax.config.update("jax_num_cpu_devices", _SIMULATE_DEVICES.value)
     from mtljax import studies
     from mtljax.errors import UserError
-    from mtljax.train import loop
+    from mtljax.train import hosts, loop
 
+    hosts.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     config, mode = _CONFIG.value, _MODE.value
     logging.set_verbosity(logging.FATAL)  # Orbax logs whole tracebacks of what it raises again in our thread.
     if (_METHODS.value is not None) != (mode == "compare"):
@@ -124,7 +129,10 @@ def _run() -> int:
             loop.train(config, workdir, allow_config_change=change)
     except loop.Stopped as stopped:
         return int(stopped.code)
-    print(f"workdir: {workdir}", flush=True)
+    except hosts.Lost as lost:
+        os._exit(lost.code)  # leaving in good order would wait for the process that is gone
+    if hosts.first():
+        print(f"workdir: {workdir}", flush=True)
     return 0
 
 

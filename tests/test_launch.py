@@ -326,9 +326,8 @@ def test_a_disk_that_takes_no_more_is_told_and_nothing_is_lost(base, finished):
     no_large_files = ("sh", "-c", 'ulimit -f 40; exec "$@"', "sh")
     arguments = [f"--workdir={workdir}", "--allow_config_change", "--config.steps=30"]
     _, err = finished(*arguments, status=2, shell=no_large_files)
-    # Orbax's own threads may have complained before.
-    last = err.splitlines()[-1]
-    assert re.search(rf"cannot write a checkpoint by step \d+ in {workdir}/checkpoints: .*Finished ones: \[10\]", last)
+    # Orbax's own threads may complain before and after.
+    assert re.search(rf"cannot write a checkpoint by step \d+ in {workdir}/checkpoints: .*Finished ones: \[10\]", err)
     assert (workdir / "metrics.jsonl").read_text().startswith(metrics)
     out, _ = finished(*arguments)
     assert f"resuming {workdir} at step 10" in out

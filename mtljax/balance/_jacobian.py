@@ -30,9 +30,20 @@ class Linearized:
     row: Callable[[int], Any]
     weighted: Callable[[jax.Array], Any]
 
-    def jacobian(self, params: Any) -> Any:
-        """Rows stacked where more than one task owns a leaf; its owner's row elsewhere."""
-        rows = [self.row(t) for t in range(len(self.losses))]
+    def jacobian(self, params: Any, vectorised: bool = False, *, each: Callable[[Any], Any] = lambda row: row) -> Any:
+        """Rows stacked where more than one task owns a leaf; its owner's row elsewhere.
+
+        Args:
+            params: the parameters, or a tree of their structure.
+            vectorised: whether the rows are computed together, under `vmap`, rather than one after the other.
+            each: applied to every row, a tree as `params`, before they are stacked.
+        """
+        number = len(self.losses)
+        if vectorised:
+            stacked = jax.vmap(self.weighted)(jnp.eye(number, dtype=self.losses.dtype))
+            rows = [each(jax.tree.map(lambda leaf, t=t: leaf[t], stacked)) for t in range(number)]
+        else:
+            rows = [each(self.row(t)) for t in range(number)]
 
         def assemble(_: Any, owners: tuple[int, ...], *leaves: jax.Array) -> jax.Array:
             return jnp.stack(leaves) if len(owners) > 1 else leaves[owners[0] if owners else 0]

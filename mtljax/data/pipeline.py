@@ -23,10 +23,12 @@ def train_batches(
     num_threads: int = 2,
     prefetch: int = 4,
     shard: tuple[int, int] = (0, 1),
+    start: int = 0,
 ) -> Any:
     """A grain iterator over batches, shuffled afresh each epoch and repeated for ever.
 
-    Its `get_state` and `set_state` tell and set the position: a restored iterator goes on with the same batches.
+    Its `get_state` and `set_state` tell and set the position: a restored iterator goes on with the same batches. The
+    order is one for all hosts: their i-th batches together are the i-th batch of a single host.
 
     Args:
         source: of examples.
@@ -35,26 +37,37 @@ def train_batches(
         keep: the labels wanted (`image`, `camera` and masks come along); all by default.
         num_threads: that read ahead.
         prefetch: batches read ahead.
-        shard: (index, count): this host's part of the data.
+        shard: (index, count): this host's part of every batch.
+        start: examples of all hosts to leave out at the beginning: where an earlier run stopped.
 
     Raises:
-        UserError: where there are fewer examples than `batch_size`.
+        UserError: where there are fewer examples than a batch of all hosts.
     """
     import grain
 
-    dataset = grain.MapDataset.source(source)[shard[0] :: shard[1]]
-    if batch_size > len(dataset):
-        raise UserError(f"batch_size={batch_size} is more than the {len(dataset)} examples of the training split.")
-    dataset = dataset.seed(seed).shuffle().repeat().map(Prepare(keep))
+    index, count = shard
+    dataset = grain.MapDataset.source(source)
+    if batch_size * count > len(dataset):
+        raise UserError(
+            f"batch_size={batch_size * count} is more than the {len(dataset)} examples of the training split."
+        )
+    dataset = dataset.seed(seed).shuffle().repeat()[start + index :: count].map(Prepare(keep))
     dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=collate)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
     return iter(dataset.to_iter_dataset(options))
 
 
 def eval_batches(
-    source: Source, batch_size: int, *, keep: Iterable[str] | None = None, num_threads: int = 2
+    source: Source,
+    batch_size: int,
+    *,
+    keep: Iterable[str] | None = None,
+    num_threads: int = 2,
+    shard: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """All examples once, in order. The last batch is filled up with examples none of whose labels are valid.
+
+    With `shard` = (index, count), this host's part of every batch of `batch_size` examples on each host.
 
     A batch has `example_valid` (B,) bool as well: False for those that fill it up.
 
@@ -65,7 +78,8 @@ def eval_batches(
 
     if len(source) == 0:
         raise UserError("the split to evaluate has no examples.")
-    dataset = grain.MapDataset.source(_FilledUp(source, batch_size)).map(Prepare(keep))
+    index, count = shard
+    dataset = grain.MapDataset.source(_FilledUp(source, batch_size * count))[index::count].map(Prepare(keep))
     dataset = dataset.batch(batch_size, batch_fn=collate)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2)
     return iter(dataset.to_iter_dataset(options))

@@ -109,7 +109,7 @@ class ResNet(nn.Module):
     width: int = 64
     norm: str = "batch"
     stem: str = "imagenet"
-    axis_name: str | None = None
+    axis_name: str | tuple[str, ...] | None = None
     dtype: Any = None
 
     @property
@@ -174,7 +174,7 @@ class _Block(nn.Module):
     channels: int
     stride: int
     norm: str
-    axis_name: str | None
+    axis_name: str | tuple[str, ...] | None
     dtype: Any
 
     def conv_norm(

@@ -21,7 +21,7 @@ class Norm(nn.Module):
     """
 
     kind: str = "group"
-    axis_name: str | None = None
+    axis_name: str | tuple[str, ...] | None = None
     dtype: Any = None
     zero_scale: bool = False
 

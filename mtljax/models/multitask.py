@@ -22,6 +22,7 @@ class MultiTask(nn.Module):
         heads: task name -> head, each a Linen module or a pure pair.
         parents: task name -> names of the tasks whose predictions its head takes. Predictions are made in order of
             this hierarchy.
+        remat: whether each backward pass computes the encoder's activations again, rather than keeping them.
 
     Raises:
         ValueError: for images of another rank, unknown tasks or parents, or a cycle among parents.
@@ -42,6 +43,7 @@ class MultiTask(nn.Module):
     encoder: Any
     heads: Mapping[str, Any]
     parents: Mapping[str, Sequence[str]] | None = None
+    remat: bool = False
 
     def __post_init__(self) -> None:
         encoder = as_module(self.encoder, "MultiTask(encoder=...)")
@@ -68,7 +70,9 @@ class MultiTask(nn.Module):
                 f"MultiTask takes images (B, H, W, C), clips (B, s, H, W, C) or vectors (B, F); got {images.shape}."
             )
         folded = images.reshape(-1, *images.shape[2:]) if images.ndim == 5 else images
-        return call(self.encoder, folded, train=train)
+        if not self.remat:
+            return call(self.encoder, folded, train=train)
+        return nn.remat(lambda encoder, x: call(encoder, x, train=train))(self.encoder, folded)
 
     def decode(
         self,

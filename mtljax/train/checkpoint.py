@@ -3,12 +3,26 @@
 import pathlib
 import re
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
 from mtljax.errors import UserError
+
+
+class Restored(NamedTuple):
+    """What a checkpoint held.
+
+    Attributes:
+        state: of the training.
+        step: that it was saved after.
+        examples: seen until then, on all hosts together.
+    """
+
+    state: Any
+    step: int
+    examples: int
 
 
 class Checkpoints:
@@ -33,40 +47,40 @@ class Checkpoints:
         """The steps of the finished checkpoints, oldest first."""
         return sorted(checkpoint.step for checkpoint in self._orbax.checkpoints)
 
-    def save(self, step: int, state: Any, data: Any, *, wait: bool = False) -> None:
-        """Saves a state and a data iterator; with `wait`, returns when they are on disk.
+    def save(self, step: int, state: Any, examples: int, *, wait: bool = False) -> None:
+        """Saves a state and how many examples it has seen; with `wait`, returns when they are on disk.
 
         Raises:
             UserError: where this or an earlier save could not be written.
         """
         try:
             self._orbax.wait()
-            self._orbax.save_checkpointables_async(step, {"state": state, "data": data}, overwrite=True)
+            self._orbax.save_checkpointables_async(
+                step, {"state": state, "data": {"examples": examples}}, overwrite=True
+            )
             if wait:
                 self._orbax.wait()
         except (OSError, ValueError, RuntimeError) as error:
             raise self._unwritable(step, error) from error
 
-    def restore(self, state: Any, data: Any = None) -> tuple[Any, int] | None:
+    def restore(self, state: Any) -> Restored | None:
         """Loads the newest checkpoint that can be read, and says which could not.
 
         Args:
-            state: a state of the wanted shapes and placement.
-            data: an iterator whose position is set too, if given.
+            state: a state of the wanted shapes and placement, which may be others than those of the run that saved it.
 
         Returns:
-            The state and its step; None where there is no checkpoint.
+            What was saved; None where there is no checkpoint.
 
         Raises:
             UserError: where there are checkpoints but none can be read.
         """
         for step in reversed(self.steps):
             try:
-                # Placement follows the template; a first load without the iterator leaves it untouched on failure.
+                # One after the other: where two are loaded together and one fails, the other is left hanging.
+                examples = self._orbax.load_checkpointables(step, {"data": {"examples": 0}})["data"]["examples"]
                 loaded = self._orbax.load_checkpointables(step, {"state": state})["state"]
                 jax.block_until_ready(jax.tree.leaves(loaded))
-                if data is not None:
-                    self._orbax.load_checkpointables(step, {"data": data})
             except Exception as error:  # A damaged file can surface as almost any error of Orbax or tensorstore.
                 reason = str(error).strip().split("\n")[0][:200]
                 print(
@@ -75,7 +89,7 @@ class Checkpoints:
                     file=sys.stderr,
                 )
             else:
-                return loaded, step
+                return Restored(loaded, step, int(examples))
         if self.steps:
             raise UserError(f"none of the checkpoints {self.steps} in {self._directory} can be read.")
         return None

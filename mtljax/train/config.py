@@ -9,6 +9,7 @@ import ml_collections
 from mtljax.errors import UserError, unknown
 
 CONFIG_FILE = "config.json"
+_CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "vmap")}
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -23,6 +24,10 @@ def default_config() -> ml_collections.ConfigDict:
             "optimizers": {},  # 'shared' and every task -> call-string; 'steps' may stand in it
             "parallel": "mesh(data=-1)",
             "batch_size": 16,
+            "accumulate": 1,  # parts of each device's batch that are worked through one after the other
+            "remat": False,  # compute the encoder's activations again in each backward pass, instead of keeping them
+            "dtype": "float32",  # of the encoder's computation; or bfloat16. Parameters are float32
+            "jacobian": "auto",  # how rows are computed: unrolled, vmap, or what is faster where it runs
             "steps": 1000,
             "seed": 0,
             "log_every": 10,
@@ -49,15 +54,18 @@ def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
             raise unknown("config key", key, known.keys())
         if not isinstance(value, ml_collections.ConfigDict):
             wanted = type(known[key])
-            if not isinstance(value, wanted) or isinstance(value, bool):
+            if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
                 raise UserError(f"config.{key}={value!r}: expected a value of type {wanted.__name__}.")
             known[key] = value
     for key in ("tasks", "optimizers"):
         known[key] = ml_collections.ConfigDict(dict(config.get(key, {})))
     for key, value in known.items():
         least = 0 if key in ("seed", "panel_images") else 1
-        if isinstance(value, int) and value < least:
+        if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise UserError(f"config.{key}={value}: expected at least {least}.")
+    for key, choices in _CHOICES.items():
+        if known[key] not in choices:
+            raise unknown(f"config.{key}", known[key], choices)
     if not known.tasks:
         raise UserError("config.tasks is empty; give at least one task, such as {'depth': 'depth()'}.")
     return known

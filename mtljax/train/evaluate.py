@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from mtljax.tasks import Task
+from mtljax.train import hosts
 from mtljax.train.parallel import Spread
 from mtljax.train.step import measured
 
@@ -18,26 +19,37 @@ class Accumulator:
     def __init__(self, tasks: Mapping[str, Task]) -> None:
         self._tasks = tasks
         self._added: dict[str, Any] | None = None
+        self._on_host: dict[str, Any] | None = None
 
     def add(self, added: Mapping[str, Any], predictions: Mapping[str, np.ndarray], batch: Any) -> None:
         """Adds a batch: its sums over devices, and the predictions of tasks that have host metrics."""
-        added = jax.tree.map(np.asarray, added)
-        for name, task in self._tasks.items():
-            if task.host_sums is not None:
-                added[name]["sums"] = {**added[name]["sums"], **task.host_sums(predictions[name], batch)}
-        added = jax.tree.map(lambda x: np.asarray(x, np.float64), added)
-        self._added = added if self._added is None else jax.tree.map(np.add, self._added, added)
+        on_host = {
+            name: task.host_sums(predictions[name], batch) for name, task in self._tasks.items() if task.host_sums
+        }
+        self._added = _plus(self._added, added)
+        self._on_host = _plus(self._on_host, on_host)
 
-    def figures(self) -> dict[str, float]:
-        """`<task>/loss` and `<task>/<metric>`; NaN where nothing was labelled."""
+    def figures(self, over_hosts: Callable[[Any], Any] = lambda tree: tree) -> dict[str, float]:
+        """`<task>/loss` and `<task>/<metric>`; NaN where nothing was labelled.
+
+        Args:
+            over_hosts: adds up what each host has found of its own examples.
+        """
+        on_host = over_hosts(self._on_host)
         figures: dict[str, float] = {}
         for name, task in self._tasks.items():
             found = self._added[name]
             figures[f"{name}/loss"] = float(found["total"] / found["count"]) if found["count"] > 0 else math.nan
             for metric in task.metrics:
                 with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is NaN where nothing was labelled
-                    figures[f"{name}/{metric.name}"] = float(metric.value(found["sums"]))
+                    sums = {**found["sums"], **on_host.get(name, {})}
+                    figures[f"{name}/{metric.name}"] = float(metric.value(sums))
         return figures
+
+
+def _plus(before: Any, found: Any) -> Any:
+    found = jax.tree.map(lambda x: np.asarray(x, np.float64), found)
+    return found if before is None else jax.tree.map(np.add, before, found)
 
 
 def evaluate(
@@ -57,7 +69,7 @@ def evaluate(
         added, predictions = step(variables, spread.place_batch(batch))
         on_host = {name: spread.collect(predictions[name]) for name, task in tasks.items() if task.host_sums}
         found.add(added, on_host, batch)
-    return found.figures()
+    return found.figures(hosts.total)
 
 
 def evaluate_constant(

@@ -14,7 +14,6 @@ from mtljax.data import DataSet
 from mtljax.errors import UserError, unknown
 from mtljax.train import parallel, state
 from mtljax.train.callstring import resolve
-from mtljax.train.step import AXIS
 
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
 
@@ -87,7 +86,13 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         config.model,
         {"MultiTask": models.MultiTask},
         kind="model",
-        inject={"heads": heads, "parents": parents, "axis_name": AXIS},
+        inject={
+            "heads": heads,
+            "parents": parents,
+            "axis_name": spread.axis,
+            "remat": config.remat,
+            "dtype": None if config.dtype == "float32" else config.dtype,
+        },
         nested=_public(models.encoders) | _public(models.heads),
     )
     balancer = balancer_of(config.balance, len(chosen), config.seed)
@@ -139,12 +144,15 @@ def _check_measure(config: ml_collections.ConfigDict, balancer: balance.Balancer
         raise UserError(
             f"balance={config.balance!r} works with measure={' or '.join(balancer.measures)}, not {config.measure!r}."
         )
-    parts = spread.num_devices * balancer.samples
-    if config.batch_size % parts:
-        raise UserError(
-            f"batch_size={config.batch_size}: balance={config.balance!r} splits what each of the {spread.num_devices} "
-            f"devices gets in {balancer.samples}; expected a multiple of {parts}."
-        )
+    for number, who in (
+        (balancer.samples, f"balance={config.balance!r}"),
+        (config.accumulate, f"accumulate={config.accumulate}"),
+    ):
+        if config.batch_size % (spread.num_devices * number):
+            raise UserError(
+                f"batch_size={config.batch_size}: {who} splits what each of the {spread.num_devices} devices gets in "
+                f"{number}; expected a multiple of {spread.num_devices * number}."
+            )
 
 
 def _task(name: str, text: str) -> tasks.Task:

@@ -17,9 +17,10 @@ from tqdm import tqdm
 from mtljax.errors import UserError
 from mtljax.train import config as run_config
 from mtljax.train import evaluate as evaluation
+from mtljax.train import hosts
 from mtljax.train.checkpoint import Checkpoints
 from mtljax.train.run import CHECKPOINTS, Run
-from mtljax.train.writer import MetricWriter
+from mtljax.train.writer import MetricWriter, Silent
 
 
 class Stopped(SystemExit):
@@ -41,26 +42,33 @@ def train(
     config = run_config.checked(config)
     # Before the workdir is touched, so that a mistake leaves nothing behind.
     run = Run(config, workdir)
-    batches = run.train_batches()
-    run_config.settle(config, workdir, allow_change=allow_config_change)
-    print(f"workdir: {workdir}", flush=True)
+    if hosts.first():
+        run_config.settle(config, workdir, allow_change=allow_config_change)
+        print(f"workdir: {workdir}", flush=True)
     with contextlib.closing(run.open_checkpoints()) as checkpoints:
-        restored = checkpoints.restore(run.state, batches)
-        start = 0
+        start, examples = 0, 0
+        restored = checkpoints.restore(run.parts.spread.to_disk(run.state))
         if restored is not None:
-            run.state, start = restored
-            print(f"resuming {workdir} at step {start}", flush=True)
-        print(run.group_table(), flush=True)
-        writer = MetricWriter(workdir, start)
-        with contextlib.closing(writer):
-            _Loop(run, batches, checkpoints, writer, start).run()
+            start, examples = restored.step, restored.examples
+            run.state = run.parts.spread.place_state(restored.state)
+        batches = run.train_batches(examples)
+        if hosts.first():
+            if restored is not None:
+                print(f"resuming {workdir} at step {start}", flush=True)
+            print(run.group_table(), flush=True)
+        writer = MetricWriter(workdir, start) if hosts.first() else Silent()
+        with contextlib.closing(writer), hosts.watched(workdir):
+            _Loop(run, batches, checkpoints, writer, start, examples).run()
             return _finish(run, writer)
 
 
 class _Loop:
-    def __init__(self, run: Run, batches: Any, checkpoints: Checkpoints, writer: MetricWriter, start: int) -> None:
+    def __init__(
+        self, run: Run, batches: Any, checkpoints: Checkpoints, writer: MetricWriter, start: int, examples: int
+    ) -> None:
         self._run, self._batches, self._checkpoints = run, batches, checkpoints
         self._writer, self._start = writer, start
+        self._seen = examples - start * run.config.batch_size  # more or less where the batch size was another before
         self._signal: int | None = None
         self._waited = 0.0  # seconds for data, since
         self._timed_from: float | None = None
@@ -71,7 +79,14 @@ class _Loop:
         pending: tuple[int, Any] | None = None
         # In a log file, a line every half minute.
         often = 0.1 if sys.stderr.isatty() else 30.0
-        bar = tqdm(total=config.steps, initial=self._start, unit="step", dynamic_ncols=True, mininterval=often)
+        bar = tqdm(
+            total=config.steps,
+            initial=self._start,
+            unit="step",
+            dynamic_ncols=True,
+            mininterval=often,
+            disable=not hosts.first(),
+        )
         with _on_signals(self._ask_to_stop), bar:
             for step in range(self._start + 1, config.steps + 1):
                 batch = self._next_batch(step)
@@ -80,18 +95,18 @@ class _Loop:
                 self._note(pending, bar)
                 pending = (step, report)
                 bar.update()
-                if self._signal is not None:
+                if self._stops(step):
                     self._note(pending, bar)
                     self._stop(step)
                 if step % config.checkpoint_every == 0 and step != config.steps:
                     self._note(pending, bar)
                     pending = None
-                    self._checkpoints.save(step, self._run.state, self._batches)
+                    self._save(step)
                 if step % config.eval_every == 0 and step != config.steps:
                     self._evaluate(step)
             self._note(pending, bar)
         if self._start < config.steps:
-            self._checkpoints.save(config.steps, self._run.state, self._batches, wait=True)
+            self._save(config.steps, wait=True)
 
     def _next_batch(self, step: int) -> Any:
         begin = time.perf_counter()
@@ -132,6 +147,16 @@ class _Loop:
             figures["input/wait_share"] = self._waited / (time.perf_counter() - self._timed_from)
         return figures | {"skipped": float(report["skipped"])}
 
+    def _save(self, step: int, *, wait: bool = False) -> None:
+        examples = self._seen + step * self._run.config.batch_size
+        self._checkpoints.save(step, self._run.parts.spread.to_disk(self._run.state), examples, wait=wait)
+
+    def _stops(self, step: int) -> bool:
+        """Whether a signal has come. All hosts stop at one step: they ask each other, but not at every step."""
+        if hosts.shard()[1] == 1:
+            return self._signal is not None
+        return step % self._run.config.log_every == 0 and hosts.anywhere(self._signal is not None)
+
     def _evaluate(self, step: int) -> None:
         self._writer.write(step, "validation", self._run.evaluate())
         self._timed_from = None
@@ -140,13 +165,15 @@ class _Loop:
         self._signal = number
 
     def _stop(self, step: int) -> None:
-        self._checkpoints.save(step, self._run.state, self._batches, wait=True)
-        name = signal.Signals(self._signal).name
-        print(f"\n{name}: saved step {step} in {self._run.workdir}; the same command resumes it.", flush=True)
-        raise Stopped(0 if self._signal == signal.SIGTERM else 130)
+        self._save(step, wait=True)
+        number = self._signal or signal.SIGTERM  # another host's
+        name = signal.Signals(number).name
+        if hosts.first():
+            print(f"\n{name}: saved step {step} in {self._run.workdir}; the same command resumes it.", flush=True)
+        raise Stopped(0 if number == signal.SIGTERM else 130)
 
     def _give_up(self, step: int, in_row: int) -> None:
-        self._checkpoints.save(step, self._run.state, self._batches, wait=True)
+        self._save(step, wait=True)
         raise UserError(
             f"{in_row} updates in a row were not finite (max_skipped_in_row), the last at step {step}; the last good "
             f"state is saved in {self._run.workdir}. A lower learning rate or gradient clipping may help."
@@ -159,7 +186,8 @@ def _finish(run: Run, writer: MetricWriter) -> dict[str, float]:
     writer.write(steps, "validation", figures)
     writer.write(steps, "constant", constant)
     run.draw()
-    print(evaluation.table(run.parts.tasks, figures, constant), flush=True)
+    if hosts.first():
+        print(evaluation.table(run.parts.tasks, figures, constant), flush=True)
     return figures
 
 
@@ -172,10 +200,10 @@ def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[s
     config = run_config.checked(config)
     run = Run(config, workdir)
     with contextlib.closing(run.open_checkpoints()) as checkpoints:
-        restored = checkpoints.restore(run.state)
+        restored = checkpoints.restore(run.parts.spread.to_disk(run.state))
         if restored is None:
             raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
-        run.state, step = restored
+        run.state, step = run.parts.spread.place_state(restored.state), restored.step
         print(f"evaluating step {step} of {workdir}", flush=True)
         figures = run.evaluate()
         run.draw()

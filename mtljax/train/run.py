@@ -11,7 +11,7 @@ import numpy as np
 from mtljax.data import pipeline
 from mtljax.errors import UserError
 from mtljax.train import evaluate as evaluation
-from mtljax.train import experiment, panel, state
+from mtljax.train import experiment, hosts, panel, state
 from mtljax.train.checkpoint import Checkpoints
 from mtljax.train.step import make_eval_step, make_train_step
 
@@ -39,7 +39,9 @@ class Run:
         self._check_predictions()
         variables = self.parts.init(self.sample["image"])
         self.state = self.parts.spread.place_state(state.create(variables, self.parts.balancer, self.optimizer))
-        self._eval_step = self.parts.spread.evaluate(make_eval_step(self.parts.model, self.parts.tasks))
+        self._eval_step = self.parts.spread.evaluate(
+            make_eval_step(self.parts.model, self.parts.tasks, self.parts.spread)
+        )
 
     def open_checkpoints(self) -> Checkpoints:
         """The checkpoints in the workdir."""
@@ -54,22 +56,30 @@ class Run:
             self.optimizer,
             measure=self.config.measure,
             seed=self.config.seed,
+            spread=self.parts.spread,
+            accumulate=self.config.accumulate,
+            vectorised=_vectorised(self.config.jacobian),
         )
         return self.parts.spread.train(step)
 
-    def train_batches(self) -> Any:
-        """A grain iterator over training batches, without end."""
+    def train_batches(self, start: int = 0) -> Any:
+        """A grain iterator over this host's training batches, without end, after `start` examples of all hosts."""
         return pipeline.train_batches(
             self.parts.data.split("train"),
-            self.config.batch_size,
+            self.config.batch_size // hosts.shard()[1],
             self.config.seed,
             keep=self.parts.labels,
             num_threads=self.config.loader_threads,
+            shard=hosts.shard(),
+            start=start,
         )
 
-    def eval_batches(self) -> Iterator[Any]:
-        """The validation split once, in order."""
-        return pipeline.eval_batches(self.validation, self.config.batch_size, keep=self.parts.labels)
+    def eval_batches(self, shard: tuple[int, int] | None = None) -> Iterator[Any]:
+        """The validation split once, in order; by default, this host's part of it."""
+        shard = shard or hosts.shard()
+        return pipeline.eval_batches(
+            self.validation, self.config.batch_size // shard[1], keep=self.parts.labels, shard=shard
+        )
 
     def evaluate(self) -> dict[str, float]:
         """The figures of the present state on the validation split."""
@@ -82,19 +92,22 @@ class Run:
         number = min(self.config.baseline_examples, len(train))
         chosen = np.linspace(0, len(train) - 1, number).astype(int)
         labels = pipeline.stack([train[int(i)] for i in chosen], keep=self.parts.labels)
-        shapes = {name: p.shape for name, p in self._predictions.items()}
-        return evaluation.evaluate_constant(labels, self.eval_batches(), self.parts.tasks, shapes)
+        shapes = {name: (self.config.batch_size, *p.shape[1:]) for name, p in self._predictions.items()}
+        return evaluation.evaluate_constant(labels, self.eval_batches((0, 1)), self.parts.tasks, shapes)
 
     def draw(self) -> None:
         """Writes the panel, if one is wanted: images spread over the validation split."""
         number = self.config.panel_images
         if number == 0:
             return
-        chosen = np.linspace(0, len(self.validation) - 1, self.config.batch_size).astype(int)
+        index, count = hosts.shard()
+        chosen = np.linspace(0, len(self.validation) - 1, self.config.batch_size).astype(int)[index::count]
         batch = pipeline.stack([self.validation[int(i)] for i in chosen], keep=self.parts.labels)
         _, predictions = self._eval_step(
             (self.state.params, self.state.model_state), self.parts.spread.place_batch(batch)
         )
+        if not hosts.first():
+            return
         file = self.workdir / PANEL_FILE
         try:
             panel.draw_panel(file, batch, self.parts.spread.collect(predictions), self.parts.tasks, number)
@@ -142,3 +155,12 @@ class Run:
                 jax.eval_shape(task.loss, prediction, dict(self.sample))
             except (TypeError, ValueError, KeyError) as error:
                 raise UserError(f"task {name!r}, prediction of shape {prediction.shape}: {error}") from error
+
+
+def _vectorised(jacobian: str) -> bool:
+    """Whether rows of the Jacobian are computed under `vmap`.
+
+    On the CPU, `vmap` took 1.2 times as long for the quick start's encoder (benchmarks/README.md), with T times the
+    memory for what is between the layers. On accelerators it has not been measured; there too memory decides.
+    """
+    return jacobian == "vmap"

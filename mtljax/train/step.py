@@ -9,9 +9,10 @@ import optax
 
 from mtljax.tasks import Task
 from mtljax.train.gradients import balanced_gradient
+from mtljax.train.parallel import Spread
+from mtljax.train.replica import Balanced
+from mtljax.train.shards import Shards
 from mtljax.train.state import TrainState
-
-AXIS = "data"
 
 
 def make_train_step(
@@ -22,7 +23,9 @@ def make_train_step(
     *,
     measure: str = "shared",
     seed: int = 0,
-    axis_name: str | None = AXIS,
+    spread: Spread | None = None,
+    accumulate: int = 1,
+    vectorised: bool = False,
 ) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
     """Makes `(state, batch) -> (state, report)`.
 
@@ -35,20 +38,32 @@ def make_train_step(
         optimizer: over all parameters, as `partition` makes it.
         measure: what a balancer that sees gradients looks at; see `mtljax.train.gradients`.
         seed: of dropout and other noise; its stream depends on (seed, step, replica).
-        axis_name: the mapped axis over replicas; None for one replica.
+        spread: what the step will be spread by (`spread.train(step)`); None for one replica.
+        accumulate: k parts of a replica's batch that are worked through one after the other.
+        vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
 
     Returns:
         The step. Its report: `losses`, `present`, `weights` (T,), `finite`, `skipped`, `skipped_in_row` and, for a
         balancer that sees gradients, `cosines` (T, T).
     """
-    gradient_of = balanced_gradient(model, tasks, balancer, measure, axis_name)
+    axis_name = None if spread is None else spread.axis
+    gradient_of = balanced_gradient(
+        model, tasks, balancer, measure, axis_name, accumulate=accumulate, vectorised=vectorised
+    )
 
-    def train_step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+    def replica(
+        params: Any, model_state: Any, balance: Any, batch: Any, step: jax.Array, shards: Shards | None = None
+    ) -> Balanced:
+        key = jax.random.fold_in(jax.random.key(seed), step)
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
-        found = gradient_of(state.params, state.model_state, state.balance, batch, key)
-        finite = _all_finite((found.losses, found.gradient)) & jnp.all(found.balance.present == found.present)
+        return gradient_of(params, model_state, balance, batch, key, shards)
+
+    replicas = replica if spread is None else spread.gradient(replica)
+
+    def train_step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+        found = replicas(state.params, state.model_state, state.balance, batch, state.step)
+        finite = found.finite
         updates, optimizer_state = optimizer.update(found.gradient, state.optimizer, state.params)
         new = state.replace(
             params=optax.apply_updates(state.params, updates),
@@ -62,13 +77,13 @@ def make_train_step(
             skipped=state.skipped + ~finite,
             skipped_in_row=jnp.where(finite, 0, state.skipped_in_row + 1),
         )
-        return kept, _report(found, finite, kept)
+        return kept, _report(found, kept)
 
     return train_step
 
 
 def make_eval_step(
-    model: Any, tasks: Mapping[str, Task], axis_name: str | None = AXIS
+    model: Any, tasks: Mapping[str, Task], spread: Spread | None = None
 ) -> Callable[[tuple[Any, Any], Any], tuple[dict[str, Any], dict[str, jax.Array]]]:
     """Makes `((params, model_state), batch) -> (added up, predictions)`.
 
@@ -80,7 +95,7 @@ def make_eval_step(
         params, model_state = variables
         predictions = model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
         added = {name: measured(task, predictions[name], batch) for name, task in tasks.items()}
-        return (added if axis_name is None else jax.lax.psum(added, axis_name)), predictions
+        return (added if spread is None else jax.lax.psum(added, spread.axis)), predictions
 
     return eval_step
 
@@ -91,17 +106,13 @@ def measured(task: Task, prediction: jax.Array, batch: Any) -> dict[str, Any]:
     return {"total": total, "count": count, "sums": task.sums(prediction, batch)}
 
 
-def _report(found: Any, finite: jax.Array, state: TrainState) -> dict[str, jax.Array]:
+def _report(found: Balanced, state: TrainState) -> dict[str, jax.Array]:
     report = {
         "losses": found.losses,
         "present": found.present,
         "weights": found.balance.weights,
-        "finite": finite,
+        "finite": found.finite,
         "skipped": state.skipped,
         "skipped_in_row": state.skipped_in_row,
     }
     return report if found.gramian is None else report | {"cosines": found.gramian.cosines}
-
-
-def _all_finite(tree: Any) -> jax.Array:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))

@@ -66,9 +66,22 @@ def test_a_restored_iterator_goes_on_where_it_was(after):
     assert taken(again, 8 - after) == whole[after:]
 
 
-def test_shards_part_the_data():
-    parts = [flat(taken(pipeline.train_batches(Numbers(12), 3, seed=0, shard=(i, 2)), 2)) for i in (0, 1)]
-    assert sorted(parts[0] + parts[1]) == list(range(12))
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_batches_of_all_hosts_together_are_those_of_one(count):
+    parts = [taken(pipeline.train_batches(Numbers(18), 6 // count, seed=0, shard=(i, count)), 6) for i in range(count)]
+    whole = taken(pipeline.train_batches(Numbers(18), 6, seed=0), 6)
+    assert [sorted(flat(batches)) for batches in zip(*parts, strict=True)] == [sorted(batch) for batch in whole]
+    held = [list(pipeline.eval_batches(Numbers(10), 6 // count, shard=(i, count))) for i in range(count)]
+    seen = [n for part in held for b in part for n, real in zip(numbers(b), b["example_valid"], strict=True) if real]
+    assert sorted(seen) == list(range(10))
+    assert [len(part) for part in held] == [2] * count
+
+
+def test_a_start_leaves_out_what_was_seen():
+    whole = flat(taken(pipeline.train_batches(Numbers(10), 4, seed=3), 8))
+    assert flat(taken(pipeline.train_batches(Numbers(10), 4, seed=3, start=12), 5)) == whole[12:]
+    halves = [taken(pipeline.train_batches(Numbers(10), 2, seed=3, start=12, shard=(i, 2)), 5) for i in (0, 1)]
+    assert sorted(flat(halves[0]) + flat(halves[1])) == sorted(whole[12:])
 
 
 def test_batches_hold_what_is_asked_for_in_the_form_of_the_model():

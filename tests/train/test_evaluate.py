@@ -19,7 +19,7 @@ BATCHES = [toys.batch(i) for i in range(3)]
 
 def figures(batches, spread=train.mesh):
     spread = spread()
-    step = spread.evaluate(make_eval_step(toys.model(), toys.TASKS))
+    step = spread.evaluate(make_eval_step(toys.model(), toys.TASKS, spread))
     variables = spread.place_state((toys.setup()[0].params, {}))
     return evaluation.evaluate(step, variables, batches, toys.TASKS, spread)
 

@@ -222,7 +222,7 @@ def test_one_tasks_gradient_that_is_not_finite_skips_the_update():
     for balance in BALANCERS:
         balancer = getattr(mtl, balance)(3)
         tx = train.partition({g: optax.sgd(1.0) for g in ("shared", *tasks)}, toys.model().groups(params))
-        step = train.make_train_step(toys.model(), tasks, balancer, tx, axis_name=None)
+        step = train.make_train_step(toys.model(), tasks, balancer, tx)
         state = train.create({"params": params}, balancer, tx)
         new, report = jax.jit(step)(state, toys.batch())
         assert not report["finite"]

@@ -1,0 +1,108 @@
+"""Several hosts, one process each, as JAX's distributed runtime joins them."""
+
+import contextlib
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from mtljax.errors import UserError
+
+_GONE = re.compile("gloo|nccl|heartbeat|connection|unavailable|deadline|coordination", re.IGNORECASE)
+
+
+def join(coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None) -> None:
+    """Joins the other processes of this run, if there are any; to be called before JAX looks for devices.
+
+    Args:
+        coordinator: address and port of the first process, `host:port`. By default, what Slurm, a TPU pod or an
+            indexed Kubernetes job says of itself; where this process runs in none of them, it runs alone.
+        num_processes: how many there are.
+        process_id: which this one is, from 0.
+
+    Raises:
+        UserError: where only some of the three are given, or the others cannot be reached.
+    """
+    given = (coordinator, num_processes, process_id)
+    if any(x is not None for x in given) and any(x is None for x in given):
+        raise UserError("--coordinator, --num_processes and --process_id go together, the same first two on all hosts.")
+    if coordinator is None and not announced(os.environ):
+        return
+    if process_id is not None and not 0 <= process_id < num_processes:
+        raise UserError(f"--process_id={process_id}: expected 0 to {num_processes - 1}, with --num_processes.")
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"cannot join the other processes: {str(error).strip().splitlines()[0]}") from error
+
+
+class Lost(SystemExit):
+    """Another process of this run is gone; this one cannot go on, nor wait for it."""
+
+
+@contextlib.contextmanager
+def watched(workdir: pathlib.Path) -> Iterator[None]:
+    """Says so where another process is gone, and raises `Lost`."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1 or not _GONE.search(str(error)):
+            raise
+        print(
+            f"launch.py: error: lost contact with another process of this run: {str(error).strip().splitlines()[0]}\n"
+            f"Start all processes again to go on from the newest checkpoint in {workdir}.",
+            file=sys.stderr,
+            flush=True,
+        )
+        raise Lost(3) from error
+
+
+def announced(environment: Mapping[str, str]) -> bool:
+    """Whether the environment is that of one of several processes under Slurm, on a TPU pod, or in Kubernetes.
+
+    Example:
+        >>> announced({"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "2"}), announced({"SLURM_JOB_ID": "7"})
+        (True, False)
+    """
+    slurm = int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1
+    tpu = len(environment.get("TPU_WORKER_HOSTNAMES", "").split(",")) > 1
+    kubernetes = "KUBERNETES_SERVICE_HOST" in environment and "JOB_COMPLETION_INDEX" in environment
+    return slurm or tpu or kubernetes
+
+
+def shard() -> tuple[int, int]:
+    """(index, count) of this host."""
+    return jax.process_index(), jax.process_count()
+
+
+def first() -> bool:
+    """Whether this is the host that prints and writes."""
+    return jax.process_index() == 0
+
+
+def total(tree: Any) -> Any:
+    """Sums of NumPy numbers over all hosts, to float64's precision."""
+    if jax.process_count() == 1:
+        return tree
+    from jax.experimental.multihost_utils import process_allgather
+
+    def both(x: Any) -> np.ndarray:
+        high = np.float32(x)
+        return np.stack([high, np.float32(np.float64(x) - high)])  # what one float32 cannot hold
+
+    return jax.tree.map(lambda x: process_allgather(both(x)).astype(np.float64).sum(axis=(0, 1)), tree)
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether the flag is set on any host; all must ask."""
+    if jax.process_count() == 1:
+        return flag
+    from jax.experimental.multihost_utils import process_allgather
+
+    return bool(np.any(process_allgather(np.array(flag))))

@@ -1,0 +1,224 @@
+"""What one replica does for a balanced gradient, by what the balancer looks at."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize, scale_private
+from mtljax.tasks import Task
+from mtljax.train.last_layer import last_shared_layer
+from mtljax.train.shards import FSDP, Shards
+
+Axis = str | tuple[str, ...]
+
+
+class Balanced(NamedTuple):
+    """A gradient and how it came about.
+
+    Attributes:
+        gradient: a tree as `params`.
+        losses: (T,) the global batch's losses, 0 for an absent task.
+        present: (T,) bool, whether a task has a label anywhere in the global batch.
+        gramian: what a gradient method saw, or None.
+        balance: the balancer's next state, with the weights it gave.
+        model_state: the model's next state.
+        finite: bool, whether losses and gradient are, and the balancer found no bad row.
+    """
+
+    gradient: Any
+    losses: jax.Array
+    present: jax.Array
+    gramian: Gramian | None
+    balance: BalanceState
+    model_state: Any
+    finite: jax.Array | bool = True
+
+
+class Replica:
+    """A replica's part of the work.
+
+    Args:
+        model: a Flax module as `MultiTask`.
+        tasks: name -> task, in the order of the losses.
+        balancer: over the tasks.
+        axis_name: the mapped axis or axes over replicas, or None.
+        shards: how parameters are split, or None.
+        vectorised: whether rows of the Jacobian are computed under `vmap`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tasks: Mapping[str, Task],
+        balancer: Any,
+        axis_name: Axis | None,
+        shards: Shards | None,
+        vectorised: bool = False,
+    ) -> None:
+        self._model, self._tasks, self._balancer = model, tasks, balancer
+        self._axis, self._shards, self._vectorised = axis_name, shards, vectorised
+
+    @property
+    def _in_parts(self) -> bool:
+        """Whether this device's parts of the Jacobian are enough for the balancer."""
+        return self._shards is not None and self._balancer.weigh is not None
+
+    def whole(self, params: Any) -> Any:
+        """All of the parameters."""
+        return params if self._shards is None else self._shards.gathered(params)
+
+    def finite(self, tree: Any) -> jax.Array:
+        """Whether all of a tree is, on every device."""
+        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+        return finite if self._shards is None else jax.lax.pmin(finite.astype(jnp.int8), FSDP) > 0
+
+    def from_losses(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
+        """One backward pass, of the weighted sum of the losses."""
+        at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
+        losses, (present, model_state) = self._sum(at.losses), at.aux
+        weights, balance = self._balancer.weigh(balance, losses=losses, present=present)
+        gradient = at.weighted(weights.shared)
+        if weights.private is not weights.shared:
+            gradient = private_from(at.weighted(weights.private), gradient, at.owners)
+        return Balanced(self._total(gradient), losses, present, None, balance, model_state)
+
+    def from_shared(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
+        """The Jacobian of all shared parameters."""
+        at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
+        losses, (present, model_state) = self._sum(at.losses), at.aux
+        return self._from_jacobian(self._rows(at, params), at.owners, losses, present, balance, model_state, params)
+
+    def _rows(self, at: Any, params: Any) -> Any:
+        """This replica's Jacobian; or this device's parts of that of all replicas, where those are enough."""
+        if not self._in_parts:
+            return at.jacobian(params, self._vectorised)
+        # A row is added up and cut before the next is asked for, so that no device ever holds all of them.
+        return at.jacobian(params, self._vectorised, each=self._total)
+
+    def _from_jacobian(
+        self, jacobian: Any, owners: Any, losses: Any, present: Any, balance: Any, model_state: Any, params: Any
+    ) -> Balanced:
+        """A Jacobian as `_rows` gave it -> what the balancer makes of it."""
+        if not self._in_parts:
+            jacobian = self._sum(jacobian)
+            seen = gramian(jacobian, params, len(losses))
+            known = {"losses": losses, "present": present, "owners": owners}
+            direction, balance = self._balancer.direct(jacobian, balance, params, **known)
+            return Balanced(self._own(direction), losses, present, seen, balance, model_state)
+        parts = jax.eval_shape(self._shards.own, params)
+        seen = gramian(self._shards.once(jacobian), parts, len(losses), FSDP)
+        weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
+        direction = scale_private(combine(jacobian, weights.shared, parts), parts, owners, weights.private)
+        return Balanced(direction, losses, present, seen, balance, model_state)
+
+    def from_samples(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
+        """Jacobians of independent parts of the batch."""
+        number = self._balancer.samples
+        losses, presents, jacobians = [], [], []
+        for i in range(number):
+            # Every k-th example: the same parts on any number of devices.
+            part = jax.tree.map(lambda x, i=i: x[i::number], batch)
+            at = linearize(self._losses, params, model_state, part, jax.random.fold_in(key, i), has_aux=True)
+            present, model_state = at.aux
+            losses.append(self._sum(at.losses))
+            presents.append(present)
+            jacobians.append(self._sum(at.jacobian(params)))
+        mean = jax.tree.map(lambda *parts: sum(parts) / number, *jacobians)
+        loss, present = sum(losses) / number, jnp.all(jnp.stack(presents), axis=0)
+        seen = gramian(mean, params, len(loss))
+        known = {"losses": loss, "present": present, "owners": at.owners, "samples": jacobians}
+        direction, balance = self._balancer.direct(mean, balance, params, **known)
+        return Balanced(self._own(direction), loss, present, seen, balance, model_state)
+
+    def from_last_layer(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
+        """The Jacobian of the last layer that tasks share decides on the weights."""
+        at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
+        losses, (present, model_state) = self._sum(at.losses), at.aux
+        jacobian = at.jacobian(params)
+        last = last_shared_layer(self._model, params, model_state, batch["image"])
+        measured, shapes = _where(last, jacobian), _where(last, params)
+        seen = gramian(self._sum(measured), shapes, len(losses))
+        weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
+        own = scale_private(jacobian, params, at.owners, weights.private)
+        gradient = private_from(own, at.weighted(weights.shared), at.owners)
+        return Balanced(self._total(gradient), losses, present, seen, balance, model_state)
+
+    def from_features(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
+        """The tasks' gradients at the encoder's output, balanced and then pulled back once."""
+
+        def encode(params: Any) -> Any:
+            return self._apply(params, model_state, key, batch["image"], method="encode")
+
+        def losses_of(at: Mapping[str, Any], model_state: Any) -> tuple[Any, Any]:
+            arguments = (at["features"], batch["image"])
+            predictions, state = self._apply(
+                at["params"], model_state, key, *arguments, camera=batch.get("camera"), method="decode"
+            )
+            losses, present = self._task_losses(predictions, batch)
+            return losses, (present, state)
+
+        features, to_params, model_state = jax.vjp(encode, params, has_aux=True)
+        point = {"params": params, "features": features}
+        at = linearize(losses_of, point, model_state, has_aux=True)
+        losses, (present, model_state) = self._sum(at.losses), at.aux
+        jacobian = at.jacobian(point)
+        # Each replica holds the features of its own examples: a part of every row.
+        seen = gramian(jacobian["features"], features, len(losses), self._axis)
+        if self._balancer.weigh is None:
+            known = {"losses": losses, "present": present, "axis_name": self._axis}
+            direction, balance = self._balancer.direct(jacobian["features"], balance, features, **known)
+            decoders = combine(jacobian["params"], present.astype(losses.dtype), params)
+        else:
+            weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
+            direction = combine(jacobian["features"], weights.shared, features)
+            decoders = combine(jacobian["params"], weights.shared, params)
+            decoders = scale_private(decoders, params, at.owners["params"], weights.private)
+        gradient = self._total(jax.tree.map(jnp.add, to_params(direction)[0], decoders))
+        return Balanced(gradient, losses, present, seen, balance, model_state)
+
+    def _losses(self, params: Any, model_state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
+        predictions, model_state = self._apply(params, model_state, key, batch["image"], camera=batch.get("camera"))
+        losses, present = self._task_losses(predictions, batch)
+        return losses, (present, model_state)
+
+    def _apply(self, params: Any, model_state: Any, key: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        variables = {"params": params, **model_state}
+        rngs = {"dropout": key}
+        output, changed = self._model.apply(
+            variables, *args, train=True, mutable=list(model_state), rngs=rngs, **kwargs
+        )
+        return output, {**model_state, **changed}
+
+    def _task_losses(self, predictions: Mapping[str, jax.Array], batch: Any) -> tuple[tuple[jax.Array, ...], jax.Array]:
+        """This replica's part of every task's loss, and which tasks are present anywhere."""
+        losses, present = [], []
+        for name, task in self._tasks.items():
+            total, count = task.loss(predictions[name], batch)
+            count = self._sum(jax.lax.stop_gradient(count))
+            losses.append(total / jnp.where(count > 0, count, 1.0))
+            present.append(count > 0)
+        return tuple(losses), jnp.stack(present)
+
+    def _sum(self, tree: Any) -> Any:
+        return tree if self._axis is None else jax.lax.psum(tree, self._axis)
+
+    def _total(self, gradient: Any) -> Any:
+        """This device's part of the sum of all replicas' gradients."""
+        return self._sum(gradient) if self._shards is None else self._shards.summed(gradient)
+
+    def _own(self, gradient: Any) -> Any:
+        return gradient if self._shards is None else self._shards.own(gradient)
+
+
+def private_from(own: Any, shared: Any, owners: Any) -> Any:
+    """The leaves of `own` that one task owns, and those of `shared` for the others."""
+    leaves, structure = jax.tree.flatten(shared)
+    trees = zip(structure.flatten_up_to(own), leaves, structure.flatten_up_to(owners), strict=True)
+    return structure.unflatten([mine if len(owner) == 1 else ours for mine, ours, owner in trees])
+
+
+def _where(chosen: Any, tree: Any) -> list[jax.Array]:
+    leaves = zip(jax.tree.leaves(chosen), jax.tree.leaves(tree), strict=True)
+    return [leaf for keep, leaf in leaves if keep]

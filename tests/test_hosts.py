@@ -1,0 +1,179 @@
+"""Several processes on one machine, joined as several hosts are: the numbers of one."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mtljax.errors import UserError
+from mtljax.train import hosts
+from tests.frames import write_folder
+
+ROOT = pathlib.Path(__file__).parent.parent
+WAIT = 240
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("frames") / "frames", 20)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="module")
+def start(frames, compiled):
+    """Starts `launch.py` in a number of processes; returns them."""
+
+    def run(workdir, number, *arguments, devices=1):
+        environment = os.environ | {
+            "XLA_FLAGS": f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}",
+            "JAX_COMPILATION_CACHE_DIR": str(compiled),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        processes = []
+        for i in range(number):
+            joined = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={number}", f"--process_id={i}"]
+            command = [sys.executable, "launch.py", f"--config=tests/small_config.py:{frames}", f"--workdir={workdir}"]
+            # Adam would make round-off of near-zero gradients as large as any step.
+            command += [f"--config.optimizers.{group}=sgd(1e-2)" for group in ("shared", "depth", "normals")]
+            processes.append(
+                subprocess.Popen(
+                    [*command, *(joined if number > 1 else []), *arguments],
+                    cwd=ROOT,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        return processes
+
+    return run
+
+
+def outputs(processes, status=0):
+    found = [process.communicate(timeout=WAIT) for process in processes]
+    for process, (out, err) in zip(processes, found, strict=True):
+        assert process.returncode == status, out + err
+    return found
+
+
+def lines(workdir, split):
+    found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in found if line["split"] == split]
+
+
+def assert_same(a, b):
+    keys = [key for key in a if key.split("/")[-1] not in ("time", "wait_share") and key != "split"]
+    assert {key: b[key] for key in keys} == pytest.approx({key: a[key] for key in keys}, rel=1e-3, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def alone(start, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("alone") / "run"
+    outputs(start(workdir, 1, "--config.steps=20"))
+    return workdir
+
+
+@pytest.mark.parametrize(
+    ("number", "arguments"),
+    [
+        (2, ["--config.parallel=mesh(data=-1)"]),
+        (2, ["--config.parallel=pmap"]),
+        pytest.param(4, ["--config.parallel=mesh(data=2, fsdp=2, smallest=8)"], marks=pytest.mark.slow),
+    ],
+    ids=["two", "two-pmap", "four-fsdp"],
+)
+def test_processes_together_give_the_numbers_of_one(start, alone, tmp_path, number, arguments):
+    found = outputs(start(tmp_path / "run", number, "--config.steps=20", *arguments))
+    assert "workdir:" in found[0][0]
+    others = [line for out, _ in found[1:] for line in out.splitlines() if not line.startswith("[Gloo]")]
+    assert others == []
+    for split in ("train", "validation", "constant"):
+        expected, together = lines(alone, split), lines(tmp_path / "run", split)
+        assert len(expected) == len(together)
+        for a, b in zip(expected, together, strict=True):
+            assert_same(a, b)
+    assert (tmp_path / "run" / "panel.png").stat().st_size > 1000
+
+
+def wait_for(process, workdir, step):
+    file = workdir / "metrics.jsonl"
+    begin = time.monotonic()
+    while time.monotonic() - begin < WAIT:
+        assert process.poll() is None, process.communicate()
+        if file.exists() and any(line["step"] >= step for line in lines(workdir, "train")):
+            return
+        time.sleep(0.05)
+    raise AssertionError("no step in time")
+
+
+def test_a_signal_to_one_process_stops_all_and_one_process_can_go_on(start, tmp_path, alone):
+    workdir = tmp_path / "run"
+    processes = start(workdir, 2, "--config.steps=20000")
+    wait_for(processes[0], workdir, 3)
+    processes[1].send_signal(signal.SIGTERM)
+    found = outputs(processes)
+    [step] = re.findall(r"SIGTERM: saved step (\d+)", found[0][0])
+    assert int(step) < 20000
+    goal = int(step) + 2
+    [(out, _)] = outputs(start(workdir, 1, f"--config.steps={goal}", "--allow_config_change"))
+    assert f"at step {step}" in out
+    assert lines(workdir, "validation")[-1]["step"] == goal
+
+
+def test_where_one_process_is_killed_the_other_stops_and_says_so(start, tmp_path):
+    workdir = tmp_path / "run"
+    processes = start(workdir, 2, "--config.steps=20000")
+    wait_for(processes[0], workdir, 12)
+    processes[1].kill()
+    begin = time.monotonic()
+    out, err = processes[0].communicate(timeout=WAIT)
+    assert time.monotonic() - begin < 150
+    processes[1].communicate()
+    assert processes[0].returncode == 3, out + err
+    assert "launch.py: error: lost contact with another process" in err
+    [(out, _)] = outputs(start(workdir, 1, "--config.steps=15", "--allow_config_change"))
+    assert "resuming" in out
+
+
+@pytest.mark.parametrize(
+    ("environment", "several"),
+    [
+        ({}, False),
+        ({"SLURM_JOB_ID": "1", "SLURM_STEP_NUM_TASKS": "1"}, False),
+        ({"SLURM_JOB_ID": "1", "SLURM_STEP_NUM_TASKS": "4"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "t1k-0,t1k-1"}, True),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, False),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "0"}, True),
+    ],
+)
+def test_several_processes_are_told_by_their_environment(environment, several):
+    assert hosts.announced(environment) is several
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"coordinator": "a:1"}, "go together"),
+        ({"num_processes": 2, "process_id": 0}, "go together"),
+        ({"coordinator": "a:1", "num_processes": 2, "process_id": 2}, r"process_id=2: expected 0 to 1"),
+    ],
+)
+def test_misuse_gets_one_clear_message(arguments, message):
+    with pytest.raises(UserError, match=message):
+        hosts.join(**arguments)

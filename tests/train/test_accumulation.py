@@ -1,0 +1,85 @@
+"""Batches in parts, rows under vmap, activations computed again: other ways to the same numbers."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import mtljax as mtl
+from mtljax import train
+from mtljax.errors import UserError
+from mtljax.train.experiment import balancer_of
+from mtljax.train.gradients import balanced_gradient
+from tests.train import toys
+
+SGD = optax.sgd(1e-3)
+
+
+def found(balance="pcgrad", spread=None, steps=2, model=None, **kwargs):
+    """Parameters and last report after a few steps on one replica, or spread."""
+    m = model or toys.model()
+    balancer = balancer_of(balance, 3, seed=0)
+    variables = toys.model().init(jax.random.key(0), jnp.ones((2, 6)))
+    tx = train.partition(dict.fromkeys(("shared", *toys.TASKS), SGD), m.groups(variables["params"]))
+    step = train.make_train_step(m, toys.TASKS, balancer, tx, spread=spread, **kwargs)
+    state = train.create(variables, balancer, tx)
+    place = (lambda batch: batch) if spread is None else spread.place_batch
+    state, step = (state, jax.jit(step)) if spread is None else (spread.place_state(state), spread.train(step))
+    for i in range(steps):
+        state, report = step(state, place(toys.batch(i)))
+    return jax.tree.map(np.asarray, (state.params, report["losses"], report["weights"]))
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return functools.cache(found)
+
+
+def same(a, b):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), a, b)
+
+
+@pytest.mark.parametrize("balance", ["equal", "imtl_l", "pcgrad", "graddrop", "imtl"])
+def test_parts_of_a_batch_add_up_to_the_whole(expected, balance):
+    same(found(balance, accumulate=4), expected(balance))
+
+
+@pytest.mark.parametrize("balance", ["equal", "pcgrad", "graddrop"])
+def test_parts_of_a_batch_add_up_on_many_devices(expected, balance):
+    same(found(balance, accumulate=2, spread=train.mesh(data=2, fsdp=2, smallest=8)), expected(balance))
+
+
+def test_a_task_without_labels_in_one_part_counts_in_the_others():
+    """The first examples of a batch have no label of the last task: its mean is over the others' alone."""
+    batch = toys.batch()
+    assert not batch["c_valid"][:4].any()
+    gradient_of = balanced_gradient(toys.model(), toys.TASKS, mtl.pcgrad(3), "shared", accumulate=4)
+    params = toys.setup()[0].params
+    balance = mtl.pcgrad(3).init(params)
+    reordered = jax.tree.map(lambda x: x.reshape(4, 4, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape), batch)
+    whole = balanced_gradient(toys.model(), toys.TASKS, mtl.pcgrad(3), "shared")
+    a = jax.jit(gradient_of)(params, {}, balance, reordered, jax.random.key(0))
+    b = jax.jit(whole)(params, {}, balance, batch, jax.random.key(0))
+    same((a.losses, a.gradient), (b.losses, b.gradient))
+
+
+@pytest.mark.parametrize("spread", [None, lambda: train.mesh(fsdp=2, smallest=8)], ids=["one", "fsdp"])
+def test_rows_under_vmap_are_the_rows(expected, spread):
+    same(found("pcgrad", vectorised=True, spread=spread and spread()), expected("pcgrad"))
+
+
+def test_activations_computed_again_are_the_same(expected):
+    heads = {name: task.head for name, task in toys.TASKS.items()}
+    model = mtl.MultiTask(toys.Encoder(), heads, remat=True)
+    same(found("pcgrad", model=model), expected("pcgrad"))
+    jaxpr = jax.make_jaxpr(lambda v: model.apply(v, jnp.ones((2, 6))))(model.init(jax.random.key(0), jnp.ones((2, 6))))
+    assert "checkpoint" in str(jaxpr) or "remat" in str(jaxpr)
+
+
+@pytest.mark.parametrize(("balance", "measure"), [("pcgrad", "features"), ("pcgrad", "last_layer"), ("modo", "shared")])
+def test_what_accumulation_cannot_work_with_is_told(balance, measure):
+    with pytest.raises(UserError, match=r"accumulate=2 works with measure='shared', not with"):
+        balanced_gradient(toys.model(), toys.TASKS, balancer_of(balance, 3, seed=0), measure, accumulate=2)
