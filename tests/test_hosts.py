@@ -77,8 +77,12 @@ def lines(workdir, split):
 
 
 def assert_same(a, b):
-    keys = [key for key in a if key.split("/")[-1] not in ("time", "wait_share") and key != "split"]
-    assert {key: b[key] for key in keys} == pytest.approx({key: a[key] for key in keys}, rel=1e-3, abs=1e-4)
+    assert a.keys() == b.keys()
+    for key in a:
+        if key.startswith("balance/"):  # cosines of small gradients, ill-conditioned
+            assert b[key] == pytest.approx(a[key], rel=2e-3, abs=5e-3), key
+        elif key.split("/")[-1] not in ("time", "wait_share", "split"):
+            assert b[key] == pytest.approx(a[key], rel=1e-3, abs=1e-5), key
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,7 @@ def alone(start, tmp_path_factory):
     ("number", "arguments"),
     [
         (2, ["--config.parallel=mesh(data=-1)"]),
-        (2, ["--config.parallel=pmap"]),
+        pytest.param(2, ["--config.parallel=pmap"], marks=pytest.mark.slow),
         pytest.param(4, ["--config.parallel=mesh(data=2, fsdp=2, smallest=8)"], marks=pytest.mark.slow),
     ],
     ids=["two", "two-pmap", "four-fsdp"],
@@ -121,6 +125,7 @@ def wait_for(process, workdir, step):
     raise AssertionError("no step in time")
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_and_one_process_can_go_on(start, tmp_path, alone):
     workdir = tmp_path / "run"
     processes = start(workdir, 2, "--config.steps=20000")
