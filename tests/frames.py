@@ -27,3 +27,16 @@ def write_folder(folder, count=N, depth=lambda number: None):
     for number in range(count):
         write_frame(folder, number, depth(number))
     return folder
+
+
+def slanted(number):
+    """Raw depth of a plane that turns from frame to frame, with two rows unmeasured in every other frame."""
+    plane = 1500 + 60 * number + (number - 10) * np.arange(W) + np.zeros((H, 1))
+    plane[: 2 * (number % 2)] = 0
+    return plane.astype(np.uint16)
+
+
+def tilted(number):
+    """Raw depth of a plane that leans by tens of degrees, another way in every frame."""
+    x, y = np.random.default_rng(number).uniform(-40, 40, 2)
+    return (2000 + x * np.arange(-W // 2, W // 2) + y * np.arange(-H // 2, H // 2)[:, None]).astype(np.uint16)

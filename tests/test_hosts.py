@@ -1,28 +1,21 @@
 """Several processes on one machine, joined as several hosts are: the numbers of one."""
 
-import json
-import os
-import pathlib
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
 from mtljax.errors import UserError
 from mtljax.train import hosts
-from tests.frames import write_folder
-
-ROOT = pathlib.Path(__file__).parent.parent
-WAIT = 240
+from tests import runs
+from tests.frames import tilted, write_folder
+from tests.runs import CONFIG, WAIT, lines, wait_for
 
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory):
-    return write_folder(tmp_path_factory.mktemp("frames") / "frames", 20)
+    return write_folder(tmp_path_factory.mktemp("frames") / "frames", 20, tilted)
 
 
 @pytest.fixture(scope="module")
@@ -35,31 +28,10 @@ def start(frames, compiled):
     """Starts `launch.py` in a number of processes; returns them."""
 
     def run(workdir, number, *arguments, devices=1):
-        environment = os.environ | {
-            "XLA_FLAGS": f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}",
-            "JAX_COMPILATION_CACHE_DIR": str(compiled),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        processes = []
-        for i in range(number):
-            joined = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={number}", f"--process_id={i}"]
-            command = [sys.executable, "launch.py", f"--config=tests/small_config.py:{frames}", f"--workdir={workdir}"]
-            # Adam would make round-off of near-zero gradients as large as any step.
-            command += [f"--config.optimizers.{group}=sgd(1e-2)" for group in ("shared", "depth", "normals")]
-            processes.append(
-                subprocess.Popen(
-                    [*command, *(joined if number > 1 else []), *arguments],
-                    cwd=ROOT,
-                    env=environment,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-        return processes
+        # Adam would make round-off of near-zero gradients as large as any step.
+        gentle = [f"--config.optimizers.{group}=sgd(1e-3)" for group in ("shared", "depth", "normals")]
+        config = f"{CONFIG}:{frames}"
+        return runs.start(compiled, config, workdir, *gentle, *arguments, processes=number, devices=devices)
 
     return run
 
@@ -71,16 +43,11 @@ def outputs(processes, status=0):
     return found
 
 
-def lines(workdir, split):
-    found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in found if line["split"] == split]
-
-
 def assert_same(a, b):
     assert a.keys() == b.keys()
     for key in a:
-        if key.startswith("balance/"):  # cosines of small gradients, ill-conditioned
-            assert b[key] == pytest.approx(a[key], rel=2e-3, abs=5e-3), key
+        if key.startswith("balance/"):  # quotients of gradients, less well conditioned
+            assert b[key] == pytest.approx(a[key], rel=2e-2, abs=5e-3), key
         elif key.split("/")[-1] not in ("time", "wait_share", "split"):
             assert b[key] == pytest.approx(a[key], rel=1e-3, abs=1e-5), key
 
@@ -114,17 +81,6 @@ def test_processes_together_give_the_numbers_of_one(start, alone, tmp_path, numb
     assert (tmp_path / "run" / "panel.png").stat().st_size > 1000
 
 
-def wait_for(process, workdir, step):
-    file = workdir / "metrics.jsonl"
-    begin = time.monotonic()
-    while time.monotonic() - begin < WAIT:
-        assert process.poll() is None, process.communicate()
-        if file.exists() and any(line["step"] >= step for line in lines(workdir, "train")):
-            return
-        time.sleep(0.05)
-    raise AssertionError("no step in time")
-
-
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_and_one_process_can_go_on(start, tmp_path, alone):
     workdir = tmp_path / "run"
@@ -140,6 +96,7 @@ def test_a_signal_to_one_process_stops_all_and_one_process_can_go_on(start, tmp_
     assert lines(workdir, "validation")[-1]["step"] == goal
 
 
+@pytest.mark.slow
 def test_where_one_process_is_killed_the_other_stops_and_says_so(start, tmp_path):
     workdir = tmp_path / "run"
     processes = start(workdir, 2, "--config.steps=20000")

@@ -2,26 +2,21 @@
 
 import json
 import os
-import pathlib
 import re
 import signal
 import subprocess
 import sys
 import time
-import warnings
 
-import jax
 import numpy as np
 import pytest
-from orbax.checkpoint import v1 as ocp
 from PIL import Image
 
-from tests.frames import H, W, write_folder
+from tests import runs
+from tests.frames import slanted, write_folder
+from tests.runs import CONFIG, ROOT, WAIT, lines
 
-ROOT = pathlib.Path(__file__).parent.parent
-CONFIG = "tests/small_config.py"
 STEPS = 40
-WAIT = 240  # seconds that anything may take on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +27,12 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def frames(base):
     """Twenty frames of slanted planes: sixteen to train on, four held out."""
-
-    def slanted(number):
-        plane = 1500 + 60 * number + (number - 10) * np.arange(W) + np.zeros((H, 1))
-        plane[: 2 * (number % 2)] = 0
-        return plane.astype(np.uint16)
-
     return write_folder(base / "frames", 20, slanted)
 
 
 @pytest.fixture(scope="module")
 def launch(base, frames):
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "JAX_COMPILATION_CACHE_DIR": str(base / "compiled"),  # the runs here compile the same few programs
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = runs.environment(base / "compiled")
 
     def start(*arguments, config=f"{CONFIG}:{frames}", shell=()):
         command = [*shell, sys.executable, "-W", "error::DeprecationWarning:mtljax", "launch.py"]
@@ -83,30 +67,13 @@ def whole(base, finished):
     return workdir, *finished(f"--workdir={workdir}")
 
 
-def lines(workdir, split=None):
-    read = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in read if split in (None, line["split"])]
-
-
 def without_time(workdir):
     return [{k: v for k, v in line.items() if k not in ("time", "input/wait_share")} for line in lines(workdir)]
 
 
-def state(workdir, step=STEPS):
-    with ocp.training.Checkpointer(workdir / "checkpoints") as checkpoints, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that shapes and placement come from the files
-        loaded = checkpoints.load_checkpointables(step, {"state": None})["state"]
-    return {jax.tree_util.keystr(path): numbers(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(loaded)}
-
-
-def numbers(leaf):
-    is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-
-
 def assert_same_run(a, b):
     """Bit by bit: parameters, batch statistics, optimisers, balancer; and every figure written."""
-    first, second = state(a), state(b)
+    first, second = runs.state(a, STEPS), runs.state(b, STEPS)
     assert first.keys() == second.keys()
     assert any("batch_stats" in key for key in first)
     for key, value in first.items():
@@ -132,7 +99,14 @@ def lines_so_far(workdir):
 def test_what_a_run_leaves(whole):
     workdir, out, err = whole
     names = {path.name for path in workdir.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "checkpoints", "tensorboard", "panel.png"}
+    assert names == {
+        "config.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "checkpoints.crc32.json",
+        "tensorboard",
+        "panel.png",
+    }
     assert json.loads((workdir / "config.json").read_text())["steps"] == STEPS
     train = lines(workdir, "train")
     assert [line["step"] for line in train] == list(range(1, STEPS + 1))
@@ -202,7 +176,7 @@ def test_a_truncated_newest_checkpoint_is_told_and_the_one_before_taken(whole, b
     out, err = finished(f"--workdir={workdir}", "--config.eval_every=40")
     assert f"{workdir}/checkpoints/{STEPS} cannot be read" in err
     assert f"resuming {workdir} at step 30" in out
-    found, wanted = state(workdir), state(whole[0])
+    found, wanted = runs.state(workdir, STEPS), runs.state(whole[0], STEPS)
     assert all((found[key] == wanted[key]).all() for key in wanted)
 
 
@@ -231,7 +205,8 @@ def test_evaluation_on_other_data(whole, frames, finished):
     assert figures["depth/AbsRel"] != lines(whole[0], "validation")[-1]["depth/AbsRel"]
 
 
-@pytest.mark.parametrize("parallel", ["pmap", pytest.param("mesh(data=-1)", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["pmap", "mesh(data=-1)"])
 def test_eight_simulated_devices_give_the_numbers_of_one(whole, base, finished, parallel):
     workdir = base / f"eight-{parallel}"
     finished(
@@ -275,7 +250,7 @@ def test_updates_that_are_not_finite_are_skipped_counted_and_in_the_end_stop_the
     assert "4 updates in a row were not finite (max_skipped_in_row)" in err
     assert "Traceback" not in err
     [newest] = [int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit()]
-    kept = state(workdir, newest)
+    kept = runs.state(workdir, newest)
     assert all(np.isfinite(v).all() for v in kept.values() if v.dtype.kind == "f")
 
 

@@ -9,6 +9,8 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from mtljax.errors import UserError
+from mtljax.train import hosts
+from mtljax.train.workdir import Checksums
 
 
 class Restored(NamedTuple):
@@ -38,6 +40,7 @@ class Checkpoints:
     def __init__(self, directory: pathlib.Path, keep: int = 3) -> None:
         self._directory = directory.absolute()
         policy = ocp.training.preservation_policies.LatestN(keep)
+        self._checksums = Checksums(self._directory)
         self._orbax = ocp.training.Checkpointer(
             self._directory, preservation_policy=policy, cleanup_tmp_directories=True
         )
@@ -60,6 +63,7 @@ class Checkpoints:
             )
             if wait:
                 self._orbax.wait()
+                self._seal()
         except (OSError, ValueError, RuntimeError) as error:
             raise self._unwritable(step, error) from error
 
@@ -77,6 +81,7 @@ class Checkpoints:
         """
         for step in reversed(self.steps):
             try:
+                self._checksums.check(step)
                 # One after the other: where two are loaded together and one fails, the other is left hanging.
                 examples = self._orbax.load_checkpointables(step, {"data": {"examples": 0}})["data"]["examples"]
                 loaded = self._orbax.load_checkpointables(step, {"state": state})["state"]
@@ -102,8 +107,13 @@ class Checkpoints:
         """
         try:
             self._orbax.close()
+            self._seal()
         except (OSError, ValueError, RuntimeError) as error:
             raise self._unwritable(None, error) from error
+
+    def _seal(self) -> None:
+        if hosts.first():
+            self._checksums.seal(self.steps)
 
     def _unwritable(self, step: int | None, error: Exception) -> UserError:
         which = "the last checkpoint" if step is None else f"a checkpoint by step {step}"

@@ -7,6 +7,7 @@ from typing import Any
 import ml_collections
 
 from mtljax.errors import UserError, unknown
+from mtljax.train.workdir import unwritable
 
 CONFIG_FILE = "config.json"
 _CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "vmap")}
@@ -36,6 +37,7 @@ def default_config() -> ml_collections.ConfigDict:
             "keep_checkpoints": 3,
             "max_skipped_in_row": 10,  # non-finite updates in a row after which the run stops
             "loader_threads": 2,
+            "unreadable_share": 0.01,  # of the training records that may be unreadable; they are told and left out
             "panel_images": 4,
             "baseline_examples": 256,  # training examples from which the constant predictor is made
         }
@@ -63,6 +65,8 @@ def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
         least = 0 if key in ("seed", "panel_images") else 1
         if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise UserError(f"config.{key}={value}: expected at least {least}.")
+    if not 0 <= known.unreadable_share < 1:
+        raise UserError(f"config.unreadable_share={known.unreadable_share}: expected a share, from 0 to below 1.")
     for key, choices in _CHOICES.items():
         if known[key] not in choices:
             raise unknown(f"config.{key}", known[key], choices)
@@ -95,7 +99,7 @@ def settle(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_ch
         temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
         temporary.replace(file)
     except OSError as error:
-        raise UserError(f"cannot write to workdir {str(workdir)!r}: {error.strerror or error}.") from error
+        raise unwritable(workdir, error) from error
 
 
 def load(file: pathlib.Path) -> ml_collections.ConfigDict:

@@ -20,6 +20,7 @@ from mtljax.train import evaluate as evaluation
 from mtljax.train import hosts
 from mtljax.train.checkpoint import Checkpoints
 from mtljax.train.run import CHECKPOINTS, Run
+from mtljax.train.workdir import sole_use
 from mtljax.train.writer import MetricWriter, Silent
 
 
@@ -42,10 +43,12 @@ def train(
     config = run_config.checked(config)
     # Before the workdir is touched, so that a mistake leaves nothing behind.
     run = Run(config, workdir)
-    if hosts.first():
-        run_config.settle(config, workdir, allow_change=allow_config_change)
-        print(f"workdir: {workdir}", flush=True)
-    with contextlib.closing(run.open_checkpoints()) as checkpoints:
+    with contextlib.ExitStack() as until_the_end:
+        if hosts.first():
+            until_the_end.enter_context(sole_use(workdir))
+            run_config.settle(config, workdir, allow_change=allow_config_change)
+            print(f"workdir: {workdir}", flush=True)
+        checkpoints = until_the_end.enter_context(contextlib.closing(run.open_checkpoints()))
         start, examples = 0, 0
         restored = checkpoints.restore(run.parts.spread.to_disk(run.state))
         if restored is not None:
@@ -145,7 +148,8 @@ class _Loop:
                     figures[f"balance/cosine/{a}/{b}"] = float(report["cosines"][i, j])
         if self._timed_from is not None:
             figures["input/wait_share"] = self._waited / (time.perf_counter() - self._timed_from)
-        return figures | {"skipped": float(report["skipped"])}
+        counts = {"skipped": report["skipped"], "input/unreadable": self._run.training.unreadable}
+        return figures | {name: float(count) for name, count in counts.items()}
 
     def _save(self, step: int, *, wait: bool = False) -> None:
         examples = self._seen + step * self._run.config.batch_size

@@ -9,6 +9,7 @@ import ml_collections
 import numpy as np
 
 from mtljax.data import pipeline
+from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
 from mtljax.train import evaluate as evaluation
 from mtljax.train import experiment, hosts, panel, state
@@ -30,6 +31,7 @@ class Run:
     def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         self.config, self.workdir = config, workdir
         self.parts = experiment.build(config)
+        self.training = Tolerant(self.parts.data.split("train"), config.unreadable_share)
         self.validation = self.parts.data.split("validation")
         self.sample = next(iter(self.eval_batches()))
         self._check_labels()
@@ -65,7 +67,7 @@ class Run:
     def train_batches(self, start: int = 0) -> Any:
         """A grain iterator over this host's training batches, without end, after `start` examples of all hosts."""
         return pipeline.train_batches(
-            self.parts.data.split("train"),
+            self.training,
             self.config.batch_size // hosts.shard()[1],
             self.config.seed,
             keep=self.parts.labels,
@@ -88,10 +90,9 @@ class Run:
 
     def evaluate_constant(self) -> dict[str, float]:
         """The figures of the best constant predictor on the validation split."""
-        train = self.parts.data.split("train")
-        number = min(self.config.baseline_examples, len(train))
-        chosen = np.linspace(0, len(train) - 1, number).astype(int)
-        labels = pipeline.stack([train[int(i)] for i in chosen], keep=self.parts.labels)
+        number = min(self.config.baseline_examples, len(self.training))
+        chosen = np.linspace(0, len(self.training) - 1, number).astype(int)
+        labels = pipeline.stack([self.training[int(i)] for i in chosen], keep=self.parts.labels)
         shapes = {name: (self.config.batch_size, *p.shape[1:]) for name, p in self._predictions.items()}
         return evaluation.evaluate_constant(labels, self.eval_batches((0, 1)), self.parts.tasks, shapes)
 

@@ -80,10 +80,23 @@ def truncate_all(folder):
             os.truncate(file, file.stat().st_size // 2)
 
 
+def flip_a_bit(folder):
+    file = largest(folder)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     "damage",
-    [truncate_all, lambda f: os.truncate(largest(f), 10), lambda f: largest(f).unlink()],
-    ids=["all-halved", "largest-cut", "largest-gone"],
+    [
+        truncate_all,
+        lambda f: os.truncate(largest(f), 10),
+        lambda f: os.truncate(largest(f), 0),
+        flip_a_bit,
+        lambda f: largest(f).unlink(),
+    ],
+    ids=["all-halved", "largest-cut", "largest-emptied", "bit-flipped", "largest-gone"],
 )
 def test_a_damaged_newest_is_named_and_the_one_before_taken(saved, made, damage, capsys):
     damage(saved / "3")

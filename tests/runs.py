@@ -1,0 +1,71 @@
+"""Runs of `launch.py` as child processes, and what they leave, read back."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+import warnings
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIG = "tests/small_config.py"
+WAIT = 240  # seconds that anything may take on a busy machine
+
+
+def environment(compiled, devices=1):
+    """Of a child: compiled quickly, and once for all children that share the folder `compiled`."""
+    return os.environ | {
+        "XLA_FLAGS": f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}",
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def start(compiled, config, workdir, *arguments, processes=1, devices=1):
+    """Starts `launch.py`: a list of children, joined on loopback where there are several."""
+    command = [sys.executable, "launch.py", f"--config={config}", f"--workdir={workdir}", *arguments]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        joined = [f"--coordinator=127.0.0.1:{free.getsockname()[1]}", f"--num_processes={processes}"]
+    options = {"cwd": ROOT, "env": environment(compiled, devices), "text": True}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    each = [[*joined, f"--process_id={i}"] if processes > 1 else [] for i in range(processes)]
+    return [subprocess.Popen([*command, *more], **options, **pipes) for more in each]
+
+
+def wait_for(process, workdir, step):
+    """Waits until a run has told of a training step."""
+    file, begin = workdir / "metrics.jsonl", time.monotonic()
+    while time.monotonic() - begin < WAIT:
+        assert process.poll() is None, process.communicate()
+        told = [line for line in file.read_text().splitlines() if line.endswith("}")] if file.exists() else []
+        if any(line["step"] >= step for line in map(json.loads, told) if line["split"] == "train"):
+            return
+        time.sleep(0.02)
+    raise AssertionError("no step in time")
+
+
+def lines(workdir, split=None):
+    """The figures that a run has written, of one split or of all."""
+    read = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in read if split in (None, line["split"])]
+
+
+def state(workdir, step):
+    """The arrays of a checkpoint by their path."""
+    with ocp.training.Checkpointer(workdir / "checkpoints") as checkpoints, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that shapes and placement come from the files
+        loaded = checkpoints.load_checkpointables(step, {"state": None})["state"]
+    return {jax.tree_util.keystr(path): _numbers(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(loaded)}
+
+
+def _numbers(leaf):
+    is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
