@@ -42,14 +42,40 @@ from mtljax.balance import (
     upgrad,
     value_and_jacobian,
 )
-from mtljax.models import MultiTask, encoders, heads
+from mtljax.models import (
+    CGC,
+    MTAN,
+    NDDR,
+    PLE,
+    CrossStitch,
+    DSelectK,
+    LearnToBranch,
+    MMoE,
+    MultiTask,
+    PADNet,
+    SingleTask,
+    Sluice,
+    encoders,
+    heads,
+)
 from mtljax.tasks import Metric, Task
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CGC",
+    "MTAN",
+    "NDDR",
+    "PLE",
+    "CrossStitch",
+    "DSelectK",
+    "LearnToBranch",
+    "MMoE",
     "Metric",
     "MultiTask",
+    "PADNet",
+    "SingleTask",
+    "Sluice",
     "Task",
     "aligned_mtl",
     "balance",

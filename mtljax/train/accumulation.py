@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import BalanceState, linearize
-from mtljax.train.replica import Balanced, Replica, private_from
+from mtljax.train.replica import Balanced, Replica, loss_terms, private_from
 
 
 class Accumulating(Replica):
@@ -63,7 +63,7 @@ class Accumulating(Replica):
     def _terms(self, params: Any, model_state: Any, batch: Any, key: Any) -> tuple[tuple[jax.Array, ...], Any]:
         """This part's sums of losses, and its counts of labels."""
         predictions, model_state = self._apply(params, model_state, key, batch["image"], camera=batch.get("camera"))
-        found = [task.loss(predictions[name], batch) for name, task in self._tasks.items()]
+        found = [loss_terms(task, name, predictions, batch) for name, task in self._tasks.items()]
         counts = jax.lax.stop_gradient(jnp.stack([count for _, count in found]))
         return tuple(total for total, _ in found), (counts, model_state)
 

@@ -19,6 +19,8 @@ def default_config() -> ml_collections.ConfigDict:
         {
             "data": "scenes('tiny')",
             "model": "MultiTask(encoder=ResNet(depth=18))",
+            "pretrained": "",  # file of weights (.safetensors, .pth) that the encoders start from
+            "init_from": "",  # workdir of a run whose parameters are taken where their names are the same
             "tasks": {},  # name -> call-string; losses come in the alphabetical order of names
             "balance": "equal()",
             "measure": "shared",  # what a gradient method looks at: shared, last_layer or features

@@ -46,8 +46,18 @@ class Experiment:
         return tuple(dict.fromkeys(label for task in self.tasks.values() for label in task.labels))
 
     def optimizer(self, params: Any) -> optax.GradientTransformationExtraArgs:
-        """The optax partition over the model's groups of parameters."""
-        return state.partition(self.transforms, self.model.groups(params))
+        """The optax partition over the model's groups of parameters.
+
+        A special group, such as `stitch`, that the config does not name has the optimiser of `shared`; which stands
+        idle where the model shares nothing.
+        """
+        groups = self.model.groups(params)
+        found = set(jax.tree.leaves(groups))
+        transforms = {g: t for g, t in self.transforms.items() if g in found or g != models.SHARED}
+        if models.SHARED in self.transforms:
+            for special in found.intersection(self.model.special_groups):
+                transforms.setdefault(special, self.transforms[models.SHARED])
+        return state.partition(transforms, groups)
 
     def shapes(self, images: Any) -> Any:
         """The shapes of the model's variables, without computing any.
@@ -84,7 +94,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
     parents = {name: task.parents for name, task in chosen.items()}
     model = resolve(
         config.model,
-        {"MultiTask": models.MultiTask},
+        models.SHARING,
         kind="model",
         inject={
             "heads": heads,
@@ -97,6 +107,11 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
     )
     balancer = balancer_of(config.balance, len(chosen), config.seed)
     _check_measure(config, balancer, spread)
+    if config.measure == "features" and balancer.sees != "losses" and model.own_features:
+        raise UserError(
+            f"measure='features' looks at features that all tasks share; model={config.model!r} makes some for each "
+            "task: expected measure='shared'."
+        )
     transforms = {
         group: optimizer_of(text, config.steps, key=f"optimizers.{group}") for group, text in config.optimizers.items()
     }
@@ -167,11 +182,12 @@ def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Callable]:
 
 
 def _public(module: Any) -> dict[str, Any]:
-    """The classes and functions that a module defines itself."""
+    """The classes and functions that a module exports, or defines itself."""
     return {
         name: value
         for name, value in vars(module).items()
-        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+        if name in getattr(module, "__all__", ())
+        or (not name.startswith("_") and getattr(value, "__module__", None) == module.__name__)
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 from jax.extend import core
 
+from mtljax.errors import UserError
 from mtljax.models import SHARED
 
 
@@ -21,6 +22,9 @@ def last_shared_layer(model: Any, params: Any, model_state: Any, images: Any) ->
 
     Returns:
         A tree as `params` of bools.
+
+    Raises:
+        UserError: where the tasks share no layer.
     """
 
     def forward(params: Any) -> Any:
@@ -32,6 +36,8 @@ def last_shared_layer(model: Any, params: Any, model_state: Any, images: Any) ->
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     shared = [group == SHARED for group in jax.tree.leaves(model.groups(params))]
     kernels = [i for i, var in enumerate(jaxpr.invars) if shared[i] and var.aval.ndim > 1]
+    if not kernels:
+        raise UserError(f"{type(model).__name__} has no layer that tasks share; expected measure='shared'.")
     last = max(kernels, key=lambda i: last_use[jaxpr.invars[i]])
     layer = paths[last][:-1]
     return jax.tree.structure(params).unflatten([path[:-1] == layer for path in paths])

@@ -58,7 +58,7 @@ def train(
         if hosts.first():
             if restored is not None:
                 print(f"resuming {workdir} at step {start}", flush=True)
-            print(run.group_table(), flush=True)
+            print(run.started_from + run.group_table(), flush=True)
         writer = MetricWriter(workdir, start) if hosts.first() else Silent()
         with contextlib.closing(writer), hosts.watched(workdir):
             _Loop(run, batches, checkpoints, writer, start, examples).run()

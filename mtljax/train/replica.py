@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize, scale_private
+from mtljax.models import INITIAL, PENALTIES
 from mtljax.tasks import Task
 from mtljax.train.last_layer import last_shared_layer
 from mtljax.train.shards import FSDP, Shards
@@ -34,6 +35,16 @@ class Balanced(NamedTuple):
     balance: BalanceState
     model_state: Any
     finite: jax.Array | bool = True
+
+
+def loss_terms(task: Task, name: str, predictions: Mapping[str, Any], batch: Any) -> tuple[jax.Array, jax.Array]:
+    """A task's (total, count), with the loss of its initial predictions and its penalties, if its model sows any."""
+    total, count = task.loss(predictions[name], batch)
+    for initial in predictions.get(f"{name}:{INITIAL}", ()):
+        total += task.loss(initial, batch)[0]
+    for penalty in predictions.get(f"{name}:{PENALTIES}", ()):
+        total += penalty * jax.lax.stop_gradient(count)  # so that parts of a batch add up to its mean
+    return total, count
 
 
 class Replica:
@@ -186,16 +197,18 @@ class Replica:
     def _apply(self, params: Any, model_state: Any, key: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         variables = {"params": params, **model_state}
         rngs = {"dropout": key}
-        output, changed = self._model.apply(
-            variables, *args, train=True, mutable=list(model_state), rngs=rngs, **kwargs
-        )
+        mutable = [*model_state, INITIAL, PENALTIES]
+        output, changed = self._model.apply(variables, *args, train=True, mutable=mutable, rngs=rngs, **kwargs)
+        for name in (INITIAL, PENALTIES):
+            for task, values in changed.pop(name, {}).items():
+                output |= {f"{task}:{name}": values}
         return output, {**model_state, **changed}
 
     def _task_losses(self, predictions: Mapping[str, jax.Array], batch: Any) -> tuple[tuple[jax.Array, ...], jax.Array]:
         """This replica's part of every task's loss, and which tasks are present anywhere."""
         losses, present = [], []
         for name, task in self._tasks.items():
-            total, count = task.loss(predictions[name], batch)
+            total, count = loss_terms(task, name, predictions, batch)
             count = self._sum(jax.lax.stop_gradient(count))
             losses.append(total / jnp.where(count > 0, count, 1.0))
             present.append(count > 0)

@@ -1,5 +1,6 @@
 """The parts of a run put together: data, model, state, and what is done with them outside the training loop."""
 
+import contextlib
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 from mtljax.data import pipeline
 from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
+from mtljax.models import SHARED
+from mtljax.train import config as run_config
 from mtljax.train import evaluate as evaluation
-from mtljax.train import experiment, hosts, panel, state
+from mtljax.train import experiment, hosts, initial, panel, state
 from mtljax.train.checkpoint import Checkpoints
 from mtljax.train.step import make_eval_step, make_train_step
 
@@ -39,7 +42,7 @@ class Run:
         self.optimizer = self.parts.optimizer(shapes["params"])
         self._predictions = self._predicted(shapes)
         self._check_predictions()
-        variables = self.parts.init(self.sample["image"])
+        variables = self._start(self.parts.init(self.sample["image"]))
         self.state = self.parts.spread.place_state(state.create(variables, self.parts.balancer, self.optimizer))
         self._eval_step = self.parts.spread.evaluate(
             make_eval_step(self.parts.model, self.parts.tasks, self.parts.spread)
@@ -122,7 +125,23 @@ class Run:
         for label, leaf in zip(jax.tree.leaves(labels), jax.tree.leaves(self.state.params), strict=True):
             counts[label] = counts.get(label, 0) + leaf.size
         width = max(map(len, counts))
-        return "\n".join(f"{g:<{width}}  {n:>12,}  {self.config.optimizers[g]}" for g, n in counts.items())
+        known = self.config.optimizers
+        return "\n".join(f"{g:<{width}}  {n:>12,}  {known.get(g, known.get(SHARED))}" for g, n in counts.items())
+
+    def _start(self, variables: Any) -> Any:
+        """The variables that training starts from."""
+        notes = []
+        self.started_from = ""
+        if any((self.workdir / CHECKPOINTS).glob("[0-9]*")):
+            return variables  # to be replaced by those of the checkpoint
+        if self.config.pretrained:
+            variables, note = initial.from_file(self.config.pretrained, self.parts.model, variables)
+            notes.append(note)
+        if self.config.init_from:
+            variables, note = initial.from_run(self.config.init_from, variables, newest_variables)
+            notes.append(note)
+        self.started_from = "".join(f"started from {note}\n" for note in notes)
+        return variables
 
     def _predicted(self, variables: Any) -> Mapping[str, jax.ShapeDtypeStruct]:
         """The shapes of the predictions for the sample."""
@@ -156,6 +175,22 @@ class Run:
                 jax.eval_shape(task.loss, prediction, dict(self.sample))
             except (TypeError, ValueError, KeyError) as error:
                 raise UserError(f"task {name!r}, prediction of shape {prediction.shape}: {error}") from error
+
+
+def newest_variables(workdir: pathlib.Path) -> tuple[int, dict[str, Any]]:
+    """The step and the variables of the newest checkpoint of a run.
+
+    Raises:
+        UserError: where there is none.
+    """
+    run = Run(run_config.checked(run_config.load(workdir / run_config.CONFIG_FILE)), workdir)
+    with contextlib.closing(run.open_checkpoints()) as checkpoints:
+        restored = checkpoints.restore(run.parts.spread.to_disk(run.state))
+    if restored is None:
+        raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
+    state = run.parts.spread.to_disk(run.parts.spread.place_state(restored.state))
+    variables = {"params": state.params, **state.model_state}
+    return restored.step, jax.tree.map(np.asarray, variables)
 
 
 def _vectorised(jacobian: str) -> bool:

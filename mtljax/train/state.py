@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from mtljax.errors import UserError, unknown
+from mtljax.models import INITIAL, PENALTIES
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -39,7 +40,7 @@ def create(variables: Mapping[str, Any], balancer: Any, optimizer: optax.Gradien
     return TrainState(
         step=jnp.int32(0),
         params=params,
-        model_state={name: tree for name, tree in variables.items() if name != "params"},
+        model_state={name: tree for name, tree in variables.items() if name not in ("params", INITIAL, PENALTIES)},
         balance=balancer.init(params),
         optimizer=optimizer.init(params),
         skipped=jnp.int32(0),

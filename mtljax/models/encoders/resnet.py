@@ -1,14 +1,11 @@
-"""Encoders: images (or feature vectors) in, features out.
-
-An image encoder gives a pyramid, a tuple of maps from fine to coarse, each `(B, H/stride, W/stride, C)`.
-"""
+"""Residual networks."""
 
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
+from mtljax.models.encoders.staged import Outputs, Staged, previous
 from mtljax.models.layers import Norm
 
 _BLOCKS = {
@@ -22,67 +19,7 @@ _STEM_STRIDES = {"imagenet": 4, "small": 1, "patch2": 2}
 _he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-class MLP(nn.Module):
-    """A multi-layer perceptron for feature vectors: `(B, F) -> (B, features[-1])`, ReLU after every layer.
-
-    Attributes:
-        features: width of each layer.
-        dtype: of the computation; parameters are float32.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> out, _ = MLP((16, 8)).init_with_output(jax.random.key(0), jnp.ones((2, 5)))
-        >>> out.shape
-        (2, 8)
-    """
-
-    features: tuple[int, ...] = (256, 256)
-    dtype: Any = None
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Encodes `(B, F)`; axes after the first are flattened."""
-        x = x.reshape(x.shape[0], -1)
-        for width in self.features:
-            x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))
-        return x
-
-
-class LeNet(nn.Module):
-    """The small convolutional network of MultiMNIST: `(B, 28, 28, C)` -> `(B, features)`.
-
-    Convolutions of 10 and 20 channels, 5 x 5 without padding, each max-pooled by 2; the second's channels are dropped
-    whole; one fully connected layer. ReLU after each (Sener and Koltun, NeurIPS 2018, after LeCun et al. 1998).
-
-    Attributes:
-        features: width of the last layer.
-        dropout: probability with which a channel is dropped in training.
-        dtype: of the computation; parameters are float32.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> out, _ = LeNet().init_with_output(jax.random.key(0), jnp.ones((2, 28, 28, 1)))
-        >>> out.shape
-        (2, 50)
-    """
-
-    features: int = 50
-    dropout: float = 0.5
-    dtype: Any = None
-
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        """Encodes `(B, H, W, C)` float images."""
-        if x.ndim != 4:
-            raise ValueError(f"LeNet takes images (B, H, W, C), not an array of shape {x.shape}.")
-        for channels, dropout in ((10, 0.0), (20, self.dropout)):
-            x = nn.Conv(channels, (5, 5), padding="VALID", dtype=self.dtype)(x)
-            x = nn.Dropout(dropout, broadcast_dims=(1, 2), deterministic=not train)(x)
-            x = nn.relu(nn.max_pool(x, (2, 2), (2, 2)))
-        return nn.relu(nn.Dense(self.features, dtype=self.dtype)(x.reshape(x.shape[0], -1)))
-
-
-class ResNet(nn.Module):
+class ResNet(Staged):
     """A residual network (He et al. 2016), giving the outputs of its four stages.
 
     Convolutions have no bias, as each stands in front of a normalisation; the last normalisation of a block
@@ -96,6 +33,10 @@ class ResNet(nn.Module):
             `patch2` (3 x 3 stride 2: strides 2, 4, 8, 16) or `small` (3 x 3: strides 1, 2, 4, 8), for small images.
         axis_name: the mapped axis over which batch statistics are synchronised.
         dtype: of the computation (`"bfloat16"`); parameters are float32.
+        dilated: keep the second stage's resolution in the last two, with convolutions dilated by 2 and 4 in place of
+            strides (Chen et al. 2017), as peers do for dense tasks.
+
+    Its stages are `stem`, `stage1`, ..., `stage4`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -111,41 +52,55 @@ class ResNet(nn.Module):
     stem: str = "imagenet"
     axis_name: str | tuple[str, ...] | None = None
     dtype: Any = None
+    dilated: bool = False
 
     @property
     def strides(self) -> tuple[int, ...]:
         """The stride of each level of the pyramid."""
-        return tuple(_STEM_STRIDES[self.stem] * 2**i for i in range(4))
+        last = (1, 1) if self.dilated else (2, 3)
+        return tuple(_STEM_STRIDES[self.stem] * 2**i for i in (0, 1, *last))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stem and the four stages."""
+        return ("stem", "stage1", "stage2", "stage3", "stage4")
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, ...]:
-        """Encodes `(B, H, W, C)` float images.
+    def stage(self, name: str, x: jax.Array, before: Outputs, train: bool) -> jax.Array:
+        """The stem, or the blocks of one stage.
 
         Raises:
             ValueError: for an unknown depth or stem, or an input that is not a batch of images.
         """
+        self._check(x)
+        x = previous(x, before)
+        if name == "stem":
+            return self._stem(x, train)
+        number = int(name[-1]) - 1
+        block = _Bottleneck if self.depth >= 50 else _BasicBlock
+        for i in range(_BLOCKS[self.depth][number]):
+            first = i == 0 and number > 0
+            stride = 2 if first and not self._dilation(number) else 1
+            dilation = self._dilation(number if not first else number - 1) or 1
+            channels = self.width * 2**number
+            settings = (channels, stride, self.norm, self.axis_name, self.dtype, dilation)
+            x = block(*settings, name=f"{name}_block{i + 1}")(x, train)
+        return x
+
+    def features(self, outputs: Outputs) -> tuple[jax.Array, ...]:
+        """The outputs of the four stages."""
+        return tuple(outputs[f"stage{i}"] for i in (1, 2, 3, 4))
+
+    def _check(self, x: jax.Array) -> None:
         if self.depth not in _BLOCKS:
             raise ValueError(f"ResNet(depth={self.depth}): expected one of {', '.join(map(str, _BLOCKS))}.")
         if self.stem not in _STEM_STRIDES:
             raise ValueError(f"ResNet(stem={self.stem!r}): expected one of {', '.join(_STEM_STRIDES)}.")
-        if x.ndim != 4:
-            raise ValueError(f"ResNet takes images (B, H, W, C), not an array of shape {x.shape}.")
-        x = self._stem(x, train)
-        block = _Bottleneck if self.depth >= 50 else _BasicBlock
-        pyramid = []
-        for stage, count in enumerate(_BLOCKS[self.depth]):
-            for i in range(count):
-                stride = 2 if stage > 0 and i == 0 else 1
-                x = block(
-                    self.width * 2**stage,
-                    stride,
-                    self.norm,
-                    self.axis_name,
-                    self.dtype,
-                    name=f"stage{stage + 1}_block{i + 1}",
-                )(x, train)
-            pyramid.append(x)
-        return tuple(pyramid)
+        self._check_images(x)
+
+    def _dilation(self, number: int) -> int:
+        """Of the 3 x 3 convolutions of a stage, 0 where its stride is kept (DeepLab: the last two stages)."""
+        return {2: 2, 3: 4}.get(number, 0) if self.dilated else 0
 
     def _stem(self, x: jax.Array, train: bool) -> jax.Array:
         size, stride = {"imagenet": (7, 2), "patch2": (3, 2), "small": (3, 1)}[self.stem]
@@ -156,13 +111,14 @@ class ResNet(nn.Module):
         return x
 
 
-def _conv(channels: int, size: int, stride: int, dtype: Any, name: str) -> nn.Conv:
-    pad = size // 2
+def _conv(channels: int, size: int, stride: int, dtype: Any, name: str, dilation: int = 1) -> nn.Conv:
+    pad = size // 2 * dilation
     return nn.Conv(
         channels,
         (size, size),
         (stride, stride),
         padding=((pad, pad), (pad, pad)),
+        kernel_dilation=dilation,
         use_bias=False,
         kernel_init=_he,
         dtype=dtype,
@@ -176,12 +132,14 @@ class _Block(nn.Module):
     norm: str
     axis_name: str | tuple[str, ...] | None
     dtype: Any
+    dilation: int = 1
 
     def conv_norm(
         self, x: jax.Array, conv: tuple[int, int, int], name: str, train: bool, last: bool = False
     ) -> jax.Array:
         """A convolution of (channels, size, stride) and its normalisation."""
-        x = _conv(*conv, self.dtype, name=name)(x)
+        dilation = self.dilation if conv[1] > 1 else 1
+        x = _conv(*conv, self.dtype, name=name, dilation=dilation)(x)
         return Norm(self.norm, self.axis_name, self.dtype, zero_scale=last, name=f"{name}_norm")(x, train)
 
     def shortcut(self, x: jax.Array, channels: int, train: bool) -> jax.Array:
@@ -208,15 +166,3 @@ class _Bottleneck(_Block):
         y = nn.relu(self.conv_norm(y, (self.channels, 3, self.stride), "conv2", train))
         y = self.conv_norm(y, (4 * self.channels, 1, 1), "conv3", train, last=True)
         return nn.relu(shortcut + y)
-
-
-def global_pool(features: Any) -> jax.Array:
-    """The coarsest map, averaged over space: a pyramid or `(B, h, w, C)` -> `(B, C)`; vectors as they are.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> global_pool((jnp.ones((2, 8, 8, 3)), jnp.ones((2, 4, 4, 5)))).shape
-        (2, 5)
-    """
-    x = features[-1] if isinstance(features, tuple | list) else features
-    return x if x.ndim == 2 else jnp.mean(x, axis=tuple(range(1, x.ndim - 1)))

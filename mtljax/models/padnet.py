@@ -1,0 +1,108 @@
+"""Predictions that are distilled into each other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from mtljax.models.layers import Norm
+from mtljax.models.pure import call
+from mtljax.models.tasked import INITIAL, Tasked, copies
+
+
+class PADNet(Tasked, nn.Module):
+    """A prediction-and-distillation network (Xu et al. 2018, module C): predict, exchange features, predict again.
+
+    From the shared features each task makes a map of its own and an initial prediction of it, on which its loss is
+    computed too. Its final features are F_t + sum over the others s of sigmoid(conv(F_t)) * conv(F_s) (eq. 3 and 4: the
+    attention is the receiver's), from which its head predicts.
+
+    Attributes:
+        encoder: which gives maps; the group `shared`.
+        heads: task name -> head, of the initial and, with other parameters, of the final predictions.
+        parents: task name -> names of the tasks whose predictions its head takes.
+        width: channels of the tasks' maps.
+        remat: whether each backward pass computes the encoder's activations again, rather than keeping them.
+
+    Raises:
+        ValueError: for an encoder that gives vectors.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, mtljax as mtl
+        >>> heads = {"a": mtl.heads.Dense(2, width=4), "b": mtl.heads.Dense(1, width=4)}
+        >>> model = PADNet(mtl.encoders.ResNet(depth=10, width=4, norm="group"), heads, width=8)
+        >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
+        >>> sorted(variables["params"])
+        ['distilled_a', 'distilled_b', 'encoder', 'heads_a', 'heads_b', 'initial_a', 'initial_b', 'own_a', 'own_b']
+    """
+
+    encoder: Any
+    heads: Mapping[str, Any]
+    parents: Mapping[str, Sequence[str]] | None = None
+    width: int = 64
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        self._adopt(encoder=self.encoder, heads=self.heads)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """Maps, initial heads and exchanges of each task."""
+        tasks = list(self.heads)
+        self.own = copies(_OwnMap(self.width, parent=None), tasks)
+        self.initial = {task: head.clone(parent=None, name=None) for task, head in self.heads.items()}
+        self.distilled = copies(_Distilled(self.width, parent=None), tasks)
+
+    def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
+        """Each task's final features."""
+        features = self._encoded(self.encoder, self._folded(images), train)
+        levels = tuple(features) if isinstance(features, tuple | list) else (features,)
+        if any(level.ndim != 4 for level in levels):
+            raise ValueError(
+                f"PADNet exchanges feature maps; {type(self.encoder).__name__} gives shapes "
+                f"{[level.shape for level in levels]}: it wants an encoder such as ResNet, UNet, ViT or AlexNet()."
+            )
+        maps = {task: self.own[task](levels) for task in self.heads}
+        if train or self.is_initializing():
+            self._predict_initially(maps, images, train)
+        return {task: self.distilled[task](maps, task) for task in self.in_order(tasks)}
+
+    def _predict_initially(self, maps: Mapping[str, jax.Array], images: jax.Array, train: bool) -> None:
+        frames = images.shape[1] if images.ndim == 5 else None
+        for task, head in self.initial.items():
+            prediction = call(head, maps[task], size=images.shape[-3:-1], frames=frames, train=train)
+            if frames is not None and prediction.shape[0] != images.shape[0]:
+                prediction = prediction.reshape(-1, frames, *prediction.shape[1:])
+            self.sow(INITIAL, task, prediction)
+
+
+class _OwnMap(nn.Module):
+    """The features of a pyramid at the size of its finest level, for one task."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, levels: Sequence[jax.Array]) -> jax.Array:
+        size, x = levels[0].shape[:3], 0.0
+        for i, level in enumerate(levels):
+            level = nn.Conv(self.width, (1, 1), use_bias=False, dtype=level.dtype, name=f"lateral{i + 1}")(level)
+            x = x + jax.image.resize(level, (*size, self.width), "linear")
+        return nn.relu(Norm("group", dtype=x.dtype, name="norm")(x))
+
+
+class _Distilled(nn.Module):
+    """One task's map with what it takes of the others'."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, maps: Mapping[str, jax.Array], task: str) -> jax.Array:
+        own = maps[task]
+        attention = nn.sigmoid(nn.Conv(self.width, (3, 3), dtype=own.dtype, name="attention")(own))
+        message = sum(
+            nn.Conv(self.width, (3, 3), use_bias=False, dtype=own.dtype, name=f"from_{other}")(x)
+            for other, x in maps.items()
+            if other != task
+        )
+        return own + attention * message

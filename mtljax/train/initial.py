@@ -1,0 +1,72 @@
+"""Where the parameters of a run start from, if not from random ones: another run, or pretrained weights."""
+
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from mtljax.errors import UserError
+from mtljax.models import pretrained
+
+Variables = Mapping[str, Any]
+
+
+def from_file(file: str, model: Any, variables: Variables) -> tuple[dict[str, Any], str]:
+    """A model's variables with pretrained weights in all of its encoders, and a line that says so.
+
+    Raises:
+        UserError: for a model without encoders, or whatever `pretrained.load` refuses.
+    """
+    names = [name for name in variables["params"] if name == "encoder" or name.startswith(("networks_", "nodes_"))]
+    if not names:
+        raise UserError(f"pretrained={file!r}: {type(model).__name__} has no encoder to put weights in.")
+    result = {collection: dict(tree) for collection, tree in variables.items()}
+    for name in names:
+        own = {collection: tree[name] for collection, tree in variables.items() if name in tree}
+        for collection, tree in pretrained.load(file, model.encoder, own).items():
+            result[collection][name] = tree
+    return result, f"pretrained weights of {file} in {', '.join(names)}"
+
+
+def from_run(
+    workdir: str, variables: Variables, load: Callable[[pathlib.Path], tuple[int, Variables]]
+) -> tuple[dict[str, Any], str]:
+    """Variables with those that another run ended with, where it has some of the same name, and a line that says so.
+
+    So networks that were trained for each task alone (`SingleTask`) are stitched and trained on (`CrossStitch`).
+
+    Args:
+        workdir: of the other run.
+        variables: of the model, at random.
+        load: gives the newest step of a workdir and its variables.
+
+    Raises:
+        UserError: where none has the same name, or one has another shape.
+    """
+    step, other = load(pathlib.Path(workdir))
+    there = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(dict(other))}
+    new: list[str] = []
+
+    def chosen(path: Any, leaf: Any) -> Any:
+        name = _name(path)
+        if name not in there:
+            new.append(name)
+            return leaf
+        if there[name].shape != leaf.shape:
+            raise UserError(
+                f"init_from={workdir!r}: {name} has shape {there[name].shape} there, but {leaf.shape} in this model."
+            )
+        return there[name]
+
+    result = jax.tree_util.tree_map_with_path(chosen, dict(variables))
+    number = len(jax.tree.leaves(result)) - len(new)
+    if number == 0:
+        raise UserError(f"init_from={workdir!r}: no parameter there has the name of one of this model.")
+    parts = sorted({name.split("/")[1] for name in new})
+    started = f"; at random: {', '.join(parts)}" if parts else ""
+    return result, f"{number} arrays of {workdir} at step {step}{started}"
+
+
+def _name(path: Any) -> str:
+    return "/".join(str(part.key) for part in path)

@@ -1,0 +1,66 @@
+"""Runs that start from another run's parameters, or from pretrained weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import mtljax as mtl
+from mtljax.errors import UserError
+from mtljax.train import initial, loop
+from mtljax.train.run import newest_variables
+from tests import small_config
+from tests.frames import slanted, write_folder
+from tests.models.test_pretrained import torch_names
+
+HEADS = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
+
+
+@pytest.mark.slow
+def test_networks_trained_alone_are_stitched_and_trained_on(tmp_path, capsys):
+    config = small_config.get_config(str(write_folder(tmp_path / "frames", 20, slanted)))
+    config.steps, config.panel_images = 3, 0
+    encoder = "(encoder=UNet(width=4, levels=1, norm='batch'))"
+    config.model = f"SingleTask{encoder}"
+    loop.train(config, tmp_path / "alone")
+    config.model = f"CrossStitch{encoder}"
+    config.init_from = str(tmp_path / "alone")
+    config.optimizers = {
+        "shared": "set_to_zero()",
+        "stitch": "sgd(1.0)",
+        "depth": "set_to_zero()",
+        "normals": "adam(1e-3)",
+    }
+    loop.train(config, tmp_path / "stitched")
+    told = capsys.readouterr().out
+    assert f"arrays of {tmp_path}/alone at step 3; at random: stitch_bottom, stitch_down1, stitch_up1" in told
+    (_, alone), (step, stitched) = (newest_variables(tmp_path / name) for name in ("alone", "stitched"))
+    assert step == 3
+    same = jax.tree.map(np.array_equal, alone["params"]["networks_depth"], stitched["params"]["networks_depth"])
+    assert all(jax.tree.leaves(same))
+    changed = jax.tree.map(np.array_equal, alone["params"]["networks_normals"], stitched["params"]["networks_normals"])
+    assert not all(jax.tree.leaves(changed))
+
+
+def test_another_shape_or_no_common_name_is_refused():
+    variables = {"params": {"encoder": {"kernel": jnp.zeros((2, 3))}}}
+    with pytest.raises(UserError, match=r"params/encoder/kernel has shape \(2, 4\) there, but \(2, 3\)"):
+        initial.from_run("w", variables, lambda _: (1, {"params": {"encoder": {"kernel": jnp.zeros((2, 4))}}}))
+    with pytest.raises(UserError, match="no parameter there has the name"):
+        initial.from_run("w", variables, lambda _: (1, {"params": {"other": jnp.zeros(2)}}))
+
+
+@pytest.mark.parametrize("way", [mtl.MultiTask, mtl.CrossStitch])
+def test_pretrained_weights_go_into_every_encoder(tmp_path, way):
+    file = tmp_path / "vit.safetensors"
+    save_file(torch_names(0), file)
+    model = way(mtl.encoders.ViT("Ti", depth=1), HEADS)
+    variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    found, note = initial.from_file(str(file), model, variables)
+    names = ["encoder"] if way is mtl.MultiTask else ["networks_a", "networks_b"]
+    assert note.endswith(f"in {', '.join(names)}")
+    for name in names:
+        np.testing.assert_array_equal(found["params"][name]["norm"]["scale"], torch_names(0)["norm.weight"])
+    with pytest.raises(UserError, match="MMoE has no encoder"):
+        initial.from_file(str(file), mtl.MMoE(HEADS, mtl.encoders.MLP()), {"params": {"shared_experts_0": {}}})
