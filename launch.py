@@ -4,6 +4,7 @@ python launch.py --config configs/quickstart.py
 python launch.py --config configs/quickstart.py --workdir runs/a --config.balance='gradnorm(alpha=1.5)'
 python launch.py --mode=eval --workdir runs/a
 python launch.py --config configs/quickstart.py --mode=compare --methods='single;equal();pcgrad()' --seeds=3
+python launch.py --config configs/adult.py --mode=compare --vary=model --methods='MMoE(MLP((64,)));PLE(MLP((64,)))'
 """
 
 import os
@@ -28,6 +29,7 @@ _MODE = flags.DEFINE_enum(
     "Train; evaluate the newest checkpoint of --workdir; or train with each of --methods, --seeds times.",
 )
 _METHODS = flags.DEFINE_string("methods", None, "Balancers to compare, ; between them; `single`: a network a task.")
+_VARY = flags.DEFINE_string("vary", "balance", "Config key that --methods are values of: model, optimizers.shared, ...")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each of --methods, from config.seed on.", 1)
 _SIMULATE_DEVICES = flags.DEFINE_integer("simulate_devices", None, "Run on this many simulated CPU devices.", 1)
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of the first, the same on all.")
@@ -124,7 +126,7 @@ def _run() -> int:
         if "study" in config:
             studies.run(config, workdir)
         elif mode == "compare":
-            studies.compare(config, workdir, _METHODS.value, _SEEDS.value, allow_config_change=change)
+            studies.compare(config, workdir, _METHODS.value, _SEEDS.value, vary=_VARY.value, allow_config_change=change)
         else:
             loop.train(config, workdir, allow_config_change=change)
     except loop.Stopped as stopped:

@@ -57,6 +57,7 @@ from mtljax.models import (
     Sluice,
     encoders,
     heads,
+    summary,
 )
 from mtljax.tasks import Metric, Task
 
@@ -116,6 +117,7 @@ __all__ = [
     "sdmgrad",
     "stch",
     "sum",
+    "summary",
     "tasks",
     "trimmed_mean",
     "uncertainty",

@@ -42,14 +42,20 @@ def start(compiled, config, workdir, *arguments, processes=1, devices=1):
 
 def wait_for(process, workdir, step):
     """Waits until a run has told of a training step."""
-    file, begin = workdir / "metrics.jsonl", time.monotonic()
+    begin = time.monotonic()
     while time.monotonic() - begin < WAIT:
         assert process.poll() is None, process.communicate()
-        told = [line for line in file.read_text().splitlines() if line.endswith("}")] if file.exists() else []
-        if any(line["step"] >= step for line in map(json.loads, told) if line["split"] == "train"):
+        if last_step(workdir) >= step:
             return
         time.sleep(0.02)
     raise AssertionError("no step in time")
+
+
+def last_step(workdir):
+    """The last training step that a run has told of, which may be in the middle of a line; 0 where none."""
+    file = workdir / "metrics.jsonl"
+    whole = [line for line in file.read_text().splitlines() if line.endswith("}")] if file.exists() else []
+    return max((line["step"] for line in map(json.loads, whole) if line["split"] == "train"), default=0)
 
 
 def lines(workdir, split=None):

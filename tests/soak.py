@@ -61,42 +61,49 @@ class Soak:
         return out, err
 
     def alone(self, *arguments):
-        """The workdir of a run left alone, and the seconds that it took with everything compiled."""
+        """The workdir of a run left alone."""
         workdir = self.folder / f"alone{len(arguments)}"
         if not workdir.exists():
-            self.finish(self.folder / f"first{len(arguments)}", *arguments)
-        begin = time.monotonic()
-        if not workdir.exists():
             self.finish(workdir, *arguments)
-        return workdir, time.monotonic() - begin
+        return workdir
 
     def ends_as_alone(self, workdir):
         """Whether a run ended with the same bits as one that was left alone."""
-        first, second = runs.state(self.alone()[0], self.steps), runs.state(workdir, self.steps)
+        first, second = runs.state(self.alone(), self.steps), runs.state(workdir, self.steps)
         return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
 
 
 def killed(soak, kills, seed=0):
-    """SIGKILL at random moments."""
-    _, whole = soak.alone()
+    """SIGKILL at random moments: some while a run starts, most at a random step, where every other one saves."""
     rng, done, ended, unlike, saving = random.Random(seed), 0, 0, 0, 0
     while True:
         workdir = soak.folder / f"killed{ended}"
         child = soak.start(workdir)
-        try:
-            out, err = child.communicate(timeout=runs.WAIT if done == kills else rng.uniform(0.4, 0.9) * whole)
-        except subprocess.TimeoutExpired:
+        if done < kills and _reached_a_moment(child, workdir, soak.steps, rng):
             saving += any((workdir / "checkpoints").glob("*tmp*"))
             child.kill()
             child.communicate()
             done += 1
             continue
+        out, err = child.communicate(timeout=runs.WAIT)
         assert child.returncode == 0, out + err
         ended += 1
         unlike += not soak.ends_as_alone(workdir)
         if done == kills:
             return Row("SIGKILL at a random moment", kills, kills if not unlike else 0, 0,
                        f"{saving} of them while a checkpoint was written; {ended} runs ended, bit-equal")  # fmt: skip
+
+
+def _reached_a_moment(child, workdir, steps, rng):
+    """Waits for a moment to kill a run at; False where it ends first."""
+    if rng.random() < 0.2:
+        time.sleep(rng.uniform(0, 10))
+    else:
+        told = runs.last_step(workdir)
+        if told + 1 < steps:
+            runs.wait_for(child, workdir, rng.randint(told + 1, min(steps - 1, told + 12)))
+            time.sleep(rng.uniform(0, 0.2))
+    return child.poll() is None
 
 
 def signalled(soak):
@@ -130,7 +137,7 @@ def one_of_two_killed(soak):
     for child in pair:
         out, err = child.communicate(timeout=runs.WAIT)
         assert child.returncode == 0, out + err
-    assert_same_losses(soak.alone(*GENTLE)[0], workdir)
+    assert_same_losses(soak.alone(*GENTLE), workdir)
     return Row("one of two processes killed", 1, 1, 0, f"the other stopped after {waited:.0f} s, with status 3")
 
 
@@ -151,7 +158,7 @@ def damaged(soak):
     kinds = (truncate, empty, flip)
     for kind in kinds:
         workdir = soak.folder / kind.__name__
-        shutil.copytree(soak.alone()[0], workdir)
+        shutil.copytree(soak.alone(), workdir)
         newest = workdir / "checkpoints" / str(soak.steps)
         kind(max((f for f in newest.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size))
         out, err = soak.finish(workdir)
@@ -239,7 +246,7 @@ def corrupt_record(soak):
 
 def elsewhere(soak):
     """Begun on one device, gone on with on eight, in two other ways."""
-    expected = soak.alone(*GENTLE)[0]
+    expected = soak.alone(*GENTLE)
     for i, parallel in enumerate(("mesh(data=2, fsdp=4, smallest=8)", "pmap")):
         workdir = soak.folder / f"elsewhere{i}"
         soak.finish(workdir, *GENTLE, "--config.steps=30")
@@ -263,7 +270,7 @@ def assert_same_losses(a, b):
 def config_changed(soak):
     """Another config in a workdir."""
     workdir = soak.folder / "changed"
-    shutil.copytree(soak.alone()[0], workdir)
+    shutil.copytree(soak.alone(), workdir)
     _, err = soak.finish(workdir, "--config.seed=3", status=2)
     assert "seed: 0 there, 3 now" in err
     out, _ = soak.finish(workdir, "--config.seed=3", "--config.steps=62", "--allow_config_change")

@@ -147,17 +147,6 @@ def test_sigterm_saves_and_the_same_command_ends_bit_equal(whole, base, launch, 
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_from_its_last_checkpoint_bit_equal(whole, base, launch, finished):
-    workdir = base / "killed"
-    process = launch(f"--workdir={workdir}")
-    stop_after(process, workdir, 25, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    out, _ = finished(f"--workdir={workdir}")
-    assert re.search(r"resuming .* at step [12]0", out)
-    assert_same_run(workdir, whole[0])
-
-
-@pytest.mark.slow
 def test_interrupting_saves_too(base, launch):
     workdir = base / "interrupted"
     process = launch(f"--workdir={workdir}")

@@ -1,11 +1,23 @@
 """Data sets as random-access sources of examples in one form, and the grain pipelines that batch them."""
 
+from mtljax.data.adult import adult
 from mtljax.data.dataset import DataSet, Example, Source, valid_everywhere
 from mtljax.data.multi_mnist import multi_mnist
 from mtljax.data.rgbd import rgbd
 from mtljax.data.scenes import scenes
 from mtljax.data.tfds_source import tfds
 
-SOURCES = {"multi_mnist": multi_mnist, "rgbd": rgbd, "scenes": scenes, "tfds": tfds}
+SOURCES = {"adult": adult, "multi_mnist": multi_mnist, "rgbd": rgbd, "scenes": scenes, "tfds": tfds}
 
-__all__ = ["SOURCES", "DataSet", "Example", "Source", "multi_mnist", "rgbd", "scenes", "tfds", "valid_everywhere"]
+__all__ = [
+    "SOURCES",
+    "DataSet",
+    "Example",
+    "Source",
+    "adult",
+    "multi_mnist",
+    "rgbd",
+    "scenes",
+    "tfds",
+    "valid_everywhere",
+]

@@ -8,6 +8,7 @@ from mtljax.models.multitask import MultiTask, SingleTask
 from mtljax.models.padnet import PADNet
 from mtljax.models.pure import Pure
 from mtljax.models.stitched import NDDR, CrossStitch, Sluice
+from mtljax.models.summary import summary
 from mtljax.models.tasked import INITIAL, PENALTIES, SHARED
 
 SHARING = {
@@ -17,4 +18,4 @@ SHARING = {
     )
 }  # fmt: skip
 
-__all__ = ["INITIAL", "PENALTIES", "SHARED", "SHARING", "Pure", "encoders", "heads", *SHARING]
+__all__ = ["INITIAL", "PENALTIES", "SHARED", "SHARING", "Pure", "encoders", "heads", "summary", *SHARING]

@@ -26,7 +26,7 @@ class LearnToBranch(Tasked, nn.Module):
         nodes: copies of every stage; by default as many as there are tasks.
         temperature: at the start and at the end of annealing.
         annealing: number of training steps over which the temperature falls, exponentially.
-        remat: has no effect.
+        remat: whether each backward pass computes the stages' activations again, rather than keeping them.
 
     Raises:
         TypeError: for an encoder without stages.
@@ -67,7 +67,7 @@ class LearnToBranch(Tasked, nn.Module):
             if i > 0:
                 choices = self._choices(f"branch_{stage}", (number, number), temperature, train)
                 outputs = [_chosen(choices[j], outputs) for j in range(number)]
-            found = [node.stage(stage, x, outputs[j], train) for j, node in enumerate(nodes)]
+            found = [self._staged(node, stage, x, outputs[j], train) for j, node in enumerate(nodes)]
             outputs = [{**before, stage: value} for before, value in zip(outputs, found, strict=True)]
         choices = {task: self._choices(f"branch_{task}", (number,), temperature, train) for task in self.heads}
         return {task: nodes[0].features(_chosen(choices[task], outputs)) for task in self.in_order(tasks)}

@@ -37,7 +37,7 @@ class _Joined(Tasked):
         """The outputs of all stages of each task's network, as they are after joining."""
         outputs: dict[str, dict[str, jax.Array]] = {task: {} for task in self.heads}
         for stage in self.encoder.stages:
-            found = [self.networks[task].stage(stage, x, outputs[task], train) for task in self.heads]
+            found = [self._staged(self.networks[task], stage, x, outputs[task], train) for task in self.heads]
             if stage in self.joined_after:
                 found = self.join(stage, found, train)
             for task, value in zip(self.heads, found, strict=True):
@@ -109,7 +109,7 @@ class CrossStitch(_Joined, nn.Module):
         alpha: at the start, (same, different), the share of a network itself and the sum of the others'; `ones`
             (LibMTL's); or `identity` (no sharing).
         per_channel: whether every channel has its own weights (the paper), or a stage has one for all.
-        remat: has no effect.
+        remat: whether each backward pass computes the stages' activations again, rather than keeping them.
 
     Raises:
         TypeError: for an encoder without stages.
@@ -164,7 +164,7 @@ class Sluice(_Joined, nn.Module):
         stages: after which networks are joined; all by default.
         alpha: at the start, as in `CrossStitch`.
         orthogonality: factor of the penalty, which is added to the task's loss.
-        remat: has no effect.
+        remat: whether each backward pass computes the stages' activations again, rather than keeping them.
 
     Raises:
         TypeError: for an encoder without stages.
@@ -252,7 +252,7 @@ class NDDR(_Joined, nn.Module):
         norm: `batch` (the paper), `group` or `none`.
         shortcut: whether the coarsest features are made of all stages.
         axis_name: the mapped axis over which batch statistics are synchronised.
-        remat: has no effect.
+        remat: whether each backward pass computes the stages' activations again, rather than keeping them.
 
     Raises:
         TypeError: for an encoder without stages.

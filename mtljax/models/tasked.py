@@ -127,6 +127,17 @@ class Tasked:
             return call(encoder, x, train=train)
         return nn.remat(lambda encoder, x: call(encoder, x, train=train))(encoder, x)
 
+    def _staged(self, encoder: Any, stage: str, x: jax.Array, before: Mapping[str, jax.Array], train: bool) -> Any:
+        """One stage of an encoder; computed again in each backward pass where `remat`."""
+        if not self.remat:
+            return encoder.stage(stage, x, before, train)
+
+        def again(encoder: Any, x: jax.Array, values: list[jax.Array]) -> jax.Array:
+            # As a dict, the stages would come back in the order of their names.
+            return encoder.stage(stage, x, dict(zip(before, values, strict=True)), train)
+
+        return nn.remat(again)(encoder, x, list(before.values()))
+
 
 def copies(module: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
     """Modules as the given one, each with parameters of its own."""

@@ -1,4 +1,4 @@
-"""Balancers compared on one config: every method with every seed is a run of its own."""
+"""Balancers, or values of another config key, compared on one config: each with every seed is a run of its own."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from mtljax.errors import UserError
+from mtljax.errors import UserError, unknown
 from mtljax.train import config as run_config
 from mtljax.train import experiment, loop
 
@@ -27,6 +27,7 @@ def run(
     methods: str,
     seeds: int,
     *,
+    vary: str = "balance",
     allow_config_change: bool = False,
 ) -> None:
     """Trains the config with every method and seed that the workdir has no figures of; then prints a table.
@@ -35,10 +36,11 @@ def run(
     primary metric) and a folder a method with a workdir a seed. A stopped comparison goes on where it was.
 
     Args:
-        config: of a training run; its `balance` is not used, and its `seed` is the first.
+        config: of a training run; its `seed` is the first.
         workdir: where to leave everything.
-        methods: call-strings with ; between them; `single` stands for a network a task.
+        methods: values of `vary` with ; between them; `single` stands for a network a task, each trained alone.
         seeds: how many.
+        vary: the config's key that methods are values of, such as `model` or `optimizers.stitch`.
         allow_config_change: whether to go on in a workdir of another config.
 
     Raises:
@@ -46,12 +48,14 @@ def run(
         mtljax.train.loop.Stopped: after a signal, when the state of the run at hand is saved.
     """
     config = run_config.checked(config)
-    config.balance = "equal()"
+    _check_key(config, vary)
     chosen = _methods(methods)
+    if vary == "balance":
+        config.balance = "equal()"  # of `single`
     primary = _primary(config)
     for method in chosen:  # All of them, before the first takes its time.
-        for _, part in _runs(config, method, config.seed):
-            experiment.build(part)
+        for _, part in _runs(config, vary, method, config.seed):
+            experiment.build(run_config.checked(part))
     run_config.settle(config, workdir, allow_change=allow_config_change)
     results = _load(workdir / RESULTS)
     for seed in range(config.seed, config.seed + seeds):
@@ -59,7 +63,7 @@ def run(
             figures = results.setdefault(method, {})
             if str(seed) not in figures:
                 print(f"\n{method}, seed {seed}", flush=True)
-                figures[str(seed)] = _trained(config, workdir, method, seed, allow_config_change)
+                figures[str(seed)] = _trained(config, workdir, vary, method, seed, allow_config_change)
                 _write(workdir / RESULTS, json.dumps(results, indent=1) + "\n")
                 _write(workdir / TABLE, table(results, primary, chosen) + "\n")
     shown = table(results, primary, chosen)
@@ -142,12 +146,22 @@ def _primary(config: ml_collections.ConfigDict) -> dict[str, tuple[str, bool]]:
     return found
 
 
-def _runs(config: ml_collections.ConfigDict, method: str, seed: int) -> Iterator[tuple[str, Any]]:
+def _check_key(config: ml_collections.ConfigDict, key: str) -> None:
+    """Raises `UserError` where methods cannot be values of a key: unknown, no string, or the seed."""
+    outer, _, inner = key.partition(".")
+    texts = {k for k, value in config.items() if isinstance(value, str)}
+    groups = {f"{k}.{name}" for k in ("tasks", "optimizers") for name in config[k]}
+    if key not in texts and not (outer == "optimizers" and inner):
+        raise unknown("config key to vary (--vary) whose values are text:", key, sorted(texts | groups))
+
+
+def _runs(config: ml_collections.ConfigDict, vary: str, method: str, seed: int) -> Iterator[tuple[str, Any]]:
     """The folder and the config of each run that a method with a seed takes."""
     one = ml_collections.ConfigDict(config.to_dict())
     one.seed = seed
     if method != SINGLE:
-        one.balance = method
+        outer, _, inner = vary.partition(".")
+        (one[outer] if inner else one)[inner or outer] = method
         yield f"{_folder(method)}/seed-{seed}", one
         return
     for task in config.tasks:
@@ -158,10 +172,10 @@ def _runs(config: ml_collections.ConfigDict, method: str, seed: int) -> Iterator
 
 
 def _trained(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, method: str, seed: int, allow_change: bool
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, vary: str, method: str, seed: int, allow_change: bool
 ) -> dict[str, float]:
     figures: dict[str, float] = {}
-    for folder, part in _runs(config, method, seed):
+    for folder, part in _runs(config, vary, method, seed):
         figures |= loop.train(part, workdir / folder, allow_config_change=allow_change)
         jax.clear_caches()  # No later run has the same seed and method: compiled steps would only take memory.
     return figures

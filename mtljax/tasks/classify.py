@@ -7,25 +7,29 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from mtljax.errors import unknown
 from mtljax.models import heads
 from mtljax.tasks._counts import log_shares, ratio
+from mtljax.tasks._ranking import area_under_curve, score_counts
 from mtljax.tasks.task import Batch, Metric, Task
 
 
-def classify(num_classes: int, label: str, name: str = "classify", head: Any = None) -> Task:
-    """One class an example: cross-entropy over examples; accuracy, and accuracy in the best five of many classes.
+def classify(num_classes: int, label: str, name: str = "classify", head: Any = None, primary: str = "accuracy") -> Task:
+    """One class an example: cross-entropy over examples; accuracy, in the best five of many classes, AUC of two.
 
     Args:
         num_classes: C.
         label: batch key of the class ids, (B,) integers; ids outside [0, C) count for nothing.
         name: of the task.
         head: features -> logits (B, C); default `heads.Linear(num_classes)`.
+        primary: the metric to be judged by: `accuracy`; `top5` of more than 10 classes; or `AUC` of two, the area
+            under the receiver operating characteristic for class 1, of scores rounded to float16.
 
     Returns:
-        The task; its primary metric is accuracy.
+        The task.
 
     Raises:
-        ValueError: for fewer than 2 classes.
+        ValueError: for fewer than 2 classes, or a primary metric that there is not.
 
     Example:
         >>> import jax.numpy as jnp, mtljax as mtl
@@ -37,6 +41,9 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
     """
     if num_classes < 2:
         raise ValueError(f"classify(num_classes={num_classes}): expected at least 2.")
+    metrics = _metrics(num_classes)
+    if primary not in metrics:
+        raise unknown(f"primary metric of classify(num_classes={num_classes}):", primary, metrics)
 
     def known(batch: Batch) -> tuple[jax.Array, jax.Array]:
         classes = jnp.asarray(batch[label])
@@ -55,24 +62,35 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         # Ties count by order, so that a constant prediction has one best class, as argmax has.
         earlier = jnp.arange(num_classes)[None] < classes[:, None]
         rank = jnp.sum((prediction > own) | ((prediction == own) & earlier), axis=1)
-        return {
+        counts = {
             "top1": jnp.sum(valid & (rank < 1), dtype=jnp.float32),
             "top5": jnp.sum(valid & (rank < 5), dtype=jnp.float32),
             "examples": jnp.sum(valid, dtype=jnp.float32),
         }
+        if num_classes == 2:
+            counts["scores"] = score_counts(prediction[:, 1] - prediction[:, 0], classes == 1, valid)
+        return counts
 
     def constant(labels: Batch) -> np.ndarray:
         classes, valid = map(np.asarray, known(labels))
         return log_shares(classes[valid], num_classes)
 
-    top5 = (Metric("top5", True, ratio("top5", over="examples")),) if num_classes > 10 else ()
     return Task(
         name=name,
         head=head or heads.Linear(num_classes),
         labels=(label,),
         loss=loss,
-        metrics=(Metric("accuracy", True, ratio("top1", over="examples")), *top5),
+        metrics=tuple(sorted(metrics.values(), key=lambda metric: metric.name != primary)),
         sums=sums,
         constant=constant,
         draw=None,
     )
+
+
+def _metrics(num_classes: int) -> dict[str, Metric]:
+    found = [Metric("accuracy", True, ratio("top1", over="examples"))]
+    if num_classes > 10:
+        found.append(Metric("top5", True, ratio("top5", over="examples")))
+    if num_classes == 2:
+        found.append(Metric("AUC", True, area_under_curve))
+    return {metric.name: metric for metric in found}

@@ -12,11 +12,11 @@ import numpy as np
 from mtljax.data import pipeline
 from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
-from mtljax.models import SHARED
 from mtljax.train import config as run_config
 from mtljax.train import evaluate as evaluation
 from mtljax.train import experiment, hosts, initial, panel, state
 from mtljax.train.checkpoint import Checkpoints
+from mtljax.train.group_table import group_table
 from mtljax.train.step import make_eval_step, make_train_step
 
 CHECKPOINTS = "checkpoints"
@@ -119,14 +119,9 @@ class Run:
             raise UserError(f"cannot write {str(file)!r}: {error.strerror or error}.") from error
 
     def group_table(self) -> str:
-        """Every optimiser group: its number of parameters and its optimiser, as text."""
-        counts: dict[str, int] = {}
-        labels = self.parts.model.groups(self.state.params)
-        for label, leaf in zip(jax.tree.leaves(labels), jax.tree.leaves(self.state.params), strict=True):
-            counts[label] = counts.get(label, 0) + leaf.size
-        width = max(map(len, counts))
-        known = self.config.optimizers
-        return "\n".join(f"{g:<{width}}  {n:>12,}  {known.get(g, known.get(SHARED))}" for g, n in counts.items())
+        """Every optimiser group: its number of parameters, its optimiser and schedule, as text."""
+        params = self.state.params
+        return group_table(self.parts.model.groups(params), params, self.config.optimizers)
 
     def _start(self, variables: Any) -> Any:
         """The variables that training starts from."""

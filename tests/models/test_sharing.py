@@ -105,6 +105,27 @@ def test_a_loss_is_felt_by_no_other_tasks_parameters(name, model, x):
         assert felt["b"] == 0
 
 
+@pytest.mark.parametrize(
+    ("model", "x"),
+    [*((m, X) for m in ON_VECTORS.values()), *((ON_IMAGES[n], IMAGES) for n in ("CrossStitch", "MTAN", "PADNet"))],
+    ids=[*ON_VECTORS, "CrossStitch-4d", "MTAN", "PADNet"],
+)
+def test_activations_computed_again_give_the_same_gradient(model, x):
+    variables = dict(init(model, x))
+    params, rest = variables.pop("params"), variables
+
+    def gradient(model):
+        def loss(params):
+            predictions = model.apply({"params": params, **rest}, x)
+            return sum(jnp.sum(p**2) for p in predictions.values())
+
+        return jax.grad(loss)
+
+    again = gradient(model.clone(remat=True))
+    assert "checkpoint" in str(jax.make_jaxpr(again)(params))
+    assert_close(*jax.jit(lambda params: (again(params), gradient(model)(params)))(params))
+
+
 def test_cross_stitch_at_the_identity_is_networks_of_their_own():
     model = mtl.CrossStitch(MLP, HEADS, alpha="identity")
     variables = init(model, X)

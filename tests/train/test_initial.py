@@ -8,38 +8,35 @@ from safetensors.numpy import save_file
 
 import mtljax as mtl
 from mtljax.errors import UserError
-from mtljax.train import initial, loop
+from mtljax.train import default_config, initial, loop
 from mtljax.train.run import newest_variables
-from tests import small_config
-from tests.frames import slanted, write_folder
+from tests.data.test_multi_mnist import write
 from tests.models.test_pretrained import torch_names
 
 HEADS = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
 
 
-@pytest.mark.slow
 def test_networks_trained_alone_are_stitched_and_trained_on(tmp_path, capsys):
-    config = small_config.get_config(str(write_folder(tmp_path / "frames", 20, slanted)))
-    config.steps, config.panel_images = 3, 0
-    encoder = "(encoder=UNet(width=4, levels=1, norm='batch'))"
-    config.model = f"SingleTask{encoder}"
+    images = np.random.default_rng(0).integers(0, 256, (12, 28, 28), np.uint8)
+    digits = write(tmp_path / "digits", "train", images, (np.arange(12) % 10).astype(np.uint8))
+    config = default_config()
+    config.data = f"multi_mnist({digits!r})"
+    config.tasks = {side: f"classify(num_classes=10, label='{side}')" for side in ("left", "right")}
+    config.optimizers = {"left": "adam(1e-3)", "right": "adam(1e-3)"}
+    config.batch_size, config.steps, config.panel_images = 8, 3, 0
+    config.model = "SingleTask(MLP((4,)))"
     loop.train(config, tmp_path / "alone")
-    config.model = f"CrossStitch{encoder}"
+    config.model = "CrossStitch(MLP((4,)))"
     config.init_from = str(tmp_path / "alone")
-    config.optimizers = {
-        "shared": "set_to_zero()",
-        "stitch": "sgd(1.0)",
-        "depth": "set_to_zero()",
-        "normals": "adam(1e-3)",
-    }
+    config.optimizers = {"stitch": "sgd(1.0)", "left": "set_to_zero()", "right": "adam(1e-3)"}
     loop.train(config, tmp_path / "stitched")
     told = capsys.readouterr().out
-    assert f"arrays of {tmp_path}/alone at step 3; at random: stitch_bottom, stitch_down1, stitch_up1" in told
+    assert f"arrays of {tmp_path}/alone at step 3; at random: stitch_layer1" in told
     (_, alone), (step, stitched) = (newest_variables(tmp_path / name) for name in ("alone", "stitched"))
     assert step == 3
-    same = jax.tree.map(np.array_equal, alone["params"]["networks_depth"], stitched["params"]["networks_depth"])
+    same = jax.tree.map(np.array_equal, alone["params"]["networks_left"], stitched["params"]["networks_left"])
     assert all(jax.tree.leaves(same))
-    changed = jax.tree.map(np.array_equal, alone["params"]["networks_normals"], stitched["params"]["networks_normals"])
+    changed = jax.tree.map(np.array_equal, alone["params"]["networks_right"], stitched["params"]["networks_right"])
     assert not all(jax.tree.leaves(changed))
 
 

@@ -1,0 +1,43 @@
+"""How well scores tell two classes apart, from counts that add over batches and devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtljax.tasks.task import Sums
+
+_VALUES = 2**16  # of a float16
+
+
+def score_counts(scores: jax.Array, positive: jax.Array, valid: jax.Array) -> jax.Array:
+    """How often each score came, rounded to float16.
+
+    Args:
+        scores: (B,) floating.
+        positive: (B,) bool, the class of each.
+        valid: (B,) bool, those that count.
+
+    Returns:
+        (2, 65536) float32: negatives and positives, by the order of their scores.
+    """
+    bits = jax.lax.bitcast_convert_type(scores.astype(jnp.float16) + jnp.float16(0), jnp.uint16)  # -0 becomes 0
+    # The bits of negative numbers grow with their size: turned round, all are in order.
+    order = jnp.where(bits >> 15 == 1, ~bits, bits | jnp.uint16(1 << 15)).astype(jnp.int32)
+    counts = jnp.zeros((2, _VALUES), jnp.float32)
+    return counts.at[positive.astype(jnp.int32), order].add(valid.astype(jnp.float32))
+
+
+def area_under_curve(sums: Sums) -> float:
+    """The share of pairs of a positive and a negative in which the positive has the higher score, ties half.
+
+    The area under the curve of true over false positive rates (Hanley and McNeil 1982). NaN without both classes.
+
+    Args:
+        sums: with `scores`, what `score_counts` gave.
+    """
+    negative, positive = np.asarray(sums["scores"], np.float64)
+    pairs = negative.sum() * positive.sum()
+    if pairs == 0:
+        return float("nan")
+    below = np.cumsum(negative) - negative / 2
+    return float((positive * below).sum() / pairs)
