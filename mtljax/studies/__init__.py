@@ -6,12 +6,15 @@ from collections.abc import Callable
 import ml_collections
 
 from mtljax.errors import unknown
-from mtljax.studies import toy
+from mtljax.studies import cross_stitch, toy
 from mtljax.studies.compare import run as compare
 
 __all__ = ["STUDIES", "compare", "run"]
 
-STUDIES: dict[str, Callable[[ml_collections.ConfigDict, pathlib.Path], None]] = {"toy": toy.run}
+STUDIES: dict[str, Callable[[ml_collections.ConfigDict, pathlib.Path], None]] = {
+    "cross_stitch": cross_stitch.run,
+    "toy": toy.run,
+}
 
 
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:

@@ -1,6 +1,5 @@
 """Balancers, or values of another config key, compared on one config: each with every seed is a run of its own."""
 
-import json
 import math
 import pathlib
 import re
@@ -12,6 +11,7 @@ import ml_collections
 import numpy as np
 
 from mtljax.errors import UserError, unknown
+from mtljax.studies.results import load, write, write_json
 from mtljax.train import config as run_config
 from mtljax.train import experiment, loop
 
@@ -52,22 +52,22 @@ def run(
     chosen = _methods(methods)
     if vary == "balance":
         config.balance = "equal()"  # of `single`
-    primary = _primary(config)
+    primary = primary_metrics(config)
     for method in chosen:  # All of them, before the first takes its time.
         for _, part in _runs(config, vary, method, config.seed):
             experiment.build(run_config.checked(part))
     run_config.settle(config, workdir, allow_change=allow_config_change)
-    results = _load(workdir / RESULTS)
+    results = load(workdir / RESULTS)
     for seed in range(config.seed, config.seed + seeds):
         for method in chosen:
             figures = results.setdefault(method, {})
             if str(seed) not in figures:
                 print(f"\n{method}, seed {seed}", flush=True)
                 figures[str(seed)] = _trained(config, workdir, vary, method, seed, allow_config_change)
-                _write(workdir / RESULTS, json.dumps(results, indent=1) + "\n")
-                _write(workdir / TABLE, table(results, primary, chosen) + "\n")
+                write_json(workdir / RESULTS, results)
+                write(workdir / TABLE, table(results, primary, chosen) + "\n")
     shown = table(results, primary, chosen)
-    _write(workdir / TABLE, shown + "\n")
+    write(workdir / TABLE, shown + "\n")
     print(f"\n{shown}", flush=True)
 
 
@@ -135,7 +135,8 @@ def _folder(method: str) -> str:
     return re.sub(r"[^\w.=]+", "-", method).strip("-")
 
 
-def _primary(config: ml_collections.ConfigDict) -> dict[str, tuple[str, bool]]:
+def primary_metrics(config: ml_collections.ConfigDict) -> dict[str, tuple[str, bool]]:
+    """The figure by which each task is judged -> its heading in a table, and whether higher is better."""
     found = {}
     for name, task in experiment.build(config).tasks.items():
         arrow = "up" if task.primary.higher_is_better else "down"
@@ -179,19 +180,3 @@ def _trained(
         figures |= loop.train(part, workdir / folder, allow_config_change=allow_change)
         jax.clear_caches()  # No later run has the same seed and method: compiled steps would only take memory.
     return figures
-
-
-def _load(file: pathlib.Path) -> Results:
-    try:
-        return json.loads(file.read_text()) if file.exists() else {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {str(file)!r}: {error}.") from error
-
-
-def _write(file: pathlib.Path, text: str) -> None:
-    try:
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(text)
-        temporary.replace(file)
-    except OSError as error:
-        raise UserError(f"cannot write {str(file)!r}: {error.strerror or error}.") from error

@@ -1,0 +1,185 @@
+"""Cross-stitch networks as their paper trains them: alone first, then stitched; and its three questions."""
+
+import ast
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+import jax
+import ml_collections
+import numpy as np
+
+from mtljax.errors import UserError
+from mtljax.studies.compare import primary_metrics
+from mtljax.studies.results import load, write, write_json
+from mtljax.studies.stitch_plot import draw, unit_table
+from mtljax.train import config as run_config
+from mtljax.train import experiment, loop
+from mtljax.train.run import newest_variables
+
+RESULTS, TABLE, PICTURE = "cross_stitch.json", "cross_stitch.md", "stitch.png"
+ALONE = "alone"
+_OWN_KEYS = ("study", "table", "encoder", "stages", "alpha", "optimizer", "rate", "stitch_rate", "alone_steps")
+_RATES = (1.0, 10.0, 100.0, 1000.0)
+_ALPHAS = ((0.9, 0.1), (0.5, 0.5), (0.7, 0.3))
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A second stage of training.
+
+    Attributes:
+        alpha: of the mixing weights at the start, (same, different); None for networks that stay alone.
+        rate: that of the mixing weights over that of the networks.
+        scratch: whether it starts at random, and is trained for the steps of both stages.
+    """
+
+    alpha: tuple[float, float] | None
+    rate: float
+    scratch: bool = False
+
+    @property
+    def folder(self) -> str:
+        """Its workdir's name."""
+        if self.alpha is None:
+            return "unstitched"
+        start = "scratch" if self.scratch else "stitched"
+        return f"{start}-rate-{self.rate:g}-alpha-{self.alpha[0]:g}-{self.alpha[1]:g}"
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """Its row's head: where it starts, the rate, alpha."""
+        if self.alpha is None:
+            return ("networks trained alone, never stitched", "", "")
+        start = "from scratch" if self.scratch else "networks trained alone"
+        return (start, f"{self.rate:g}", f"({self.alpha[0]:g}, {self.alpha[1]:g})")
+
+
+def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Trains the networks alone, then stitched; tells and draws the mixing weights; answers the questions if asked.
+
+    Leaves the workdirs of the runs, `stitch.png`, and with `table` `cross_stitch.json` and `cross_stitch.md`. A
+    stopped study goes on where it was.
+
+    Args:
+        config: of a training run, with the keys that `configs/cross_stitch.py` explains.
+        workdir: where to leave everything.
+
+    Raises:
+        UserError: for any mistake in the input.
+        mtljax.train.loop.Stopped: after a signal, when the state of the run at hand is saved.
+
+    References:
+        Misra, Shrivastava, Gupta and Hebert, Cross-stitch Networks for Multi-task Learning, CVPR 2016, sections 4 and
+        5: initialisation and learning rates of the units (table 1), and of the networks (section 5.1).
+    """
+    chosen = Variant(tuple(config.alpha), config.stitch_rate)
+    variants = _questions(chosen) if config.table else [chosen]
+    for variant in variants:
+        experiment.build(_second(config, workdir, variant))
+    primary = primary_metrics(_first(config))
+    results = load(workdir / RESULTS)
+    if not (workdir / ALONE / "checkpoints").exists() or ALONE not in results:
+        results[ALONE] = loop.train(_first(config), workdir / ALONE)
+        write_json(workdir / RESULTS, results)
+    for variant in variants:
+        if variant.folder not in results:
+            print(f"\n{', '.join(filter(None, variant.cells))}", flush=True)
+            results[variant.folder] = loop.train(_second(config, workdir, variant), workdir / variant.folder)
+            write_json(workdir / RESULTS, results)
+            jax.clear_caches()
+        if variant == chosen:
+            _show_units(config, workdir, chosen)
+    if config.table:
+        shown = table(results, variants, primary)
+        write(workdir / TABLE, shown + "\n")
+        print(f"\n{shown}", flush=True)
+
+
+def _questions(chosen: Variant) -> list[Variant]:
+    """The chosen way, and those that differ from it in one thing."""
+    rates = [dataclasses.replace(chosen, rate=rate) for rate in _RATES]
+    alphas = [dataclasses.replace(chosen, alpha=alpha) for alpha in _ALPHAS]
+    every = [chosen, Variant(None, 1.0), dataclasses.replace(chosen, scratch=True), *rates, *alphas]
+    return list(dict.fromkeys(every))
+
+
+def table(
+    results: Mapping[str, Mapping[str, float]], variants: list[Variant], primary: Mapping[str, tuple[str, bool]]
+) -> str:
+    """A Markdown table: a row a variant, a column a task.
+
+    Args:
+        results: folder -> figure -> value.
+        variants: in the order of the rows.
+        primary: figure of each task -> (its heading, whether higher is better).
+
+    Example:
+        >>> variants = [Variant((0.9, 0.1), 100.0), Variant(None, 1.0)]
+        >>> results = {variants[0].folder: {"a/error": 1.0}, "unstitched": {"a/error": 2.0}}
+        >>> print(table(results, variants, {"a/error": ("a error (down)", False)}))
+        | start | rate of alpha | alpha at the start | a error (down) |
+        |---|---|---|---|
+        | networks trained alone | 100 | (0.9, 0.1) | 1.0000 |
+        | networks trained alone, never stitched |  |  | 2.0000 |
+    """
+    headings = ("start", "rate of alpha", "alpha at the start", *(heading for heading, _ in primary.values()))
+    rows = [(*v.cells, *(f"{results[v.folder][key]:.4f}" for key in primary)) for v in variants]
+    lines = ["| " + " | ".join(row) + " |" for row in (headings, *rows)]
+    return "\n".join([lines[0], "|---" * len(headings) + "|", *lines[1:]])
+
+
+def _show_units(config: ml_collections.ConfigDict, workdir: pathlib.Path, chosen: Variant) -> None:
+    _, variables = newest_variables(workdir / chosen.folder)
+    units = {stage: np.asarray(variables["params"][f"stitch_{stage}"]["alpha"]) for stage in config.stages}
+    tasks = list(run_config.checked(_first(config)).tasks)
+    print(f"\n{unit_table(units, tasks)}", flush=True)
+    try:
+        draw(workdir / PICTURE, units, tasks)
+    except OSError as error:
+        raise UserError(f"cannot write {str(workdir / PICTURE)!r}: {error.strerror or error}.") from error
+    print(f"drawn in {workdir / PICTURE}", flush=True)
+
+
+def _first(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """The config of the first stage."""
+    given = _training(config, config.alone_steps)
+    given.model = f"SingleTask(encoder={config.encoder})"
+    given.optimizers = {task: _optimizer(config, config.rate) for task in config.tasks}
+    return run_config.checked(given)
+
+
+def _second(config: ml_collections.ConfigDict, workdir: pathlib.Path, variant: Variant) -> ml_collections.ConfigDict:
+    """The config of a second stage."""
+    given = _training(config, config.steps + (config.alone_steps if variant.scratch else 0))
+    if not variant.scratch:
+        given.init_from = str(workdir / ALONE)
+    given.optimizers = {task: _optimizer(config, config.rate) for task in config.tasks}
+    if variant.alpha is None:
+        given.model = f"SingleTask(encoder={config.encoder})"
+    else:
+        stages = tuple(config.stages)
+        given.model = f"CrossStitch(encoder={config.encoder}, stages={stages!r}, alpha={variant.alpha!r})"
+        given.optimizers.stitch = _optimizer(config, config.rate * variant.rate)
+    return run_config.checked(given)
+
+
+def _training(config: ml_collections.ConfigDict, steps: int) -> ml_collections.ConfigDict:
+    """The keys of a training run."""
+    given = ml_collections.ConfigDict({k: v for k, v in config.to_dict().items() if k not in _OWN_KEYS})
+    given.steps = steps
+    return given
+
+
+def _optimizer(config: ml_collections.ConfigDict, rate: float) -> str:
+    """The optimiser with a learning rate in the place of the name `rate`."""
+    try:
+        tree = ast.parse(config.optimizer.strip(), mode="eval")
+    except SyntaxError:
+        raise UserError(f"optimizer={config.optimizer!r} is not a call-string such as 'sgd(rate)'.") from None
+    named = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "rate"]
+    if not named:
+        raise UserError(f"optimizer={config.optimizer!r}: expected the name `rate` for the learning rate.")
+    for node in named:
+        node.id = repr(float(rate))
+    return ast.unparse(tree)
