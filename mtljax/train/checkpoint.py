@@ -3,7 +3,7 @@
 import pathlib
 import re
 import sys
-from typing import Any, NamedTuple
+from typing import Any, NoReturn, NamedTuple
 
 import jax
 from orbax.checkpoint import v1 as ocp
@@ -65,7 +65,7 @@ class Checkpoints:
                 self._orbax.wait()
                 self._seal()
         except (OSError, ValueError, RuntimeError) as error:
-            raise self._unwritable(step, error) from error
+            self._raise_unwritable(step, error)
 
     def restore(self, state: Any) -> Restored | None:
         """Loads the newest checkpoint that can be read, and says which could not.
@@ -109,14 +109,16 @@ class Checkpoints:
             self._orbax.close()
             self._seal()
         except (OSError, ValueError, RuntimeError) as error:
-            raise self._unwritable(None, error) from error
+            self._raise_unwritable(None, error)
 
     def _seal(self) -> None:
         if hosts.first():
             self._checksums.seal(self.steps)
 
-    def _unwritable(self, step: int | None, error: Exception) -> UserError:
+    def _raise_unwritable(self, step: int | None, error: Exception) -> NoReturn:
+        if hosts.tells_of_loss(error):
+            raise error
         which = "the last checkpoint" if step is None else f"a checkpoint by step {step}"
         said = re.search(r"([^:]+) \[os_error_code", str(error))  # tensorstore's words for what the system said
         reason = said[1].strip() if said else str(error).strip().split("\n")[0][:300]
-        return UserError(f"cannot write {which} in {self._directory}: {reason}. Finished ones: {self.steps}.")
+        raise UserError(f"cannot write {which} in {self._directory}: {reason}. Finished ones: {self.steps}.") from error

@@ -46,13 +46,18 @@ class Lost(SystemExit):
     """Another process of this run is gone; this one cannot go on, nor wait for it."""
 
 
+def tells_of_loss(error: BaseException) -> bool:
+    """Whether an error is that of an exchange with another process, which has not answered."""
+    return jax.process_count() > 1 and not isinstance(error, UserError) and bool(_GONE.search(str(error)))
+
+
 @contextlib.contextmanager
 def watched(workdir: pathlib.Path) -> Iterator[None]:
     """Says so where another process is gone, and raises `Lost`."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1 or not _GONE.search(str(error)):
+    except (RuntimeError, OSError, ValueError) as error:
+        if not tells_of_loss(error):
             raise
         print(
             f"launch.py: error: lost contact with another process of this run: {str(error).strip().splitlines()[0]}\n"

@@ -43,7 +43,7 @@ def train(
     config = run_config.checked(config)
     # Before the workdir is touched, so that a mistake leaves nothing behind.
     run = Run(config, workdir)
-    with contextlib.ExitStack() as until_the_end:
+    with hosts.watched(workdir), contextlib.ExitStack() as until_the_end:
         if hosts.first():
             until_the_end.enter_context(sole_use(workdir))
             run_config.settle(config, workdir, allow_change=allow_config_change)
@@ -60,7 +60,7 @@ def train(
                 print(f"resuming {workdir} at step {start}", flush=True)
             print(run.started_from + run.group_table(), flush=True)
         writer = MetricWriter(workdir, start) if hosts.first() else Silent()
-        with contextlib.closing(writer), hosts.watched(workdir):
+        with contextlib.closing(writer):
             _Loop(run, batches, checkpoints, writer, start, examples).run()
             return _finish(run, writer)
 
