@@ -3,7 +3,7 @@
 import pathlib
 import re
 import sys
-from typing import Any, NoReturn, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 from orbax.checkpoint import v1 as ocp
