@@ -23,10 +23,10 @@ def get_config():
     config.rate = 0.03
     config.stitch_rate = 100.0
     config.alone_steps = 400
-    config.steps = 400
+    config.steps = 300
     config.data = "scenes('small')"
     config.tasks = {"segment": "segment(num_classes=5, width=32)", "normals": "normals(width=32)"}
     config.batch_size = 8
     config.eval_every = 1_000
-    config.checkpoint_every = 400
+    config.checkpoint_every = 300
     return config
