@@ -1,6 +1,6 @@
 """mtljax: multi-task learning in JAX and Flax. One model, many tasks, gradients that do not fight."""
 
-from mtljax import balance, models, tasks
+from mtljax import balance, geometry, models, tasks
 from mtljax.balance import (
     aligned_mtl,
     cagrad,
@@ -95,6 +95,7 @@ __all__ = [
     "fairgrad",
     "famo",
     "geometric_mean",
+    "geometry",
     "graddrop",
     "gradnorm",
     "gradvac",

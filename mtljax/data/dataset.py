@@ -10,7 +10,13 @@ An example is a dict of NumPy arrays without a batch axis. All of its keys but `
 | `depth` | (s, H, W, 1) float32 | z-depth in metres |
 | `normal` | (s, H, W, 3) float32 | unit normals in the camera frame (x right, y down, z forward), towards it |
 | `edge` | (s, H, W, 1) uint8 | 1 on an edge, else 0 |
+| `forward_flow`, `backward_flow` | (s, H, W, 2) float32 | (x, y) pixels to where a point is a frame later, earlier |
+| `moving` | (s, H, W, 1) uint8 | 1 where a point moves in the world between this frame and the next, else 0 |
+| `ego_motion` | (s, 6) float32 | next camera's points to this one's: metres, then axis-angle |
+| `frame_index` | (s,) int32 | place in the split: consecutive in a sequence, a gap between sequences |
 | `camera` | dict of float32 | `positions` (s, 3), `quaternions` (s, 4), `intrinsics` (3, 3) |
+
+`ego_motion_valid` is (s, 1), `frame_index_valid` (s,). What needs a next frame is not valid on a clip's last.
 
 Camera poses are camera to world, quaternions (w, x, y, z), intrinsics for pixel centres at integers + 0.5.
 Where a label is not valid its value is 0. What is converted, is converted here, once: no task guesses units.

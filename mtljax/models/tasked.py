@@ -63,7 +63,7 @@ class Tasked:
             context = {"size": size, "frames": frames, "camera": camera, "parents": parents, "train": train}
             prediction = call(head, features[task] if self.own_features else features, **context)
             if frames is not None and not asks_for(head, "frames"):
-                prediction = prediction.reshape(-1, frames, *prediction.shape[1:])
+                prediction = jax.tree.map(lambda x: x.reshape(-1, frames, *x.shape[1:]), prediction)
             predictions[task] = prediction
         return {task: predictions[task] for task in wanted}
 

@@ -31,7 +31,8 @@ class Task:
     """One task of a multi-task model.
 
     Predictions and dense labels are `(B, s, H, W, C)`: a batch of clips of s frames. A label `k` comes
-    with its mask `k_valid`, boolean, `(B, s, H, W, 1)`: False where there is no label.
+    with its mask `k_valid`, boolean, `(B, s, H, W, 1)`: False where there is no label. The prediction of a task that
+    ties others together may be a dict of arrays.
 
     Attributes:
         name: the task's name, as in `losses`, `optimizers` and the metrics' keys.
@@ -43,10 +44,11 @@ class Task:
         sums: `(prediction, batch) -> dict of arrays`, pure and jit-able, that add over batches and devices.
         host_sums: as `sums`, for what does not run on a device: NumPy in, NumPy out. The two dicts are merged.
         constant: `labels -> (C,) float32`, the constant prediction that does best on the given batch of labels
-            (NumPy, with masks): the baseline every model must beat.
+            (NumPy, with masks): the baseline every model must beat. Or None, where a constant means nothing.
         draw: `(prediction, batch) -> (prediction_rgb, label_rgb)`, both `(B, s, H, W, 3)` uint8 (NumPy); None for
             a task that is no picture.
         parents: names of tasks whose predictions the head takes as well.
+        optional_labels: batch keys, without their masks, that the task reads where they are there.
     """
 
     name: str
@@ -55,10 +57,11 @@ class Task:
     loss: Callable[[jax.Array, Batch], tuple[jax.Array, jax.Array]]
     metrics: tuple[Metric, ...]
     sums: Callable[[jax.Array, Batch], dict[str, jax.Array]]
-    constant: Callable[[Batch], np.ndarray]
+    constant: Callable[[Batch], np.ndarray] | None
     draw: Callable[[np.ndarray, Batch], tuple[np.ndarray, np.ndarray]] | None
     host_sums: Callable[[np.ndarray, Batch], dict[str, np.ndarray]] | None = None
     parents: tuple[str, ...] = ()
+    optional_labels: tuple[str, ...] = ()
 
     @property
     def primary(self) -> Metric:

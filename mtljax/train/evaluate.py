@@ -75,7 +75,7 @@ def evaluate(
 def evaluate_constant(
     train_labels: Any, batches: Iterable[Any], tasks: Mapping[str, Task], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, float]:
-    """The figures of the best constant predictor: what every model must beat.
+    """The figures of the best constant predictor, of the tasks that have one: what every model must beat.
 
     Args:
         train_labels: a batch of training examples, from which the constants are made.
@@ -83,6 +83,7 @@ def evaluate_constant(
         tasks: name -> task.
         shapes: name -> shape of a prediction for a batch.
     """
+    tasks = {name: task for name, task in tasks.items() if task.constant is not None}
     constants = {
         name: np.broadcast_to(np.asarray(task.constant(train_labels), np.float32), shapes[name])
         for name, task in tasks.items()
@@ -104,7 +105,7 @@ def table(tasks: Mapping[str, Task], model: Mapping[str, float], constant: Mappi
     for name, task in tasks.items():
         for metric in task.metrics:
             key = f"{name}/{metric.name}"
-            ours, theirs = model[key], constant[key]
+            ours, theirs = model[key], constant.get(key, math.nan)
             better = ours > theirs if metric.higher_is_better else ours < theirs
             arrow = "up" if metric.higher_is_better else "down"
             verdict = "" if math.isnan(ours) or math.isnan(theirs) else "better" if better else "NOT better"

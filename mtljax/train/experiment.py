@@ -43,7 +43,8 @@ class Experiment:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels that any task reads."""
-        return tuple(dict.fromkeys(label for task in self.tasks.values() for label in task.labels))
+        read = (label for task in self.tasks.values() for label in (*task.labels, *task.optional_labels))
+        return tuple(dict.fromkeys(read))
 
     def optimizer(self, params: Any) -> optax.GradientTransformationExtraArgs:
         """The optax partition over the model's groups of parameters.

@@ -96,7 +96,11 @@ class Run:
         number = min(self.config.baseline_examples, len(self.training))
         chosen = np.linspace(0, len(self.training) - 1, number).astype(int)
         labels = pipeline.stack([self.training[int(i)] for i in chosen], keep=self.parts.labels)
-        shapes = {name: (self.config.batch_size, *p.shape[1:]) for name, p in self._predictions.items()}
+        shapes = {
+            name: (self.config.batch_size, *prediction.shape[1:])
+            for name, prediction in self._predictions.items()
+            if self.parts.tasks[name].constant is not None
+        }
         return evaluation.evaluate_constant(labels, self.eval_batches((0, 1)), self.parts.tasks, shapes)
 
     def draw(self) -> None:
@@ -169,7 +173,8 @@ class Run:
             try:
                 jax.eval_shape(task.loss, prediction, dict(self.sample))
             except (TypeError, ValueError, KeyError) as error:
-                raise UserError(f"task {name!r}, prediction of shape {prediction.shape}: {error}") from error
+                shapes = jax.tree.map(lambda x: x.shape, prediction)
+                raise UserError(f"task {name!r}, prediction of shape {shapes}: {error}") from error
 
 
 def newest_variables(workdir: pathlib.Path) -> tuple[int, dict[str, Any]]:
