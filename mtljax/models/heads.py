@@ -127,7 +127,41 @@ class Dense(nn.Module):
         return x if self.output is None else self.output(x)
 
 
+class Parents(nn.Module):
+    """Passes on what the task's parents predict, for tasks that tie others together: a dict of predictions.
+
+    Attributes:
+        static: a head of maps, such as `Dense(1)`, whose prediction comes along as `static`; by default there is none,
+            and no parameter.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> parents = {"depth": jnp.ones((1, 2, 8, 8, 1))}
+        >>> head, features = Parents(static=Dense(1, width=8)), jnp.ones((2, 4, 4, 8))
+        >>> out, _ = head.init_with_output(jax.random.key(0), features, size=(8, 8), frames=2, parents=parents)
+        >>> jax.tree.map(jnp.shape, out)
+        {'depth': (1, 2, 8, 8, 1), 'static': (1, 2, 8, 8, 1)}
+    """
+
+    static: Any = None
+
+    @nn.compact
+    def __call__(
+        self, features: Any, size: tuple[int, int] | None = None, frames: int | None = None, parents: Any = None
+    ) -> dict[str, jax.Array]:
+        """The predictions of `parents`, a dict, with clip axes as they have."""
+        if self.static is None:
+            return dict(parents or {})
+        static = self.static(features, size=size)
+        return {**(parents or {}), "static": static.reshape(-1, frames or 1, *static.shape[1:])}
+
+
 def _upsample(x: jax.Array, size: tuple[int, int]) -> jax.Array:
     if x.shape[1:3] == tuple(size):
         return x
     return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear")
+
+
+from mtljax.models.depth_heads import InverseDepth  # noqa: E402
+
+__all__ = ["Classifier", "Dense", "InverseDepth", "Linear", "Parents"]
