@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from mtljax import geometry
 from mtljax.tasks import _neighbours
 from mtljax.tasks._occlusion import visible
-from mtljax.tasks._photometric import photometric_error
+from mtljax.tasks._photometric import blurred, photometric_error
 
 
 class ClipGeometry(NamedTuple):
@@ -73,7 +73,7 @@ class ClipGeometry(NamedTuple):
 
 
 def clip_geometry(
-    batch: Mapping[str, Any], depth: jax.Array, ego_motion: jax.Array, flows: list[jax.Array], residual: bool
+    batch: Mapping[str, Any], depth: jax.Array, ego_motion: jax.Array, flows: list[jax.Array], residual: bool, blur: int
 ) -> ClipGeometry:
     """Puts together what is predicted.
 
@@ -83,6 +83,7 @@ def clip_geometry(
         ego_motion: (B, s, 6).
         flows: none, or (B, s, H, W, 2 or more) to the next frame, or that and one to the frame before.
         residual: whether the flows come on top of the rigid flow, which then gets no gradient by them.
+        blur: how often the images are `blurred`.
     """
     if "camera" not in batch:
         raise ValueError("self-supervision reads camera intrinsics, and the batch has no 'camera'.")
@@ -98,7 +99,7 @@ def clip_geometry(
     flow = jnp.stack(ways, axis=1).astype(jnp.float32) if ways else None
     if residual:
         flow = flow + jax.lax.stop_gradient(rigid_flow)[:, : len(ways)]
-    image = jnp.asarray(batch["image"], jnp.float32)
+    image = blurred(jnp.asarray(batch["image"], jnp.float32), blur)
     return ClipGeometry(image, depth, pixels, valid, rigid_flow, flow)
 
 

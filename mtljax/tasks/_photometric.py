@@ -39,6 +39,15 @@ def tie_breaking(shape: tuple[int, ...]) -> jax.Array:
     return _NOISE * jax.random.normal(jax.random.key(0), shape)
 
 
+def blurred(image: jax.Array, times: int) -> jax.Array:
+    """(..., H, W, C) averaged with weights (1, 2, 1) / 4 in both directions, so many times; borders reflected."""
+    for axis in (image.ndim - 3, image.ndim - 2) * times:
+        padded = jnp.pad(image, [(int(i == axis),) * 2 for i in range(image.ndim)], mode="reflect")
+        before, here, after = (jax.lax.slice_in_dim(padded, at, at + image.shape[axis], axis=axis) for at in range(3))
+        image = (before + 2 * here + after) / 4
+    return image
+
+
 def _mean3(x: jax.Array) -> jax.Array:
     """Means over 3 x 3 pixels of (..., H, W, C), borders reflected."""
     # XLA takes a minute to fold a window over a constant: the barrier keeps a batch from being one.

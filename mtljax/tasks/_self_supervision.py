@@ -31,8 +31,8 @@ class Found(NamedTuple):
 
     Attributes:
         loss: of each frame.
-        photometric: the mean over pixels of the least error, of warped and unwarped sources.
-        auto_masked: the share of pixels where that is an unwarped one's.
+        photometric: the mean over pixels of the error at the finest scale.
+        auto_masked: the share of pixels where an unwarped source does better.
         iou: of what may move in a frame and in its neighbours, as warped; 1 without a semantic mask.
         any_movable: whether anything may.
     """
@@ -50,6 +50,8 @@ class Objective:
 
     names: Mapping[str, str]
     smoothness: float
+    auto_mask: bool
+    blur: int
     velocity: bool
     rigid_flow: str | None
     occlusion: str | None
@@ -101,22 +103,24 @@ class Objective:
     def draw(self, prediction: Mapping[str, np.ndarray], batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Each frame made from its next one (the last from the one before), black where not seen; and as it is."""
         image = np.asarray(batch["image"], np.float32)
-        made = image
-        if image.shape[1] > 1:
-            at = self._geometry(prediction, batch)
-            views = np.where(at.valid, at.views(), 0)[:, :, :, 0]
-            made = np.concatenate([views[:, 0], views[:, 1, -1:]], axis=1)
+        made = image if image.shape[1] < 2 else np.asarray(jax.jit(self._made)(prediction, batch))
         return tuple((255 * np.clip(x, 0, 1)).astype(np.uint8) for x in (made, image))
+
+    def _made(self, prediction: Prediction, batch: Batch) -> jax.Array:
+        at = self._geometry(prediction, batch, blur=0)
+        views = jnp.where(at.valid, at.views(), 0.0)[:, :, :, 0]
+        return jnp.concatenate([views[:, 0], views[:, 1, -1:]], axis=1)
 
     def found(self, prediction: Prediction, batch: Batch) -> Found:
         """The loss of every frame, and what the metrics read; for clips of two frames or more."""
-        at = self._geometry(prediction, batch)
+        at = self._geometry(prediction, batch, self.blur)
         seen = None if self.occlusion is None else at.seen(self.occlusion)
         error = at.rigid_error(seen)
         unwarped = at.unwarped_error
         unwarped = jnp.min(unwarped + tie_breaking((2, 1, *unwarped.shape[3:])), axis=1)
-        masked = unwarped <= error[:, :, 0]
-        least = jnp.minimum(unwarped, error[:, :, 0])
+        shown = jnp.isfinite(error[:, :, 0])
+        masked = shown & (unwarped <= error[:, :, 0])
+        least = jnp.where(shown, self._least(error[:, :, 0], unwarped), 0.0)
         loss, free_error = jnp.zeros(()), None
         if at.flow is not None and (self.motion_mask or self.rigid_flow == "geonet"):
             free_error = at.flow_error(seen)
@@ -128,8 +132,7 @@ class Objective:
             logits = jnp.asarray(prediction["static"], jnp.float32)
             loss += mask_entropy(logits, error[:, :, 0], free_error, _largest_difference(at))
             error = mixed(logits[:, :, None], error, free_error[:, :, None])
-        # Where an unwarped source wins, the pixel is masked: what is added is a constant.
-        error = jnp.minimum(error, unwarped[:, :, None])
+        error = jnp.where(jnp.isfinite(error), self._least(error, unwarped[:, :, None]), 0.0)
         iou = any_movable = jnp.ones(error.shape[:2])
         if self.movable:
             logits = prediction[self.names["segment"]]
@@ -142,10 +145,14 @@ class Objective:
         means = [jnp.mean(x, axis=(2, 3, 4), dtype=jnp.float32) for x in (least, masked)]
         return Found(loss, *means, iou, any_movable > 0)
 
-    def _geometry(self, prediction: Prediction, batch: Batch) -> ClipGeometry:
+    def _geometry(self, prediction: Prediction, batch: Batch, blur: int) -> ClipGeometry:
         flows = [prediction[self.names[key]] for key in ("flow", "backward_flow") if key in self.names]
         depth, ego_motion = (prediction[self.names[key]] for key in ("depth", "ego_motion"))
-        return clip_geometry(batch, depth, ego_motion, flows, residual=self.rigid_flow == "geonet")
+        return clip_geometry(batch, depth, ego_motion, flows, self.rigid_flow == "geonet", blur)
+
+    def _least(self, error: jax.Array, unwarped: jax.Array) -> jax.Array:
+        """Where an unwarped source wins the pixel is masked: what it adds is a constant."""
+        return jnp.minimum(error, unwarped) if self.auto_mask else error
 
     def _smoothness(self, at: ClipGeometry, prediction: Prediction) -> jax.Array:
         """(B, s)."""

@@ -48,6 +48,8 @@ def self_supervised(
     normals: str | None = None,
     edges: str | None = None,
     smoothness: float = 1e-3,
+    auto_mask: bool = True,
+    blur: int = 0,
     velocity: bool = False,
     rigid_flow: str | None = None,
     occlusion: str | None = None,
@@ -61,10 +63,10 @@ def self_supervised(
     """Ties depth and ego-motion together by view synthesis: Monodepth2 (Godard et al. 2019), with add-ons (see above).
 
     Every frame of a clip is a target; its sources are the frames before and after it. With sources warped by predicted
-    depth and motion, a pixel's photometric error is the least of theirs (eq. 4); where a source as it is does better,
-    or no source shows the pixel, it is masked (eq. 5): it adds a constant. That is averaged over the depth's channels,
-    each a scale at full size, with `smoothness` / 2^s times the edge-aware smoothness of inverse depth over its mean
-    (eq. 3), at the size of scale s. The loss is a mean over frames that have a neighbour.
+    depth and motion, a pixel's photometric error is the least of theirs (eq. 4); where a source as it is does better
+    the pixel is masked (eq. 5): it adds a constant. A pixel that no source shows adds nothing. That is averaged over
+    the depth's channels, each a scale at full size, with `smoothness` / 2^s times the edge-aware smoothness of inverse
+    depth over its mean (eq. 3), at the size of scale s. The loss is a mean over frames that have a neighbour.
 
     The tasks that it ties are its parents: their heads are moved by this loss. Those without labels of their own want
     `loss="none"`.
@@ -81,6 +83,9 @@ def self_supervised(
         normals: of the one that predicts normals, (B, s, H, W, 3).
         edges: of the one that predicts edges, logits (B, s, H, W, 1).
         smoothness: its weight.
+        auto_mask: whether pixels are masked where an unwarped source does better.
+        blur: how often images are averaged with (1, 2, 1) / 4 both ways before they are compared. Noise rewards shifts
+            by half a pixel, which average it out; where frames differ by a pixel or two that outweighs their motion.
         velocity: whether the length of motions is learned from labels.
         rigid_flow: None, `dfnet` or `geonet`.
         occlusion: None, `dfnet` or `geonet`.
@@ -92,8 +97,8 @@ def self_supervised(
         width: of the default mask's decoder.
 
     Returns:
-        The task. Its primary metric is `photometric`, the mean over pixels of the least error of warped and unwarped
-        sources; `auto_masked` is the share of pixels where that is an unwarped one's. It reads `image` and `camera`.
+        The task. Its primary metric is `photometric`, the mean over pixels of the photometric error as the loss has it;
+        `auto_masked` is the share of pixels where an unwarped source does better. It reads `image` and `camera`.
 
     Raises:
         UserError: for an unknown choice, or an add-on without the tasks that it wants.
@@ -111,7 +116,9 @@ def self_supervised(
     wanted |= {"segment": segment, "normals": normals, "edges": edges}
     names = {key: parent for key, parent in wanted.items() if parent is not None}
     movable = None if semantic_mask is None else Movable(tuple(semantic_mask), semantic_steps, tuple(iou_quantiles))
-    objective = Objective(names, smoothness, velocity, rigid_flow, occlusion, motion_mask, movable, edge_normal)
+    objective = Objective(
+        names, smoothness, auto_mask, blur, velocity, rigid_flow, occlusion, motion_mask, movable, edge_normal
+    )
     objective.check(name)
     return Task(
         name=name,
