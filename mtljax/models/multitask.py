@@ -55,7 +55,7 @@ class MultiTask(Tasked, nn.Module):
     def __post_init__(self) -> None:
         for task in self.gradient_scale or ():
             if task not in self.heads:
-                raise unknown("task in MultiTask(gradient_scale=...):", task, self.heads)
+                raise unknown("task in gradient_scale", task, self.heads)
         self._adopt(encoder=self.encoder, heads=self.heads)
         super().__post_init__()
 

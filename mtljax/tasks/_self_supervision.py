@@ -66,7 +66,7 @@ class Objective:
             ("occlusion", self.occlusion, RULES),
         ):
             if choice is not None and choice not in known:
-                raise unknown(f"{name}({argument}=...):", choice, known)
+                raise unknown(f"{argument} of {name}", choice, known)
         for argument, chosen, needs in (
             ("rigid_flow", self.rigid_flow, ["flow"]),
             ("motion_mask", self.motion_mask, ["flow"]),

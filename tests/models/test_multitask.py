@@ -185,3 +185,34 @@ def test_misuse_is_told(make, message):
 def test_an_unknown_task_is_told(variables):
     with pytest.raises(ValueError, match="no head for task 'dept'; the model has segment, depth"):
         jax.eval_shape(lambda v: small().apply(v, IMAGES, tasks=("dept",)), variables)
+
+
+@pytest.mark.parametrize("scale", [{"a": 0.5, "b": 0.25}, {"b": 0.0}])
+def test_gradients_are_scaled_between_a_head_and_the_features(scale):
+    """Predictions and heads' gradients are the same to the last bit; the encoder's are the tasks', scaled."""
+    heads = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1), "c": mtl.heads.Parents()}
+    parents, x = {"c": ("a",)}, jnp.linspace(-1, 1, 12).reshape(4, 3)
+    plain, scaled = (mtl.MultiTask(mtl.encoders.MLP((5,)), heads, parents, gradient_scale=s) for s in (None, scale))
+    params = plain.init(jax.random.key(0), x)["params"]
+
+    def losses(model):
+        def losses_fn(params):
+            out = model.apply({"params": params}, x)
+            return jnp.sum(jnp.sin(out["a"])), jnp.sum(out["b"] ** 2), jnp.sum(jnp.cos(out["c"]["a"]))
+
+        return mtl.value_and_jacobian(losses_fn)(params)
+
+    (values, before), (values_scaled, after) = losses(plain), losses(scaled)
+    np.testing.assert_array_equal(values, values_scaled)
+    for head in ("heads_a", "heads_b"):
+        jax.tree.map(np.testing.assert_array_equal, before[head], after[head])
+    for was, found in zip(*(jax.tree.leaves(jacobian["encoder"]) for jacobian in (before, after)), strict=True):
+        # What c has through its parent a is scaled as a's features are.
+        for row, task in enumerate(("a", "b", "a")):
+            assert np.any(was[row])
+            np.testing.assert_array_equal(found[row], scale.get(task, 1.0) * was[row])
+
+
+def test_a_scale_for_an_unknown_task_is_told():
+    with pytest.raises(ValueError, match="unknown task in gradient_scale 'dept'; did you mean 'depth'"):
+        mtl.MultiTask(mtl.encoders.MLP(), {"depth": mtl.heads.Linear(1)}, gradient_scale={"dept": 0.9})
