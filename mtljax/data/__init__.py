@@ -2,6 +2,7 @@
 
 from mtljax.data.adult import adult
 from mtljax.data.dataset import DataSet, Example, Source, valid_everywhere
+from mtljax.data.kitti_poses import read_kitti
 from mtljax.data.multi_mnist import multi_mnist
 from mtljax.data.rgbd import rgbd
 from mtljax.data.scenes import scenes
@@ -16,6 +17,7 @@ __all__ = [
     "Source",
     "adult",
     "multi_mnist",
+    "read_kitti",
     "rgbd",
     "scenes",
     "tfds",
