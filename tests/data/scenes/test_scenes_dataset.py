@@ -97,7 +97,7 @@ def test_what_is_read_is_what_was_rendered(tiny, direct):
     order = [videos.index(source[i]["image"].tobytes()) for i in range(len(source))]
     assert sorted(order) == list(range(len(direct)))
     for i, index in enumerate(order):
-        np.testing.assert_equal(source[i], to_example(direct[index]))
+        np.testing.assert_equal(source[i], to_example(direct[index], i))
 
 
 def test_examples_are_canonical(tiny, direct):
