@@ -100,10 +100,11 @@ def test_importing_the_library_is_light():
 
 def test_rooms_import_downwards_only():
     allowed = {
+        "geometry": {"geometry"},
         "balance": {"balance", "errors"},
-        "models": {"models", "errors"},
-        "tasks": {"tasks", "models", "errors"},
-        "data": {"data", "errors"},
+        "models": {"models", "geometry", "errors"},
+        "tasks": {"tasks", "models", "geometry", "errors"},
+        "data": {"data", "geometry", "errors"},
         "train": {"balance", "models", "tasks", "data", "train", "errors"},
         "studies": {"balance", "train", "studies", "errors"},
     }
