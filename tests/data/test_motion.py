@@ -74,9 +74,10 @@ def test_a_point_behind_the_other_camera_has_no_flow():
     np.testing.assert_allclose(flow, [[[0, 0], [0.5 * 5 / 2 - 0.5, 0]]])
 
 
-def test_a_depth_that_is_not_known_gives_no_flow():
+@pytest.mark.parametrize("value", [np.nan, 0.0, 5.0])
+def test_a_depth_that_is_not_known_gives_no_flow(value):
     depth, valid = np.ones((2, 2, 2, 1), np.float32), np.ones((2, 2, 2, 1), bool)
-    depth[0, 0, 0], valid[0, 0, 0] = np.nan, False
+    depth[0, 0, 0], valid[0, 0, 0] = value, False
     poses = motion.pose_matrices(np.array([[0, 0, 0], [0.1, 0, 0]]), np.array([[1, 0, 0, 0]] * 2))
     labels = motion.static_labels(depth, valid, np.array([[2.0, 0, 1], [0, 2, 1], [0, 0, 1]]), poses)
     for key in ("forward_flow", "moving"):
