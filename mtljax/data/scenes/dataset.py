@@ -96,6 +96,7 @@ def to_example(features: dict[str, Any]) -> Example:
         example[f"{key}_valid"] &= known
     example["camera"] = {key: np.asarray(value, np.float32) for key, value in features["camera"].items()}
     number = len(features["instances"]["category"])
+    example["segmentations"] = np.asarray(features["segmentations"])
     example["instances"] = {key: _padded(np.asarray(value)) for key, value in features["instances"].items()}
     example["instances"]["category"] = example["instances"]["category"].astype(np.int32)
     example["instances_valid"] = np.arange(MAX_OBJECTS) < number
