@@ -4,6 +4,7 @@ import re
 
 import jax
 import ml_collections
+import numpy as np
 import pytest
 
 from mtljax.data import rgbd
@@ -108,6 +109,16 @@ def test_training_images_alone_are_augmented(ten_frames, tmp_path):
     assert batch["image"].shape == (8, 1, 16, 24, 3)
     assert batch["depth"].shape == batch["depth_valid"].shape == (8, 1, 16, 24, 1)
     assert run.sample["image"].shape == (8, 1, 24, 32, 3)
+
+
+def test_missing_labels_are_hidden_in_training_alone(ten_frames, tmp_path):
+    run = Run(config(ten_frames, missing=0.5), tmp_path / "run")
+    there = [[run.training[i][f"{key}_valid"].any() for key in ("depth", "normal", "edge")] for i in range(8)]
+    assert 4 < np.sum(there) < 20
+    assert all(np.unique(column).size == 2 for column in np.transpose(there))
+    for batch in run.eval_batches():
+        for key in ("depth", "normal"):
+            assert batch[f"{key}_valid"].reshape(8, -1).any(axis=1).tolist() == batch["example_valid"].tolist()
 
 
 def test_a_task_without_the_parent_it_names_is_told(monkeypatch):
