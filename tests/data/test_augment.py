@@ -45,18 +45,13 @@ def made(index):
     """A clip with all labels, `place` (the centre of each pixel) among them, and a hole in each."""
     example = to_example(render_clip(SIZE, FRAMES, 0, "train", index))
     example["place"] = np.broadcast_to(grid(SIZE, SIZE), (FRAMES, SIZE, SIZE, 2)).astype(np.float32)
-    example["moving"] = (example["segmentations"] > 0).astype(np.uint8)
-    for key in ("place", "moving"):
-        example[f"{key}_valid"] = np.ones((FRAMES, SIZE, SIZE, 1), bool)
+    example["place_valid"] = np.ones((FRAMES, SIZE, SIZE, 1), bool)
     rng = np.random.default_rng(index)
     for key in LABELS:
         hole = rng.random((FRAMES, SIZE, SIZE, 1)) < 0.1
         example[f"{key}_valid"] &= ~hole
         if key != "place":
             example[key] = np.where(hole, 0, example[key])
-    example["ego_motion"] = wanted_ego_motion(example["camera"])
-    example["ego_motion_valid"] = np.arange(FRAMES)[:, None] < FRAMES - 1
-    example["frame_index"] = np.arange(FRAMES, dtype=np.int32)
     return example
 
 

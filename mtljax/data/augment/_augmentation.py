@@ -8,8 +8,6 @@ import numpy as np
 from mtljax.data.dataset import Example
 from mtljax.errors import UserError
 
-FLOWS = ("forward_flow", "backward_flow")
-
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
@@ -51,16 +49,6 @@ def compose(*augmentations: Augmentation) -> Augmentation:
         return example
 
     return Augmentation(f"compose({', '.join(one.text for one in augmentations)})", apply)
-
-
-def dense(example: Example) -> dict[str, np.ndarray]:
-    """The labels and masks of an example, (s, H, W, C), that have a value for every pixel."""
-    frames = example["image"].shape[:3]
-    return {
-        key: value
-        for key, value in example.items()
-        if key != "image" and np.ndim(value) == 4 and np.shape(value)[:3] == frames
-    }
 
 
 def checked(call: str, name: str, value: float, low: float, high: float) -> float:

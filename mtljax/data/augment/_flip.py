@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from mtljax.data.augment._augmentation import FLOWS, Augmentation, checked, dense
+from mtljax.data.augment._augmentation import Augmentation, checked
 from mtljax.data.dataset import Example
+from mtljax.data.window import FLOWS, dense
 
 _MIRROR = np.array([-1, 1, 1], np.float32)
 _TURN = -_MIRROR  # what a mirror does to an axis of rotation

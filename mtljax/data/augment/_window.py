@@ -1,41 +1,16 @@
 """Windows of the image at another size: crops, scales and resizes."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
-from mtljax.data.augment._augmentation import FLOWS, Augmentation, checked, checked_size, dense
-from mtljax.data.augment._boxes import clipped, tight
+from mtljax.data.augment._augmentation import Augmentation, checked, checked_size
 from mtljax.data.dataset import Example
+from mtljax.data.resize import resized
+from mtljax.data.window import Window, shown
 from mtljax.errors import UserError, unknown
 
 _DEPTHS = ("divided", "kept")
-
-
-@dataclasses.dataclass(frozen=True)
-class Window:
-    """A part of the image and the size at which it is shown. It may reach beyond the image.
-
-    Attributes:
-        top: where it begins, in pixels from the image's upper edge, fractions too.
-        left: from the image's left edge.
-        height: in pixels of the image, fractions too.
-        width: likewise.
-        size: (height, width) in pixels at which it is shown.
-    """
-
-    top: float
-    left: float
-    height: float
-    width: float
-    size: tuple[int, int]
-
-    @property
-    def zoom(self) -> np.ndarray:
-        """(2,): pixels shown for one of the image, along x and y."""
-        return np.array([self.size[1] / self.width, self.size[0] / self.height])
 
 
 def crop(height: int, width: int) -> Augmentation:
@@ -81,7 +56,7 @@ def resize(height: int, width: int) -> Augmentation:
     size = checked_size("resize", height, width)
 
     def apply(example: Example, rng: np.random.Generator) -> Example:
-        return shown(example, Window(0, 0, *example["image"].shape[1:3], size))
+        return resized(example, size)
 
     return Augmentation(f"resize({height}, {width})", apply)
 
@@ -139,62 +114,6 @@ def scale(
 
     drawn = f"{low}, {high}" if choices is None else f"choices={choices!r}"
     return Augmentation(f"scale({drawn}, depth={depth!r})", apply)
-
-
-def shown(example: Example, window: Window) -> Example:
-    """What a window shows: image, labels, intrinsics and boxes. Labels are not valid beyond the image."""
-    h, w = example["image"].shape[1:3]
-    rows, row_inside = _nearest(window.top, window.height, window.size[0], h)
-    columns, column_inside = _nearest(window.left, window.width, window.size[1], w)
-    inside = (row_inside[:, None] & column_inside)[:, :, None]
-    result = dict(example)
-    for key, value in dense(example).items():
-        found = value.take(rows, axis=1).take(columns, axis=2)
-        if key in FLOWS:
-            found = found * window.zoom.astype(found.dtype)
-        result[key] = found
-    result["image"] = _resampled(example["image"], window)
-    if not inside.all():
-        for key in ("image", *dense(result)):
-            result[key] = np.where(inside, result[key], np.zeros_like(result[key]))
-    if "intrinsics" in example.get("camera", {}):
-        (sx, sy), before = window.zoom, example["camera"]["intrinsics"]
-        zoom = np.array([[sx, 0, -sx * window.left], [0, sy, -sy * window.top], [0, 0, 1]])
-        result["camera"] = example["camera"] | {"intrinsics": (zoom @ before).astype(before.dtype)}
-    if "bboxes" in example.get("instances", {}):
-        if "segmentations" in result:
-            boxes = tight(result["segmentations"], len(example["instances"]["bboxes"]))
-        else:
-            place = np.array([window.top / h, window.left / w, window.height / h, window.width / w])
-            boxes = clipped(example["instances"], place, window.zoom, window.size)
-        result["instances"] = example["instances"] | boxes
-    return result
-
-
-def _nearest(begin: float, length: float, size: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """For `size` pixels shown, the pixel of the image under the centre of each, and whether there is one."""
-    under = np.floor(begin + (np.arange(size) + 0.5) * (length / size)).astype(int)
-    return np.clip(under, 0, limit - 1), (under >= 0) & (under < limit)
-
-
-def _resampled(image: np.ndarray, window: Window) -> np.ndarray:
-    """The window, (s, *size, C), by a triangle as wide as a pixel of the coarser grid; edges go on beyond the image."""
-    top, left = int(np.floor(window.top)), int(np.floor(window.left))
-    bottom, right = int(np.ceil(window.top + window.height)), int(np.ceil(window.left + window.width))
-    h, w = image.shape[1:3]
-    beyond = [(max(0, -top), max(0, bottom - h)), (max(0, -left), max(0, right - w))]
-    if np.any(beyond):
-        image = np.pad(image, [(0, 0), *beyond, (0, 0)], mode="edge")
-    y, x = window.top + beyond[0][0], window.left + beyond[1][0]
-    if window.size == (window.height, window.width) and y % 1 == x % 1 == 0:
-        return image[:, int(y) : int(y) + window.size[0], int(x) : int(x) + window.size[1]]
-    box = (x, y, min(x + window.width, image.shape[2]), min(y + window.height, image.shape[1]))
-    size = window.size[::-1]
-    if image.dtype == np.uint8 and image.shape[-1] == 3:
-        return np.stack([Image.fromarray(f).resize(size, Image.Resampling.BILINEAR, box) for f in image])
-    planes = np.moveaxis(image, -1, 1).reshape(-1, *image.shape[1:3])
-    planes = [Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR, box) for plane in planes]
-    return np.moveaxis(np.reshape(planes, (len(image), image.shape[-1], *window.size)), 1, -1)
 
 
 def _shrunk(example: Example, r: float) -> Example:
