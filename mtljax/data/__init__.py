@@ -1,5 +1,6 @@
 """Data sets as random-access sources of examples in one form, and the grain pipelines that batch them."""
 
+from mtljax.data import augment
 from mtljax.data.adult import adult
 from mtljax.data.camvid import camvid
 from mtljax.data.dataset import DataSet, Example, Source, valid_everywhere
@@ -26,6 +27,7 @@ __all__ = [
     "Example",
     "Source",
     "adult",
+    "augment",
     "camvid",
     "mix",
     "multi_mnist",

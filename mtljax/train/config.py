@@ -18,6 +18,7 @@ def default_config() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(
         {
             "data": "scenes('tiny')",
+            "augment": "",  # of the training examples alone, such as 'compose(flip(), scale(1.0, 1.5))'; '' for none
             "model": "MultiTask(encoder=ResNet(depth=18))",
             "pretrained": "",  # file of weights (.safetensors, .pth) that the encoders start from
             "init_from": "",  # workdir of a run whose parameters are taken where their names are the same
