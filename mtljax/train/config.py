@@ -88,7 +88,7 @@ def settle(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_ch
     """
     file = workdir / CONFIG_FILE
     if file.exists():
-        before = flat(load(file))
+        before = flat(default_config()) | flat(load(file))  # it may be older than a key
         now = flat(config)
         changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
         if changed and not allow_change:
