@@ -69,10 +69,10 @@ def test_a_workdir_may_be_older_than_a_key(tmp_path):
     del older["missing"]
     run_config.settle(older, tmp_path)
     run_config.settle(config(), tmp_path)
+    other = config()
+    other.missing = 0.5
     with pytest.raises(UserError, match=r"missing: 0\.0 there, 0\.5 now"):
-        older = config()
-        older.missing = 0.5
-        run_config.settle(older, tmp_path)
+        run_config.settle(other, tmp_path)
 
 
 def test_workdirs_that_cannot_be_used_are_named(tmp_path):
