@@ -1,9 +1,12 @@
 """Data sets as random-access sources of examples in one form, and the grain pipelines that batch them."""
 
 from mtljax.data.adult import adult
+from mtljax.data.camvid import camvid
 from mtljax.data.cityscapes import cityscapes
 from mtljax.data.dataset import DataSet, Example, Source, valid_everywhere
 from mtljax.data.kitti import kitti_odometry
+from mtljax.data.kitti_poses import read_kitti
+from mtljax.data.mix import mix
 from mtljax.data.movi import movi
 from mtljax.data.multi_mnist import multi_mnist
 from mtljax.data.nyuv2 import nyuv2
@@ -14,8 +17,10 @@ from mtljax.data.tfds_source import tfds
 
 SOURCES = {
     "adult": adult,
+    "camvid": camvid,
     "cityscapes": cityscapes,
     "kitti_odometry": kitti_odometry,
+    "mix": mix,
     "movi": movi,
     "multi_mnist": multi_mnist,
     "nyuv2": nyuv2,
@@ -31,11 +36,14 @@ __all__ = [
     "Example",
     "Source",
     "adult",
+    "camvid",
     "cityscapes",
     "kitti_odometry",
+    "mix",
     "movi",
     "multi_mnist",
     "nyuv2",
+    "read_kitti",
     "rgbd",
     "scenes",
     "taskonomy",

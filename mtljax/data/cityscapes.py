@@ -8,18 +8,8 @@ import numpy as np
 
 from mtljax.data import images
 from mtljax.data.dataset import Example
-from mtljax.data.folders import (
-    Folder,
-    Size,
-    checked_size,
-    class_ids,
-    grey16,
-    must_exist,
-    resized,
-    resized_intrinsics,
-    sampled,
-    still_camera,
-)
+from mtljax.data.folders import Folder, class_ids, grey16, must_exist, still_camera
+from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError
 
 _SPLITS = {"train": "train", "validation": "val"}
@@ -33,7 +23,9 @@ _PARTS = {"gtFine": "gtFine_labelIds.png", "disparity": "disparity.png", "camera
 _CAMERA = {"intrinsic": ("fx", "fy", "u0", "v0"), "extrinsic": ("baseline",)}
 
 
-def cityscapes(path: str, classes: int = 19, size: Size | None = None, max_depth: float | None = None) -> Folder:
+def cityscapes(
+    path: str, classes: int = 19, size: tuple[int, int] | None = None, max_depth: float | None = None
+) -> Folder:
     """Street scenes with `semantic`, and `depth` and `camera` where their folders are there.
 
     The folder holds `leftImg8bit/train/CITY/*_leftImg8bit.png` and so on, with any of `gtFine` (`*_labelIds.png`),
@@ -63,9 +55,9 @@ def cityscapes(path: str, classes: int = 19, size: Size | None = None, max_depth
     if classes not in (7, 19):
         raise UserError(f"cityscapes(classes={classes!r}): expected 19 or 7.")
     root = pathlib.Path(path).expanduser()
-    table = np.full(256, -1)
+    table = np.full(256, -1, np.int32)
     table[list(_IDS)] = np.arange(19) if classes == 19 else _CATEGORIES
-    read = functools.partial(_example, root, table, checked_size("cityscapes", size), max_depth or np.inf)
+    read = functools.partial(_example, root, table, None if size is None else checked_size(size), max_depth or np.inf)
     return Folder(root.name, functools.partial(_stems, root), read)
 
 
@@ -97,9 +89,11 @@ def _file(root: pathlib.Path, part: str, stem: str) -> pathlib.Path:
     return root / part / f"{stem}_{_PARTS[part]}"
 
 
-def _example(root: pathlib.Path, table: np.ndarray, size: Size | None, max_depth: float, stem: str) -> Example:
+def _example(
+    root: pathlib.Path, table: np.ndarray, size: tuple[int, int] | None, max_depth: float, stem: str
+) -> Example:
     image = images.colour(root / "leftImg8bit" / f"{stem}_leftImg8bit.png")
-    example: Example = {"image": resized(image, size)[None]}
+    example: Example = {"image": image[None]}
     parts = _parts(root)
     if "gtFine" in parts:
         file = _file(root, "gtFine", stem)
@@ -109,19 +103,18 @@ def _example(root: pathlib.Path, table: np.ndarray, size: Size | None, max_depth
             raise UserError(
                 f"label image {str(file)!r} holds the id {beyond[0]}; expected 0 .. {_LAST_ID}, or {_NO_ID}."
             )
-        classes = table[sampled(ids, size)]
-        example |= _label("semantic", classes.astype(np.int32), classes >= 0)
+        example |= _label("semantic", table[ids], table[ids] >= 0)
     if "camera" in parts:
         intrinsics, baseline = _camera(_file(root, "camera", stem))
         if "disparity" in parts:
             file = _file(root, "disparity", stem)
             stored = grey16(file, "disparity x 256 + 1")
             images.must_fit("disparity", file, stored, image)
-            disparity = (sampled(stored, size) - 1) / 256
+            disparity = (stored - 1) / 256
             depth = baseline * intrinsics[0, 0] / np.where(disparity > 0, disparity, np.inf)
             example |= _label("depth", depth.astype(np.float32), (depth > 0) & (depth <= max_depth))
-        example["camera"] = still_camera(resized_intrinsics(intrinsics, image.shape[:2], size))
-    return example
+        example["camera"] = still_camera(intrinsics)
+    return resized(example, size) if size else example
 
 
 def _label(key: str, label: np.ndarray, valid: np.ndarray) -> Example:

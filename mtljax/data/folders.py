@@ -1,4 +1,4 @@
-"""What readers of folders share: examples read by a function, label images, and resizing images with their labels."""
+"""What readers of folders share: examples read by a function, and label images."""
 
 import dataclasses
 import pathlib
@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
-from PIL import Image
 
 from mtljax.data import images
 from mtljax.data.dataset import Example, Source
 from mtljax.errors import UserError, unknown
 
 SPLITS = ("train", "validation")
-Size = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,58 +103,6 @@ def class_ids(file: pathlib.Path) -> np.ndarray:
     if image.mode not in ("L", "P"):
         raise UserError(f"label image {str(file)!r} has mode {image.mode}; expected 8 bit grey: a class of each pixel.")
     return np.asarray(image).astype(np.int32)
-
-
-def resized(image: np.ndarray, size: Size | None) -> np.ndarray:
-    """An image (h, w, 3) uint8 in another size (height, width), low-pass filtered where it shrinks.
-
-    Example:
-        >>> resized(np.zeros((4, 8, 3), np.uint8), (2, 4)).shape
-        (2, 4, 3)
-    """
-    if size is None or image.shape[:2] == tuple(size):
-        return image
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-
-
-def sampled(label: np.ndarray, size: Size | None) -> np.ndarray:
-    """A label (h, w, ...) in another size (height, width): the values at the new pixels' centres, none of them mixed.
-
-    Example:
-        >>> print(sampled(np.arange(9).reshape(3, 3), (1, 1)))
-        [[4]]
-    """
-    if size is None:
-        return label
-    rows, columns = (((np.arange(n) + 0.5) * was / n).astype(int) for n, was in zip(size, label.shape, strict=False))
-    return label[rows[:, None], columns]
-
-
-def resized_intrinsics(intrinsics: np.ndarray, old: Size, size: Size | None) -> np.ndarray:
-    """The (3, 3) intrinsics of a camera, for pixel centres at integers + 0.5, after its images are resized.
-
-    Example:
-        >>> print(resized_intrinsics(np.array([[10.0, 0, 4], [0, 10, 2], [0, 0, 1]]), (4, 8), (2, 2)))
-        [[2.5 0.  1. ]
-         [0.  5.  1. ]
-         [0.  0.  1. ]]
-    """
-    if size is None:
-        return intrinsics
-    return np.diag([size[1] / old[1], size[0] / old[0], 1.0]) @ intrinsics
-
-
-def checked_size(reader: str, size: Sequence[int] | None) -> Size | None:
-    """A size (height, width), or None.
-
-    Raises:
-        UserError: where it is no such thing.
-    """
-    if size is None:
-        return None
-    if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
-        raise UserError(f"{reader}(size={size!r}): expected (height, width) in pixels.")
-    return size[0], size[1]
 
 
 def still_camera(intrinsics: np.ndarray) -> dict[str, np.ndarray]:

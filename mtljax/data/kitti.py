@@ -10,12 +10,13 @@ from scipy.spatial.transform import Rotation
 
 from mtljax.data import images
 from mtljax.data.dataset import Example
-from mtljax.data.folders import Folder, Size, checked_size, resized, resized_intrinsics
-from mtljax.data.movi import _ego_motion
+from mtljax.data.folders import Folder
+from mtljax.data.kitti_poses import read_kitti
+from mtljax.data.motion import ego_motion
+from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError
 
 _CAMERA = "P2"
-_RIGID = 1e-3  # by which a rotation's products may miss those of a rotation: the file has seven digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ def kitti_odometry(
     validation: Sequence[str] = ("09", "10"),
     frames: int = 3,
     stride: int | None = None,
-    size: Size | None = (192, 640),
+    size: tuple[int, int] | None = (192, 640),
 ) -> Folder:
     """Clips of KITTI's odometry sequences with `ego_motion`, `frame_index` and `camera`.
 
@@ -87,7 +88,7 @@ def kitti_odometry(
     def clips(split: str) -> list[tuple[Drive, int]]:
         return list(_clips(root, chosen[split], frames, stride))
 
-    read = functools.partial(_example, frames, checked_size("kitti_odometry", size))
+    read = functools.partial(_example, frames, None if size is None else checked_size(size))
     return Folder(f"kitti_odometry/{root.name}", clips, read)
 
 
@@ -116,8 +117,8 @@ def _drive(root: pathlib.Path, name: str, first: int) -> Drive:
         raise UserError(f"KITTI folder {str(folder)!r} has no images; expected image_2/000000.png and so on.")
     intrinsics, offset = _calibration(folder / "calib.txt")
     file = root / "poses" / f"{name}.txt"
-    poses = _poses(file)
-    if len(poses) != len(found):
+    numbers, poses = read_kitti(file)
+    if not np.array_equal(numbers, np.arange(len(found))):
         images_in = f"the {len(found)} images in {str(folder / 'image_2')!r}"
         raise UserError(f"{str(file)!r} holds {len(poses)} poses for {images_in}.")
     poses[:, :3, 3] -= poses[:, :3, :3] @ offset
@@ -137,19 +138,6 @@ def _calibration(file: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     return intrinsics + half, np.linalg.solve(intrinsics, shifted)
 
 
-def _poses(file: pathlib.Path) -> np.ndarray:
-    lines = [line for line in _lines(file) if line.strip()]
-    poses = np.tile(np.eye(4), (len(lines), 1, 1))
-    for number, line in enumerate(lines, 1):
-        where = f"{str(file)!r}, line {number}"
-        pose = _numbers(line, where)
-        turn = pose[:, :3]
-        if not np.allclose(turn @ turn.T, np.eye(3), atol=_RIGID) or np.linalg.det(turn) < 0:
-            raise UserError(f"{where}: the pose is not rigid; expected a 3 x 4 camera-to-world matrix.")
-        poses[number - 1, :3] = pose
-    return poses
-
-
 def _lines(file: pathlib.Path) -> list[str]:
     try:
         return file.read_text().splitlines()
@@ -165,19 +153,18 @@ def _numbers(text: str, where: str) -> np.ndarray:
         raise UserError(f"{where}: expected 12 numbers, not {text.strip()[:60]!r}.") from None
 
 
-def _example(frames: int, size: Size | None, clip: tuple[Drive, int]) -> Example:
+def _example(frames: int, size: tuple[int, int] | None, clip: tuple[Drive, int]) -> Example:
     drive, start = clip
     part = slice(start, start + frames)
-    loaded = [images.colour(file) for file in drive.frames[part]]
-    stacked = images.stacked([{"image": resized(image, size)} for image in loaded], drive.frames[start].parent)
+    loaded = [{"image": images.colour(file)} for file in drive.frames[part]]
     poses = drive.poses[part]
     quaternions = np.roll(Rotation.from_matrix(poses[:, :3, :3]).as_quat(), 1, axis=-1)
-    intrinsics = resized_intrinsics(drive.intrinsics, loaded[0].shape[:2], size)
-    camera = {"positions": poses[:, :3, 3], "quaternions": quaternions, "intrinsics": intrinsics}
-    return {
-        **stacked,
-        **_ego_motion(poses),
+    camera = {"positions": poses[:, :3, 3], "quaternions": quaternions, "intrinsics": drive.intrinsics}
+    example = {
+        **images.stacked(loaded, drive.frames[start].parent),
+        **ego_motion(poses),
         "frame_index": np.arange(drive.first + start, drive.first + start + frames, dtype=np.int32),
         "frame_index_valid": np.ones(frames, bool),
         "camera": {key: value.astype(np.float32) for key, value in camera.items()},
     }
+    return resized(example, size) if size else example

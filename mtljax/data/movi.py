@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from mtljax.data.dataset import Example, Source, valid_everywhere
 from mtljax.data.geometry import edges_of_surfaces, points_from_depth
+from mtljax.data.motion import ego_motion, has_next, pose_matrices
 from mtljax.data.raw_records import Records, decoded, open_records
 from mtljax.errors import UserError, unknown
 
@@ -142,9 +143,7 @@ def to_example(record: Mapping[str, Any], part: slice, objects: int) -> Example:
     points = [points_from_depth(z, camera["intrinsics"]) for z in depth]
     edge = np.stack([edges_of_surfaces(*parts) for parts in zip(points, depth, normal, ids[..., 0], strict=True)])
     classes = np.concatenate([[0], instances["category"]])
-    poses = np.tile(np.eye(4), (s, 1, 1))
-    poses[:, :3, :3], poses[:, :3, 3] = turns, camera["positions"]
-    has_next = (np.arange(s) < s - 1)[:, None, None, None]
+    later = has_next(s)[:, None, None, None]
     return {
         "image": video,
         "semantic": classes[ids].astype(np.int32),
@@ -155,10 +154,10 @@ def to_example(record: Mapping[str, Any], part: slice, objects: int) -> Example:
         "normal_valid": normal_valid[..., None],
         "edge": edge[..., None],
         "edge_valid": (depth_valid & normal_valid)[..., None],
-        **_flow(record, "forward_flow", part, video.shape, has_next),
-        **_flow(record, "backward_flow", part, video.shape, has_next[::-1]),
-        **_moving(instances, ids, has_next),
-        **_ego_motion(poses),
+        **_flow(record, "forward_flow", part, video.shape, later),
+        **_flow(record, "backward_flow", part, video.shape, later[::-1]),
+        **_moving(instances, ids, later),
+        **ego_motion(pose_matrices(camera["positions"], camera["quaternions"])),
         "camera": {key: value.astype(np.float32) for key, value in camera.items()},
         "instances": instances,
         "instances_valid": np.arange(objects) < len(_feature(record, "instances/visibility")) // _length(record),
@@ -239,7 +238,7 @@ def _boxes(record: Mapping[str, Any], number: int, s: int) -> np.ndarray:
     return boxes
 
 
-def _moving(instances: Mapping[str, np.ndarray], ids: np.ndarray, has_next: np.ndarray) -> Example:
+def _moving(instances: Mapping[str, np.ndarray], ids: np.ndarray, known: np.ndarray) -> Example:
     """An object moves where a point of its box may move by more than a millimetre: the simulation never quite rests."""
     positions, quaternions = (instances[key].astype(np.float64) for key in ("positions", "quaternions"))
     chords = [np.linalg.norm(quaternions[:, 1:] - sign * quaternions[:, :-1], axis=-1) for sign in (1, -1)]
@@ -249,18 +248,8 @@ def _moving(instances: Mapping[str, np.ndarray], ids: np.ndarray, has_next: np.n
     moves[1:, :-1] = moved + turned * np.linalg.norm(instances["scale"], axis=-1)[:, None] > _STILL
     return {
         "moving": moves[ids, np.arange(len(ids))[:, None, None, None]],
-        "moving_valid": valid_everywhere(ids) & has_next,
+        "moving_valid": valid_everywhere(ids) & known,
     }
-
-
-def _ego_motion(poses: np.ndarray) -> Example:
-    """The label `ego_motion` and its mask, from camera-to-world poses (s, 4, 4)."""
-    motion = np.zeros((len(poses), 6), np.float32)
-    if len(poses) > 1:
-        turns = np.swapaxes(poses[:-1, :3, :3], 1, 2)
-        motion[:-1, :3] = np.einsum("sij,sj->si", turns, poses[1:, :3, 3] - poses[:-1, :3, 3])
-        motion[:-1, 3:] = Rotation.from_matrix(turns @ poses[1:, :3, :3]).as_rotvec()
-    return {"ego_motion": motion, "ego_motion_valid": (np.arange(len(poses)) < len(poses) - 1)[:, None]}
 
 
 def _length(record: Mapping[str, Any]) -> int:

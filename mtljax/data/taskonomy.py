@@ -3,12 +3,14 @@
 import functools
 import pathlib
 import re
+from typing import Any
 
 import numpy as np
 
 from mtljax.data import images
 from mtljax.data.dataset import Example
-from mtljax.data.folders import Folder, Size, checked_size, class_ids, grey16, must_exist, resized, sampled
+from mtljax.data.folders import Folder, class_ids, grey16, must_exist
+from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError, unknown
 
 CLASSES = ("background", "bottle", "chair", "couch", "potted plant", "bed", "dining table", "toilet", "tv", "microwave",
@@ -24,7 +26,7 @@ def taskonomy(
     validation: float = 0.2,
     edges: str = "edge_texture",
     edge_strength: float = 0.5,
-    size: Size | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Folder:
     """Rooms with those of `depth`, `normal`, `edge` and `semantic` whose folders are there.
 
@@ -73,7 +75,7 @@ def taskonomy(
     def views(split: str) -> list[pathlib.Path]:
         return _views(root, edges, validation, split)
 
-    read = functools.partial(_example, root, edges, threshold, checked_size("taskonomy", size))
+    read = functools.partial(_example, root, edges, threshold, None if size is None else checked_size(size))
     return Folder(f"taskonomy/{root.name}", views, read)
 
 
@@ -116,9 +118,9 @@ def _file(root: pathlib.Path, part: str, image: pathlib.Path) -> pathlib.Path:
     return root / part / image.parent / image.name.replace("domain_rgb", f"domain_{domain}")
 
 
-def _example(root: pathlib.Path, edges: str, threshold: float, size: Size | None, view: pathlib.Path) -> Example:
+def _example(root: pathlib.Path, edges: str, threshold: float, size: Any, view: pathlib.Path) -> Example:
     image = images.colour(root / "rgb" / view)
-    example: Example = {"image": resized(image, size)[None]}
+    example: Example = {"image": image[None]}
     parts = _parts(root, edges)
 
     def part(name: str) -> np.ndarray:
@@ -126,7 +128,7 @@ def _example(root: pathlib.Path, edges: str, threshold: float, size: Size | None
         read = {_NORMAL: images.colour, _SEMANTIC: class_ids}.get(name)
         label = read(file) if read else grey16(file, "1/512 m" if name == _DEPTH else "strengths of edges")
         images.must_fit(name, file, label, image)
-        return sampled(label, size)
+        return label
 
     measured = True
     if _DEPTH in parts:
@@ -149,7 +151,7 @@ def _example(root: pathlib.Path, edges: str, threshold: float, size: Size | None
                 f"label image {str(_file(root, _SEMANTIC, view))!r} holds {stored.max()}; expected 0 .. {len(CLASSES)}."
             )
         example |= _label("semantic", stored - 1, stored > 0)
-    return example
+    return resized(example, size) if size else example
 
 
 def _label(key: str, label: np.ndarray, valid: np.ndarray) -> Example:

@@ -40,6 +40,7 @@ def default_config() -> ml_collections.ConfigDict:
             "max_skipped_in_row": 10,  # non-finite updates in a row after which the run stops
             "loader_threads": 2,
             "unreadable_share": 0.01,  # of the training records that may be unreadable; they are told and left out
+            "missing": 0.0,  # share of the labels of training examples that are hidden, each at random
             "panel_images": 4,
             "baseline_examples": 256,  # training examples from which the constant predictor is made
         }
@@ -67,8 +68,9 @@ def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
         least = 0 if key in ("seed", "panel_images") else 1
         if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise UserError(f"config.{key}={value}: expected at least {least}.")
-    if not 0 <= known.unreadable_share < 1:
-        raise UserError(f"config.unreadable_share={known.unreadable_share}: expected a share, from 0 to below 1.")
+    for key in ("unreadable_share", "missing"):
+        if not 0 <= known[key] < 1:
+            raise UserError(f"config.{key}={known[key]}: expected a share, from 0 to below 1.")
     for key, choices in _CHOICES.items():
         if known[key] not in choices:
             raise unknown(f"config.{key}", known[key], choices)

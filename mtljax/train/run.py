@@ -10,6 +10,7 @@ import ml_collections
 import numpy as np
 
 from mtljax.data import pipeline
+from mtljax.data.hidden import Hidden
 from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
 from mtljax.train import config as run_config
@@ -34,7 +35,10 @@ class Run:
     def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         self.config, self.workdir = config, workdir
         self.parts = experiment.build(config)
-        self.training = Tolerant(self.parts.data.split("train"), config.unreadable_share)
+        training = self.parts.data.split("train")
+        if config.missing:
+            training = Hidden(training, config.missing, config.seed)
+        self.training = Tolerant(training, config.unreadable_share)
         self.validation = self.parts.data.split("validation")
         self.sample = next(iter(self.eval_batches()))
         self._check_labels()

@@ -9,7 +9,8 @@ from PIL import Image
 from configs import cross_stitch as shipped
 from mtljax import studies
 from mtljax.errors import UserError
-from mtljax.train import loop
+from mtljax.studies import cross_stitch
+from mtljax.train import experiment, loop
 from mtljax.train.run import newest_variables
 from tests.data.test_multi_mnist import write
 
@@ -51,6 +52,14 @@ def study(digits, tmp_path_factory):
 
 
 STITCHED = "stitched-rate-100-alpha-0.9-0.1"
+
+
+def test_the_shipped_config_is_that_of_two_runs(tmp_path):
+    made = shipped.get_config()
+    first = experiment.build(cross_stitch._first(made))
+    second = experiment.build(cross_stitch._second(made, tmp_path, cross_stitch.Variant(tuple(made.alpha), 100.0)))
+    assert set(first.transforms) == {"segment", "normals"}
+    assert set(second.transforms) == {"segment", "normals", "stitch"}
 
 
 def test_networks_are_trained_alone_and_then_stitched(study):

@@ -4,6 +4,7 @@ import re
 
 import jax
 import ml_collections
+import numpy as np
 import pytest
 
 from mtljax.data import rgbd
@@ -91,6 +92,16 @@ def test_what_does_not_fit_is_named(ten_frames, tmp_path, changes, message):
     with pytest.raises(UserError, match=re.compile(message, re.DOTALL)):
         Run(config(ten_frames, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_missing_labels_are_hidden_in_training_alone(ten_frames, tmp_path):
+    run = Run(config(ten_frames, missing=0.5), tmp_path / "run")
+    there = [[run.training[i][f"{key}_valid"].any() for key in ("depth", "normal", "edge")] for i in range(8)]
+    assert 4 < np.sum(there) < 20
+    assert all(np.unique(column).size == 2 for column in np.transpose(there))
+    for batch in run.eval_batches():
+        for key in ("depth", "normal"):
+            assert batch[f"{key}_valid"].reshape(8, -1).any(axis=1).tolist() == batch["example_valid"].tolist()
 
 
 def test_a_task_without_the_parent_it_names_is_told(monkeypatch):
