@@ -66,7 +66,7 @@ def movi(name: str = "movi_e/128x128", data_dir: str | None = None, frames: int 
     Args:
         name: `movi_a` to `movi_f` or `panning_movi_e`, and a configuration: `movi_e/256x256`.
         data_dir: where TFDS keeps its data; default: `TFDS_DATA_DIR` or `~/tensorflow_datasets`. The data must be in
-            TFDS's format array_record, as a config can read it in any order from that alone.
+            TFDS's format array_record, the one that gives random access (docs/data.md says how to convert it).
         frames: s of a clip; a video of 24 frames is cut into as many as fit. Default: all its frames.
 
     Returns:
