@@ -1,5 +1,6 @@
 """Data sets as random-access sources of examples in one form, and the grain pipelines that batch them."""
 
+from mtljax.data import augment
 from mtljax.data.adult import adult
 from mtljax.data.camvid import camvid
 from mtljax.data.cityscapes import cityscapes
@@ -36,6 +37,7 @@ __all__ = [
     "Example",
     "Source",
     "adult",
+    "augment",
     "camvid",
     "cityscapes",
     "kitti_odometry",

@@ -54,7 +54,7 @@ def movi(name: str = "movi_e/128x128", data_dir: str | None = None, frames: int 
 
     Labels: `depth`, `normal`, `semantic` (0 background, else 1 + the `category`, or in MOVi-A and -B the shape, of the
     object: 18, 4 and 12 classes), `edge` (from ids, depth and normals), `forward_flow`, `backward_flow`, `moving`,
-    `ego_motion`, `frame_index`; `camera`; `instances` as in `scenes`, padded to 10 objects (A to C) or 23, `scale` the
+    `ego_motion`, `frame_index`; `camera`; `segmentations`; `instances` as in `scenes`, padded to 10 objects (A to C) or 23, `scale` the
     half sizes of an object's box.
 
     What is converted. Depth is stored as the distance to the camera's centre, normals in the world's frame, flow as
@@ -158,6 +158,7 @@ def to_example(record: Mapping[str, Any], part: slice, objects: int) -> Example:
         **_flow(record, "backward_flow", part, video.shape, later[::-1]),
         **_moving(instances, ids, later),
         **ego_motion(pose_matrices(camera["positions"], camera["quaternions"])),
+        "segmentations": ids.astype(np.uint8),
         "camera": {key: value.astype(np.float32) for key, value in camera.items()},
         "instances": instances,
         "instances_valid": np.arange(objects) < len(_feature(record, "instances/visibility")) // _length(record),

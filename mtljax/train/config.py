@@ -18,6 +18,7 @@ def default_config() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(
         {
             "data": "scenes('tiny')",
+            "augment": "",  # of the training examples alone, such as 'compose(flip(), scale(1.0, 1.5))'; '' for none
             "model": "MultiTask(encoder=ResNet(depth=18))",
             "pretrained": "",  # file of weights (.safetensors, .pth) that the encoders start from
             "init_from": "",  # workdir of a run whose parameters are taken where their names are the same
@@ -87,7 +88,7 @@ def settle(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_ch
     """
     file = workdir / CONFIG_FILE
     if file.exists():
-        before = flat(load(file))
+        before = flat(default_config()) | flat(load(file))  # it may be older than a key
         now = flat(config)
         changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
         if changed and not allow_change:

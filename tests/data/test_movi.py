@@ -46,13 +46,14 @@ def test_labels_come_back_to_quantisation(clips, data_dir):
     assert [len(data.split(split)) for split in ("train", "validation")] == [2, 1]
     for clip, example in zip(clips, data.split("train"), strict=True):
         exact = to_example(clip)
+        assert example.keys() == exact.keys()
         flow_step = max(np.ptp(clip[key]) for key in ("forward_flow", "backward_flow")) / 65535
         depth_step = 2 * np.ptp(clip["depth"]) / 65535
         tolerance = {"depth": depth_step, "normal": 1e-4, "forward_flow": flow_step, "backward_flow": flow_step}
-        for key in ("image", "semantic", "depth", "normal", "edge", "forward_flow", "backward_flow"):
+        for key in ("image", "semantic", "depth", "normal", "edge", "forward_flow", "backward_flow", "segmentations"):
             assert (example[key].shape, example[key].dtype) == (exact[key].shape, exact[key].dtype), key
             np.testing.assert_allclose(example[key], exact[key], atol=1.5 * tolerance.get(key, 0), err_msg=key)
-            if key != "image":
+            if f"{key}_valid" in exact:
                 np.testing.assert_array_equal(example[f"{key}_valid"], exact[f"{key}_valid"])
         np.testing.assert_allclose(np.linalg.norm(example["normal"], axis=-1), 1, atol=1e-5)
 

@@ -64,6 +64,17 @@ def test_another_config_is_refused_with_the_keys_that_differ(tmp_path):
     assert run_config.load(tmp_path / "config.json").steps == 11
 
 
+def test_a_workdir_may_be_older_than_a_key(tmp_path):
+    older = config()
+    del older["missing"]
+    run_config.settle(older, tmp_path)
+    run_config.settle(config(), tmp_path)
+    with pytest.raises(UserError, match=r"missing: 0\.0 there, 0\.5 now"):
+        older = config()
+        older.missing = 0.5
+        run_config.settle(older, tmp_path)
+
+
 def test_workdirs_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(UserError, match=r"no config.json in .*it is no workdir"):
         run_config.load(tmp_path / "config.json")

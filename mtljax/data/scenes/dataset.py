@@ -107,6 +107,7 @@ def to_example(features: dict[str, Any], index: int = 0) -> Example:
     example["frame_index_valid"] = np.ones(frames, bool)
     example["camera"] = {key: np.asarray(value, np.float32) for key, value in camera.items()}
     number = len(instances["category"])
+    example["segmentations"] = np.asarray(features["segmentations"])
     example["instances"] = {key: _padded(np.asarray(value)) for key, value in instances.items()}
     example["instances"]["category"] = example["instances"]["category"].astype(np.int32)
     example["instances_valid"] = np.arange(MAX_OBJECTS) < number
