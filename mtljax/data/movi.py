@@ -54,8 +54,8 @@ def movi(name: str = "movi_e/128x128", data_dir: str | None = None, frames: int 
 
     Labels: `depth`, `normal`, `semantic` (0 background, else 1 + the `category`, or in MOVi-A and -B the shape, of the
     object: 18, 4 and 12 classes), `edge` (from ids, depth and normals), `forward_flow`, `backward_flow`, `moving`,
-    `ego_motion`, `frame_index`; `camera`; `segmentations`; `instances` as in `scenes`, padded to 10 objects (A to C) or 23, `scale` the
-    half sizes of an object's box.
+    `ego_motion`, `frame_index`; `camera`; `segmentations`; and `instances`, padded to 10 objects (A to C) or 23, whose
+    `scale` is the half sizes of an object's box.
 
     What is converted. Depth is stored as the distance to the camera's centre, normals in the world's frame, flow as
     (row, column); all three as 16 bit integers, depth and flow between bounds that each video has. The backward flow
