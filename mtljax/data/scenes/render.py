@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from mtljax.data.geometry import edges_of_surfaces
 from mtljax.data.scenes import raycast
 from mtljax.data.scenes.world import HEIGHT, ROOM, World, clip_rng, sample_world
 
-_EDGE_ANGLE = np.cos(np.radians(30))
-_EDGE_DEPTH = 0.05  # of the depth, off the tangent plane
 _NOISE = 0.01
 _AMBIENT = 0.35
 
@@ -60,7 +59,7 @@ def render_clip(size: int, frames: int, seed: int, split: str, index: int) -> di
         "normal": np.stack([v.normal @ r.T for v, r in zip(views, to_camera, strict=True)]).astype(np.float32),
         "segmentations": ids[..., None].astype(np.uint8),
         "semantic": category[ids][..., None].astype(np.uint8),
-        "edge": np.stack([_edges(view) for view in views])[..., None].astype(np.uint8),
+        "edge": np.stack([edges_of_surfaces(v.point, v.depth, v.normal, v.instance) for v in views])[..., None],
         "forward_flow": np.stack([_flow(world, k, view, t, t + 1) for t, view in enumerate(views)]),
         "backward_flow": np.stack([_flow(world, k, view, t, t - 1) for t, view in enumerate(views)]),
         "camera": _camera(world, size, frames),
@@ -126,25 +125,6 @@ def _shade(world: World, view: View, time: float) -> np.ndarray:
 def _pattern(point: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     """A wavy checker, (N,) bool."""
     return np.sum(np.sin(point * frequency), axis=1) > 0
-
-
-def _edges(view: View) -> np.ndarray:
-    """(h, w) bool: the id, the depth (off the tangent plane) or the normal changes towards a 4-neighbour."""
-    found = np.zeros(view.depth.shape, bool)
-    for axis in (0, 1):
-        here = tuple(slice(None, -1) if a == axis else slice(None) for a in (0, 1))
-        there = tuple(slice(1, None) if a == axis else slice(None) for a in (0, 1))
-        step = view.point[there] - view.point[here]
-        off_plane = [np.abs(np.sum(view.normal[side] * step, axis=-1)) for side in (here, there)]
-        depth = np.minimum(view.depth[here], view.depth[there])
-        change = (
-            (view.instance[here] != view.instance[there])
-            | (np.sum(view.normal[here] * view.normal[there], axis=-1) < _EDGE_ANGLE)
-            | (np.minimum(*off_plane) > _EDGE_DEPTH * depth)
-        )
-        found[here] |= change
-        found[there] |= change
-    return found
 
 
 def _flow(world: World, k: np.ndarray, view: View, time: float, other: float) -> np.ndarray:
