@@ -11,6 +11,7 @@ from mtljax.data.scenes import raycast
 from mtljax.data.scenes.world import HEIGHT, ROOM, World, clip_rng, sample_world
 
 _NOISE = 0.01
+_SHADES = 1.0  # contrast of the waves, were all in phase
 _AMBIENT = 0.35
 
 
@@ -109,14 +110,15 @@ def _shade(world: World, view: View, time: float) -> np.ndarray:
     instance, side = view.instance.reshape(-1), view.side.reshape(-1)
     checker = _pattern(point, world.room_pattern)[:, None]
     walls = world.walls[np.maximum(side, 1) - 1] * np.where(checker, 1.0, 0.85)
-    colour = np.where((side == 0)[:, None], np.where(checker, *world.floor), walls)
+    colour = np.where((side == 0)[:, None], np.where(checker, *world.floor), walls) * _shades(point, world)
     lit = np.ones(len(point), bool)
     start = point + 1e-4 * normal
     towards = np.broadcast_to(world.light, point.shape)
     for index, solid in enumerate(world.solids, 1):
         mine = instance == index
         local = (point[mine] - solid.position(time)) @ solid.rotation(time).as_matrix()
-        colour[mine] = np.where(_pattern(local / solid.scale, solid.pattern)[:, None], *solid.colours)
+        checker = _pattern(local / solid.scale, solid.pattern)[:, None]
+        colour[mine] = np.where(checker, *solid.colours) * _shades(local, world)
         lit &= ~np.isfinite(_hit_solid(solid, start, towards, time)[0])
     cosine = np.maximum(normal @ world.light, 0)
     return (colour * (_AMBIENT + (1 - _AMBIENT) * cosine * lit)[:, None]).reshape(size, size, 3)
@@ -125,6 +127,12 @@ def _shade(world: World, view: View, time: float) -> np.ndarray:
 def _pattern(point: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     """A wavy checker, (N,) bool."""
     return np.sum(np.sin(point * frequency), axis=1) > 0
+
+
+def _shades(point: np.ndarray, world: World) -> np.ndarray:
+    """Light and dark without edges, (N, 1) about 1: so that motion shows everywhere, and within a pixel."""
+    waves = np.sin(point @ world.waves.T + world.phases)
+    return 1 + _SHADES * waves.mean(axis=1, keepdims=True)
 
 
 def _flow(world: World, k: np.ndarray, view: View, time: float, other: float) -> np.ndarray:
