@@ -2,8 +2,8 @@
 
 python benchmarks/sharing.py [--only MultiTask,MTAN] [--rounds 5]
 
-Four dense tasks in the shapes of `scenes/small` on ResNet-18, and the mixtures of experts on an MLP. The networks that a
-ratio is to are four programs, run one after the other in turns with the model; a ratio is that of the medians.
+Four dense tasks in the shapes of `scenes/small` on ResNet-18, and the mixtures of experts on an MLP. The networks that
+a ratio is to are four programs, run one after the other in turns with the model; a ratio is that of the medians.
 """
 
 import argparse

@@ -59,7 +59,7 @@ from mtljax.models import (
     heads,
     summary,
 )
-from mtljax.tasks import Metric, Task
+from mtljax.tasks import Metric, Task, delta_m
 
 __version__ = "0.1.0"
 
@@ -87,6 +87,7 @@ __all__ = [
     "cosmos",
     "cr_mogm",
     "db_mtl",
+    "delta_m",
     "dualproj",
     "dwa",
     "encoders",

@@ -6,8 +6,11 @@ import runpy
 
 import pytest
 
+from mtljax import data
+from mtljax.errors import UserError
 from mtljax.train import config as run_config
 from mtljax.train import loop
+from mtljax.train.callstring import resolve
 from mtljax.train.experiment import build
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
@@ -24,6 +27,18 @@ RUNS = sorted(p.stem for p in CONFIGS.glob("*.py") if p.stem != "from_workdir" a
 def test_every_config_builds(name):
     parts = build(run_config.checked(load(name)))
     assert set(parts.transforms) == {"shared", *parts.tasks}
+
+
+def test_streets_and_a_kitchen_are_two_folders_in_one_argument():
+    get_config = runpy.run_path(str(CONFIGS / "street_and_kitchen.py"))["get_config"]
+    mixed = resolve(get_config("some/streets;a kitchen").data, data.SOURCES, kind="data")
+    assert {key: part.name for key, part in mixed.sets.items()} == {
+        "street": "camvid/streets",
+        "kitchen": "rgbd/a kitchen",
+    }
+    for wrong in ("some/streets", "some/streets;", ";a kitchen"):
+        with pytest.raises(UserError, match="expected the folders of CamVid and of the kitchen"):
+            get_config(wrong)
 
 
 def test_a_data_set_of_tfds_trains_and_evaluates(cifar100_dir, tmp_path, capsys):

@@ -1,13 +1,35 @@
 """Data sets as random-access sources of examples in one form, and the grain pipelines that batch them."""
 
+from mtljax.data import augment
 from mtljax.data.adult import adult
+from mtljax.data.camvid import camvid
+from mtljax.data.cityscapes import cityscapes
 from mtljax.data.dataset import DataSet, Example, Source, valid_everywhere
+from mtljax.data.kitti import kitti_odometry
+from mtljax.data.kitti_poses import read_kitti
+from mtljax.data.mix import mix
+from mtljax.data.movi import movi
 from mtljax.data.multi_mnist import multi_mnist
+from mtljax.data.nyuv2 import nyuv2
 from mtljax.data.rgbd import rgbd
 from mtljax.data.scenes import scenes
+from mtljax.data.taskonomy import taskonomy
 from mtljax.data.tfds_source import tfds
 
-SOURCES = {"adult": adult, "multi_mnist": multi_mnist, "rgbd": rgbd, "scenes": scenes, "tfds": tfds}
+SOURCES = {
+    "adult": adult,
+    "camvid": camvid,
+    "cityscapes": cityscapes,
+    "kitti_odometry": kitti_odometry,
+    "mix": mix,
+    "movi": movi,
+    "multi_mnist": multi_mnist,
+    "nyuv2": nyuv2,
+    "rgbd": rgbd,
+    "scenes": scenes,
+    "taskonomy": taskonomy,
+    "tfds": tfds,
+}
 
 __all__ = [
     "SOURCES",
@@ -15,9 +37,18 @@ __all__ = [
     "Example",
     "Source",
     "adult",
+    "augment",
+    "camvid",
+    "cityscapes",
+    "kitti_odometry",
+    "mix",
+    "movi",
     "multi_mnist",
+    "nyuv2",
+    "read_kitti",
     "rgbd",
     "scenes",
+    "taskonomy",
     "tfds",
     "valid_everywhere",
 ]

@@ -14,6 +14,7 @@ An example is a dict of NumPy arrays without a batch axis. All of its keys but `
 | `moving` | (s, H, W, 1) uint8 | 1 where a point moves in the world between this frame and the next, else 0 |
 | `ego_motion` | (s, 6) float32 | next camera's points to this one's: metres, then axis-angle |
 | `frame_index` | (s,) int32 | place in the split: consecutive in a sequence, a gap between sequences |
+| `segmentations` | (s, H, W, 1) uint8 | object of each pixel, 1 + its place in `instances`, or 0; it has no mask |
 | `camera` | dict of float32 | `positions` (s, 3), `quaternions` (s, 4), `intrinsics` (3, 3) |
 
 `ego_motion_valid` is (s, 1), `frame_index_valid` (s,). What needs a next frame is not valid on a clip's last.

@@ -1,9 +1,11 @@
-"""Normals and edges from a depth map: pure NumPy, for data sets that have depth alone."""
+"""Normals from depth, edges from depth or from known surfaces: pure NumPy."""
 
 import numpy as np
 
 _EDGE_DEPTH = 0.04  # of the depth, off the tangent planes of both sides
 _EDGE_ANGLE = np.cos(np.radians(40))
+_SURFACE_DEPTH = 0.05  # of the depth, off the tangent plane of a known surface
+_SURFACE_ANGLE = np.cos(np.radians(30))
 _SAME_SURFACE = 0.04  # of the depth: neighbours that differ more do not share a plane
 
 
@@ -130,6 +132,36 @@ def edges_from_depth(
         edge[middle] |= valid[middle] & normal_valid[before] & normal_valid[after] & (cosine < _EDGE_ANGLE)
     known |= edge
     return (edge & known).astype(np.uint8), known
+
+
+def edges_of_surfaces(points: np.ndarray, depth: np.ndarray, normal: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Pixels where surfaces that are known exactly are discontinuous.
+
+    A pixel is an edge where to a 4-neighbour the id changes, the normal turns by more than 30 degrees, or each lies off
+    the other's tangent plane by more than 5 % of the depth.
+
+    Args:
+        points: (h, w, 3) metres, in any frame.
+        depth: (h, w) metres.
+        normal: (h, w, 3) unit vectors, in the same frame.
+        ids: (h, w) integers, of what a pixel shows.
+
+    Returns:
+        Edges (h, w) uint8.
+    """
+    found = np.zeros(depth.shape, bool)
+    for axis in (0, 1):
+        here, there = _halves(axis, 1)
+        step = points[there] - points[here]
+        off_plane = [np.abs(np.sum(normal[side] * step, axis=-1)) for side in (here, there)]
+        change = (
+            (ids[here] != ids[there])
+            | (np.sum(normal[here] * normal[there], axis=-1) < _SURFACE_ANGLE)
+            | (np.minimum(*off_plane) > _SURFACE_DEPTH * np.minimum(depth[here], depth[there]))
+        )
+        found[here] |= change
+        found[there] |= change
+    return found.astype(np.uint8)
 
 
 def _halves(axis: int, distance: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

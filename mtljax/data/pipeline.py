@@ -7,11 +7,13 @@ from typing import Any, SupportsIndex
 import jax
 import numpy as np
 
+from mtljax.data.augment import Augmentation
 from mtljax.data.dataset import Example, Source
 from mtljax.errors import UserError
 
 Batch = dict[str, Any]
 _ALWAYS = ("image", "camera")
+_AUGMENTING = 0xA46  # apart from other uses of the seed
 
 
 def train_batches(
@@ -24,11 +26,13 @@ def train_batches(
     prefetch: int = 4,
     shard: tuple[int, int] = (0, 1),
     start: int = 0,
+    augment: Augmentation | None = None,
 ) -> Any:
     """A grain iterator over batches, shuffled afresh each epoch and repeated for ever.
 
     Its `get_state` and `set_state` tell and set the position: a restored iterator goes on with the same batches. The
-    order is one for all hosts: their i-th batches together are the i-th batch of a single host.
+    order is one for all hosts: their i-th batches together are the i-th batch of a single host. What an augmentation
+    draws depends on the seed and the example's place in that order alone.
 
     Args:
         source: of examples.
@@ -39,6 +43,7 @@ def train_batches(
         prefetch: batches read ahead.
         shard: (index, count): this host's part of every batch.
         start: examples of all hosts to leave out at the beginning: where an earlier run stopped.
+        augment: what is done to each example, afresh each epoch.
 
     Raises:
         UserError: where there are fewer examples than a batch of all hosts.
@@ -51,7 +56,10 @@ def train_batches(
         raise UserError(
             f"batch_size={batch_size * count} is more than the {len(dataset)} examples of the training split."
         )
-    dataset = dataset.seed(seed).shuffle().repeat()[start + index :: count].map(Prepare(keep))
+    dataset = dataset.seed(seed).shuffle().repeat()
+    if augment is not None:
+        dataset = dataset.map_with_index(_Augmented(augment, seed, keep))
+    dataset = dataset[start + index :: count].map(Prepare(keep))
     dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=collate)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
     return iter(dataset.to_iter_dataset(options))
@@ -99,10 +107,14 @@ class Prepare:
 
     def __call__(self, example: Example) -> Example:
         """Prepares one example."""
-        kept = {k: v for k, v in example.items() if self._keep is None or k in self._keep}
+        kept = self.chosen(example)
         image = kept["image"]
         kept["image"] = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
         return kept
+
+    def chosen(self, example: Example) -> Example:
+        """The example without the labels that no task reads."""
+        return {k: v for k, v in example.items() if self._keep is None or k in self._keep}
 
 
 def collate(examples: Sequence[Example]) -> Batch:
@@ -130,6 +142,18 @@ def collate(examples: Sequence[Example]) -> Batch:
                     f"examples of one batch differ in the shape of {key!r}: {np.shape(a)} and {np.shape(b)}."
                 )
     return jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
+
+
+class _Augmented:
+    """Augments what is kept of an example, and the map of objects, which tells their boxes."""
+
+    def __init__(self, augment: Augmentation, seed: int, keep: Iterable[str] | None) -> None:
+        self._augment, self._seed = augment, seed
+        self._prepare = Prepare(None if keep is None else (*keep, "segmentations"))
+
+    def __call__(self, position: int, example: Example) -> Example:
+        rng = np.random.default_rng([_AUGMENTING, self._seed, position])
+        return self._augment(self._prepare.chosen(example), rng)
 
 
 @dataclasses.dataclass(frozen=True)

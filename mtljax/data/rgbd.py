@@ -2,22 +2,26 @@
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 import re
 from collections.abc import Sequence
 from typing import SupportsIndex
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from scipy.spatial.transform import Rotation
 
+from mtljax.data import images
 from mtljax.data.dataset import Example, Source
 from mtljax.data.geometry import edges_from_depth, normals_from_depth
+from mtljax.data.motion import pose_matrices, static_labels
 from mtljax.errors import UserError, unknown
 
 _FRAME = re.compile(r"frame-(\d{6})\.(color\.(?:jpg|png)|depth\.png|pose\.txt)")
 _MISSING = (0, 65535)
+_INTRINSICS = "camera-intrinsics.txt"
 _SPLITS = ("train", "validation")
+_CENTRAL = (0.25, 0.75)  # shares of the image between which its camera's principal point is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Rgbd:
     path: pathlib.Path
     validation: float
     frames: int
+    stride: int
+    every: int
 
     @property
     def name(self) -> str:
@@ -41,28 +47,35 @@ class Rgbd:
         """
         if name not in _SPLITS:
             raise unknown(f"split of {self.name}:", name, _SPLITS)
-        numbers = _complete_frames(self.path)
+        numbers = _complete_frames(self.path)[:: self.every]
         held_out = max(self.frames, round(len(numbers) * self.validation))
         part = numbers[: len(numbers) - held_out] if name == "train" else numbers[len(numbers) - held_out :]
         if len(part) < self.frames:
+            taken = f" (every={self.every})" if self.every > 1 else ""
             raise UserError(
-                f"rgbd folder {str(self.path)!r} has {len(numbers)} frames: too few for {name} clips of {self.frames}."
+                f"rgbd folder {str(self.path)!r} has {len(numbers)} frames{taken}: too few for {name} clips of "
+                f"{self.frames}."
             )
-        return RgbdSource(self.path, tuple(part), self.frames, _intrinsics(self.path))
+        return RgbdSource(self.path, tuple(part), self.frames, self.stride, _intrinsics(self.path))
 
 
-def rgbd(path: str, validation: float = 0.2, frames: int = 1) -> Rgbd:
+def rgbd(path: str, validation: float = 0.2, frames: int = 1, stride: int | None = None, every: int = 1) -> Rgbd:
     """Frames of a folder in the 7-Scenes layout, in order: the first part is `train`, the last `validation`.
 
     The folder holds `frame-000000.color.jpg` or `.png`, `.depth.png` (16 bit millimetres, 0 and 65535 invalid),
     `.pose.txt` (camera to world, 4 x 4) for every frame, and `camera-intrinsics.txt` (3 x 3, pixel centres at
     integers, as the Kinect tools write it: half a pixel is added here). Labels: `depth`; `normal` from depth; `edge`
-    from discontinuities of both; each with its mask; and `camera`.
+    from discontinuities of both; each with its mask; and `camera`. Clips of more than one frame have the labels of a
+    still world under a moving camera as well: `forward_flow`, `backward_flow`, `moving` (0), `ego_motion`; and
+    `frame_index`, the place of a frame in its split.
 
     Args:
         path: of the folder.
         validation: share of the frames held out at the end: frames are a video, and are not shuffled across the split.
-        frames: s of a clip of consecutive frames; clips do not overlap.
+        frames: s of a clip of consecutive frames.
+        stride: frames from the start of a clip to that of the next; default: `frames`, so that clips do not overlap.
+            With `frames - 1` every motion from a frame to the next is seen once.
+        every: takes every n-th frame of the folder alone: larger motions.
 
     Returns:
         A data set with the splits `train` and `validation`.
@@ -76,9 +89,11 @@ def rgbd(path: str, validation: float = 0.2, frames: int = 1) -> Rgbd:
     """
     if not 0 < validation < 1:
         raise UserError(f"rgbd(validation={validation}): expected a share between 0 and 1.")
-    if frames < 1:
-        raise UserError(f"rgbd(frames={frames}): expected at least 1.")
-    return Rgbd(pathlib.Path(path).expanduser(), validation, frames)
+    stride = frames if stride is None else stride
+    for argument, value in (("frames", frames), ("stride", stride), ("every", every)):
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"rgbd({argument}={value}): expected a whole number, at least 1.")
+    return Rgbd(pathlib.Path(path).expanduser(), validation, frames, stride, every)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,40 +104,41 @@ class RgbdSource:
         path: of the folder.
         numbers: of the frames.
         frames: s of a clip.
+        stride: frames from the start of a clip to that of the next.
         intrinsics: (3, 3), for pixel centres at integers + 0.5.
     """
 
     path: pathlib.Path
     numbers: Sequence[int]
     frames: int
+    stride: int
     intrinsics: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.numbers) // self.frames
+        return (len(self.numbers) - self.frames) // self.stride + 1
 
     def __getitem__(self, index: SupportsIndex) -> Example:
-        start = int(index) * self.frames
         if not 0 <= int(index) < len(self):
             raise IndexError(index)
-        shots = [self._frame(number) for number in self.numbers[start : start + self.frames]]
-        sizes = {shot["image"].shape for shot in shots}
-        if len(sizes) > 1:
-            raise UserError(f"frames of {str(self.path)!r} differ in size: {sorted(sizes)}.")
-        example = {key: np.stack([shot[key] for shot in shots]) for key in shots[0]}
-        camera = {"positions": example.pop("position"), "quaternions": example.pop("quaternion")}
-        return example | {"camera": camera | {"intrinsics": self.intrinsics}}
+        start = int(index) * self.stride
+        places = np.arange(start, start + self.frames)
+        example = images.stacked([self._frame(self.numbers[place]) for place in places], self.path)
+        positions, quaternions = example.pop("position"), example.pop("quaternion")
+        if self.frames > 1:
+            poses = pose_matrices(positions, quaternions)
+            example |= static_labels(example["depth"], example["depth_valid"], self.intrinsics, poses)
+            example |= {"frame_index": places.astype(np.int32), "frame_index_valid": np.ones(self.frames, bool)}
+        camera = {"positions": positions, "quaternions": quaternions, "intrinsics": self.intrinsics}
+        return example | {"camera": {key: value.astype(np.float32) for key, value in camera.items()}}
 
     def _frame(self, number: int) -> Example:
         stem = self.path / f"frame-{number:06d}"
         colour = next(f for f in (stem.with_suffix(".color.jpg"), stem.with_suffix(".color.png")) if f.exists())
-        image = _image(colour, "RGB")
+        image = images.colour(colour)
+        self._check_intrinsics(image)
         depth_file = stem.with_suffix(".depth.png")
         raw = _depth(depth_file)
-        if raw.shape != image.shape[:2]:
-            raise UserError(
-                f"depth map {str(depth_file)!r} is {raw.shape[1]} x {raw.shape[0]} pixels; "
-                f"its image is {image.shape[1]} x {image.shape[0]}."
-            )
+        images.must_fit("depth map", depth_file, raw, image)
         valid = ~np.isin(raw, _MISSING)
         depth = np.where(valid, raw / 1000.0, 0.0)
         normal, normal_valid = normals_from_depth(depth, valid, self.intrinsics)
@@ -136,16 +152,25 @@ class RgbdSource:
             "normal_valid": normal_valid[..., None],
             "edge": edge[..., None],
             "edge_valid": edge_valid[..., None],
-            "position": pose[:3, 3].astype(np.float32),
-            "quaternion": np.roll(Rotation.from_matrix(pose[:3, :3]).as_quat(), 1).astype(np.float32),
+            "position": pose[:3, 3],
+            "quaternion": np.roll(Rotation.from_matrix(pose[:3, :3]).as_quat(), 1),
         }
+
+    def _check_intrinsics(self, image: np.ndarray) -> None:
+        size, (x, y) = image.shape[1::-1], self.intrinsics[:2, 2]
+        low, high = _CENTRAL
+        if not (low <= x / size[0] <= high and low <= y / size[1] <= high):
+            raise UserError(
+                f"{str(self.path / _INTRINSICS)!r} is of another resolution than the images: its principal point is "
+                f"({x:g}, {y:g}) for images of {size[0]} x {size[1]} pixels; expected it in their middle half."
+            )
 
 
 @functools.lru_cache(maxsize=16)
 def _complete_frames(path: pathlib.Path) -> tuple[int, ...]:
-    """The numbers of the frames, each with all of its files."""
+    """The numbers of the frames, each with all of its files, in even steps."""
     if not path.is_dir():
-        raise _missing(path)
+        raise images.missing_folder("rgbd", path)
     parts: dict[int, set[str]] = {}
     for file in path.iterdir():
         if match := _FRAME.fullmatch(file.name):
@@ -162,24 +187,22 @@ def _complete_frames(path: pathlib.Path) -> tuple[int, ...]:
         if part not in parts[number]
     ]
     if lacking:
-        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-        raise UserError(f"rgbd folder {str(path)!r} is half copied: it lacks {', '.join(lacking[:3])}{more}.")
-    return tuple(sorted(parts))
-
-
-def _missing(path: pathlib.Path) -> UserError:
-    parent = path.parent
-    if parent.is_dir():
-        siblings = [child.name for child in parent.iterdir() if child.is_dir()]
-        if siblings:
-            return UserError(f"{unknown(f'rgbd folder in {str(parent)!r}:', path.name, siblings)}")
-    return UserError(f"rgbd folder {str(path)!r} does not exist.")
+        raise images.half_copied("rgbd", path, lacking)
+    numbers = sorted(parts)
+    step = min(np.diff(numbers), default=1)  # of a folder that was thinned out evenly, more than 1
+    for before, after in itertools.pairwise(numbers):
+        if after - before != step:
+            raise UserError(
+                f"rgbd folder {str(path)!r} lacks frame-{before + step:06d}, between frame-{before:06d} and "
+                f"frame-{after:06d}: a video without gaps is expected."
+            )
+    return tuple(numbers)
 
 
 def _intrinsics(path: pathlib.Path) -> np.ndarray:
-    matrix = _matrix(path / "camera-intrinsics.txt", (3, 3))
+    matrix = _matrix(path / _INTRINSICS, (3, 3))
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0 or not np.array_equal(matrix[2], [0, 0, 1]):
-        raise UserError(f"{str(path / 'camera-intrinsics.txt')!r} holds no camera matrix: {matrix.tolist()}.")
+        raise UserError(f"{str(path / _INTRINSICS)!r} holds no camera matrix: {matrix.tolist()}.")
     return (matrix + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])).astype(np.float32)
 
 
@@ -204,21 +227,8 @@ def _matrix(file: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
     return matrix
 
 
-def _image(file: pathlib.Path, mode: str) -> np.ndarray:
-    return np.asarray(_decoded(file).convert(mode))
-
-
 def _depth(file: pathlib.Path) -> np.ndarray:
-    image = _decoded(file)
+    image = images.decoded(file)
     if image.mode not in ("I;16", "I;16B", "I"):
         raise UserError(f"depth map {str(file)!r} has mode {image.mode}; expected 16 bit grey, in millimetres.")
     return np.asarray(image).astype(np.int32)
-
-
-def _decoded(file: pathlib.Path) -> Image.Image:
-    try:
-        with Image.open(file) as image:
-            image.load()
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise UserError(f"image {str(file)!r} does not decode: {error}.") from error
-    return image

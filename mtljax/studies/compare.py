@@ -1,6 +1,5 @@
 """Balancers, or values of another config key, compared on one config: each with every seed is a run of its own."""
 
-import math
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 
 from mtljax.errors import UserError, unknown
 from mtljax.studies.results import load, write, write_json
+from mtljax.tasks import delta_m
 from mtljax.train import config as run_config
 from mtljax.train import experiment, loop
 
@@ -75,7 +75,8 @@ def table(results: Results, primary: Mapping[str, tuple[str, bool]], methods: Se
     """A Markdown table: a row a method, a column a task.
 
     Where `single` is among the methods, the last column is the mean relative gain over it, in per cent (Maninis et
-    al., Attentive Single-Tasking of Multiple Tasks, CVPR 2019, equation 4).
+    al., Attentive Single-Tasking of Multiple Tasks, CVPR 2019, equation 4): positive is better, the
+    opposite of `mtljax.delta_m`.
 
     Args:
         results: method -> seed -> figure -> value.
@@ -91,7 +92,7 @@ def table(results: Results, primary: Mapping[str, tuple[str, bool]], methods: Se
     """
     alone = results.get(SINGLE) if SINGLE in methods else None
     headings = ["method", "seeds", *(heading for heading, _ in primary.values())]
-    lines = [headings + (["gain over single, %"] if alone else [])]
+    lines = [headings + (["gain over single, % (up; -delta_m)"] if alone else [])]
     for method in methods:
         runs = list(results.get(method, {}).values())
         if not runs:
@@ -99,18 +100,18 @@ def table(results: Results, primary: Mapping[str, tuple[str, bool]], methods: Se
         row = [f"`{method}`", str(len(runs)), *(_mean([run[key] for run in runs], 4) for key in primary)]
         if alone:
             base = {key: np.mean([run[key] for run in alone.values()]) for key in primary}
-            gains = [[_gain(run[key], base[key], higher) for key, (_, higher) in primary.items()] for run in runs]
-            row.append(_mean(np.mean(gains, axis=1), 2) if method != SINGLE else "")
+            gains = [_gain(run, base, primary) for run in runs]
+            row.append(_mean(gains, 2) if method != SINGLE else "")
         lines.append(row)
     lines.insert(1, ["---"] * len(lines[0]))
     text = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([text[0], text[1].replace(" ", ""), *text[2:]])
 
 
-def _gain(figure: float, base: float, higher_is_better: bool) -> float:
-    if base == 0:
-        return math.nan
-    return 100 * (figure - base) / base * (1 if higher_is_better else -1)
+def _gain(run: Mapping[str, float], base: Mapping[str, float], primary: Mapping[str, tuple[str, bool]]) -> float:
+    directions = {key: higher for key, (_, higher) in primary.items()}
+    one_a_task = ({key: {"primary": values[key]} for key in primary} for values in (run, base, directions))
+    return 0.0 - delta_m(*one_a_task)  # and never -0.0
 
 
 def _mean(values: Sequence[float], digits: int) -> str:

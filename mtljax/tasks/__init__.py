@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any
 
+from mtljax.tasks._delta import delta_m
 from mtljax.tasks.task import Metric, Task
 
 FACTORIES: dict[str, Callable[..., Task]] = {
@@ -19,4 +20,4 @@ def __getattr__(name: str) -> Any:  # For type checkers, which cannot see the di
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["FACTORIES", "Metric", "Task", *FACTORIES]
+__all__ = ["FACTORIES", "Metric", "Task", "delta_m", *FACTORIES]

@@ -18,6 +18,7 @@ def default_config() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(
         {
             "data": "scenes('tiny')",
+            "augment": "",  # of the training examples alone, such as 'compose(flip(), scale(1.0, 1.5))'; '' for none
             "model": "MultiTask(encoder=ResNet(depth=18))",
             "pretrained": "",  # file of weights (.safetensors, .pth) that the encoders start from
             "init_from": "",  # workdir of a run whose parameters are taken where their names are the same
@@ -40,6 +41,7 @@ def default_config() -> ml_collections.ConfigDict:
             "max_skipped_in_row": 10,  # non-finite updates in a row after which the run stops
             "loader_threads": 2,
             "unreadable_share": 0.01,  # of the training records that may be unreadable; they are told and left out
+            "missing": 0.0,  # share of the labels of training examples that are hidden, each at random
             "panel_images": 4,
             "baseline_examples": 256,  # training examples from which the constant predictor is made
         }
@@ -67,8 +69,9 @@ def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
         least = 0 if key in ("seed", "panel_images") else 1
         if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise UserError(f"config.{key}={value}: expected at least {least}.")
-    if not 0 <= known.unreadable_share < 1:
-        raise UserError(f"config.unreadable_share={known.unreadable_share}: expected a share, from 0 to below 1.")
+    for key in ("unreadable_share", "missing"):
+        if not 0 <= known[key] < 1:
+            raise UserError(f"config.{key}={known[key]}: expected a share, from 0 to below 1.")
     for key, choices in _CHOICES.items():
         if known[key] not in choices:
             raise unknown(f"config.{key}", known[key], choices)
@@ -85,7 +88,7 @@ def settle(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_ch
     """
     file = workdir / CONFIG_FILE
     if file.exists():
-        before = flat(load(file))
+        before = flat(default_config()) | flat(load(file))  # it may be older than a key
         now = flat(config)
         changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
         if changed and not allow_change:

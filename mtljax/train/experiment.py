@@ -10,7 +10,7 @@ import optax
 
 from mtljax import balance, data, models, tasks
 from mtljax.balance import MEASURES
-from mtljax.data import DataSet
+from mtljax.data import DataSet, augment
 from mtljax.errors import UserError, unknown
 from mtljax.train import parallel, state
 from mtljax.train.callstring import resolve
@@ -30,6 +30,7 @@ class Experiment:
         balancer: over the tasks.
         transforms: group -> optax transformation.
         spread: how steps run on the devices.
+        augmentation: what is done to the training examples, if anything.
     """
 
     config: ml_collections.ConfigDict
@@ -39,6 +40,7 @@ class Experiment:
     balancer: Any
     transforms: Mapping[str, optax.GradientTransformation]
     spread: parallel.Spread
+    augmentation: augment.Augmentation | None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -117,7 +119,17 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         group: optimizer_of(text, config.steps, key=f"optimizers.{group}") for group, text in config.optimizers.items()
     }
     data_set = resolve(config.data, data.SOURCES, kind="data")
-    return Experiment(config, data_set, chosen, model, balancer, transforms, spread)
+    augmentation = augmentation_of(config.augment) if config.augment else None
+    return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
+
+
+def augmentation_of(text: str) -> augment.Augmentation:
+    """The augmentation that a call-string names: `'flip()'`, `'compose(flip(), crop(96, 128))'`.
+
+    Raises:
+        UserError: for an unknown name or argument, or what the augmentation refuses.
+    """
+    return resolve(text, _factories(augment, returning=augment.Augmentation), kind="augmentation")
 
 
 def balancer_of(text: str, num_tasks: int, seed: int) -> balance.Balancer:

@@ -10,6 +10,7 @@ import ml_collections
 import numpy as np
 
 from mtljax.data import pipeline
+from mtljax.data.hidden import Hidden
 from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
 from mtljax.train import config as run_config
@@ -34,14 +35,17 @@ class Run:
     def __init__(self, config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         self.config, self.workdir = config, workdir
         self.parts = experiment.build(config)
-        self.training = Tolerant(self.parts.data.split("train"), config.unreadable_share)
+        training = self.parts.data.split("train")
+        if config.missing:
+            training = Hidden(training, config.missing, config.seed)
+        self.training = Tolerant(training, config.unreadable_share)
         self.validation = self.parts.data.split("validation")
         self.sample = next(iter(self.eval_batches()))
         self._check_labels()
         shapes = self.parts.shapes(self.sample["image"])
         self.optimizer = self.parts.optimizer(shapes["params"])
-        self._predictions = self._predicted(shapes)
-        self._check_predictions()
+        self._predictions = self._checked_predictions(shapes, self.sample)
+        self._check_augmented(shapes)
         variables = self._start(self.parts.init(self.sample["image"]))
         self.state = self.parts.spread.place_state(state.create(variables, self.parts.balancer, self.optimizer))
         self._eval_step = self.parts.spread.evaluate(
@@ -77,6 +81,7 @@ class Run:
             num_threads=self.config.loader_threads,
             shard=hosts.shard(),
             start=start,
+            augment=self.parts.augmentation,
         )
 
     def eval_batches(self, shard: tuple[int, int] | None = None) -> Iterator[Any]:
@@ -142,13 +147,33 @@ class Run:
         self.started_from = "".join(f"started from {note}\n" for note in notes)
         return variables
 
-    def _predicted(self, variables: Any) -> Mapping[str, jax.ShapeDtypeStruct]:
-        """The shapes of the predictions for the sample."""
+    def _checked_predictions(self, variables: Any, sample: Any) -> Mapping[str, jax.ShapeDtypeStruct]:
+        """The shapes of the predictions for a batch, when its labels fit them."""
 
         def predict(variables: Any, batch: Any) -> Any:
             return self.parts.model.apply(variables, batch["image"], camera=batch.get("camera"))
 
-        return jax.eval_shape(predict, variables, dict(self.sample))
+        predictions = jax.eval_shape(predict, variables, dict(sample))
+        self._check_predictions(predictions, sample)
+        return predictions
+
+    def _check_augmented(self, variables: Any) -> None:
+        """Whether the model fits the size of augmented images, which need not be that of the validation's."""
+        if self.parts.augmentation is None:
+            return
+        first = self.parts.augmentation(self.training[0], np.random.default_rng(self.config.seed))
+        one = pipeline.stack([first], keep=self.parts.labels)
+        sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct((self.config.batch_size, *x.shape[1:]), x.dtype), one)
+        found, before = sample["image"].shape, self.sample["image"].shape
+        if found == before:
+            return
+        if self.parts.shapes(sample["image"]) != variables:
+            raise UserError(
+                f"augment={self.config.augment!r} makes images of shape {found[1:]}; those of validation have shape "
+                f"{before[1:]}, and the parameters of model {self.config.model!r} depend on it. Expected an "
+                "augmentation that keeps it."
+            )
+        self._checked_predictions(variables, sample)
 
     def _check_labels(self) -> None:
         there = [key for key in self.sample if f"{key}_valid" in self.sample]
@@ -160,18 +185,18 @@ class Run:
                         f"(it has {', '.join(there) or 'none'})."
                     )
 
-    def _check_predictions(self) -> None:
-        for name, prediction in self._predictions.items():
+    def _check_predictions(self, predictions: Any, sample: Any) -> None:
+        for name, prediction in predictions.items():
             task = self.parts.tasks[name]
             for label in task.labels:
-                found = self.sample[label].shape
+                found = sample[label].shape
                 if len(found) > 3 and found[:-1] != prediction.shape[:-1]:
                     raise UserError(
                         f"task {name!r} predicts shape {prediction.shape}, but its label {label!r} has shape {found}: "
                         "head and label must agree in all axes but the last."
                     )
             try:
-                jax.eval_shape(task.loss, prediction, dict(self.sample))
+                jax.eval_shape(task.loss, prediction, dict(sample))
             except (TypeError, ValueError, KeyError) as error:
                 shapes = jax.tree.map(lambda x: x.shape, prediction)
                 raise UserError(f"task {name!r}, prediction of shape {shapes}: {error}") from error

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mtljax.data import pipeline
+from mtljax.data import augment, pipeline
 from mtljax.errors import UserError
 
 
@@ -82,6 +82,60 @@ def test_a_start_leaves_out_what_was_seen():
     assert flat(taken(pipeline.train_batches(Numbers(10), 4, seed=3, start=12), 5)) == whole[12:]
     halves = [taken(pipeline.train_batches(Numbers(10), 2, seed=3, start=12, shard=(i, 2)), 5) for i in (0, 1)]
     assert sorted(flat(halves[0]) + flat(halves[1])) == sorted(whole[12:])
+
+
+def drawing(example, rng):
+    """An augmentation that shows what it drew."""
+    assert example.keys() <= {"image", "depth", "depth_valid", "camera"}
+    return example | {"image": example["image"].astype(np.float32) + np.float32(rng.random())}
+
+
+DRAWING = augment.Augmentation("drawing()", drawing)
+
+
+def drawn(iterator, count):
+    """What was drawn for each example: (number, draw)."""
+    batches = [next(iterator) for _ in range(count)]
+    return [
+        (number, round(float(image.flat[0]) - number, 5))
+        for batch in batches
+        for number, image in zip(numbers(batch), batch["image"], strict=True)
+    ]
+
+
+def augmented(batch_size, **given):
+    return pipeline.train_batches(
+        Numbers(10), batch_size, **({"seed": 3, "keep": ("depth",), "augment": DRAWING} | given)
+    )
+
+
+def test_what_is_drawn_depends_on_the_seed_and_the_position_alone():
+    whole = drawn(augmented(4), 8)
+    assert [number for number, _ in whole] == flat(taken(pipeline.train_batches(Numbers(10), 4, seed=3), 8))
+    assert len({draw for _, draw in whole}) == 32  # afresh in each epoch
+    assert drawn(augmented(4, num_threads=5, prefetch=1), 8) == whole
+    assert drawn(augmented(2), 16) == whole
+    assert drawn(augmented(4, start=13), 4) == whole[13:29]
+    halves = [drawn(augmented(2, start=12, shard=(i, 2)), 5) for i in (0, 1)]
+    assert sorted(halves[0] + halves[1]) == sorted(whole[12:])
+    assert {draw for _, draw in drawn(augmented(4, seed=4), 8)}.isdisjoint({draw for _, draw in whole})
+    restored = augmented(4)
+    first = augmented(4)
+    drawn(first, 3)
+    restored.set_state(first.get_state())
+    assert drawn(restored, 5) == whole[12:]
+
+
+def test_boxes_are_told_by_the_map_of_objects_though_no_task_reads_it():
+    ids = np.zeros((1, 4, 4, 1), np.uint8)
+    ids[:, 0, 0] = ids[:, 3, 3] = 1
+    boxes = {"bboxes": np.array([[[0, 0, 1, 1]]], np.float32)}
+    example = {"image": np.zeros((1, 4, 4, 3), np.uint8), "segmentations": ids, "instances": boxes}
+    given = pipeline.train_batches([example] * 4, 2, seed=0, keep=("instances",), augment=augment.crop(3, 3))
+    batch = next(given)
+    assert batch.keys() == {"image", "instances"}
+    for box in batch["instances"]["bboxes"][:, 0, 0] * 3:
+        assert box.round(4).tolist() in ([0, 0, 0, 0], [0, 0, 1, 1], [2, 2, 3, 3])
 
 
 def test_batches_hold_what_is_asked_for_in_the_form_of_the_model():

@@ -28,6 +28,52 @@ def test_clips_are_consecutive_and_do_not_overlap(ten_frames):
     assert clips[0]["image"].shape == (3, H, W, 3)
 
 
+def test_clips_overlap_by_the_stride_and_every_motion_is_seen_once_with_frames_less_one(ten_frames):
+    def places(**arguments):
+        return [clip["frame_index"].tolist() for clip in rgbd(str(ten_frames), **arguments).split("train")]
+
+    assert places(frames=2, stride=1) == [[i, i + 1] for i in range(7)]
+    assert places(frames=3, stride=2) == [[0, 1, 2], [2, 3, 4], [4, 5, 6]]
+    assert places(frames=2, stride=5) == [[0, 1], [5, 6]]
+    assert [i for clip in places(frames=3, stride=2) for i in clip[:-1]] == list(range(6))
+
+
+def test_every_takes_frames_farther_apart(ten_frames):
+    data = rgbd(str(ten_frames), validation=0.4, frames=2, every=2)
+    positions = [clip["camera"]["positions"][:, 0].tolist() for s in ("train", "validation") for clip in data.split(s)]
+    assert positions == [[0, 2], [6, 8]]
+    [clip] = data.split("train")
+    np.testing.assert_array_equal(clip["frame_index"], [0, 1])
+    np.testing.assert_allclose(clip["ego_motion"][0], [2, 0, 0, 0, 0, 0.2], atol=1e-6)
+
+
+def test_clips_have_the_motion_of_a_still_world(ten_frames):
+    clip = rgbd(str(ten_frames), frames=3, stride=1).split("train")[1]
+    x, y = np.meshgrid((np.arange(W) - 15.5) / 30, (np.arange(H) - 11.5) / 30)
+    for key, t, step in (("forward_flow", 0, 1), ("forward_flow", 1, 1), ("backward_flow", 1, -1)):
+        # The camera of frame n is at (n, 0, 1), turned by 0.1 n about its axis: complex numbers do.
+        n, z = t + 1, clip["depth"][t, 0, 0, 0]
+        ahead = (z * (x + 1j * y) * np.exp(0.1j * n) - step) * np.exp(-0.1j * (n + step)) / z - (x + 1j * y)
+        assert clip[f"{key}_valid"][t].all()
+        np.testing.assert_allclose(clip[key][t], 30 * np.stack([ahead.real, ahead.imag], axis=-1), atol=1e-3)
+    assert not clip["moving"].any()
+    assert clip["moving_valid"].all(axis=(1, 2, 3)).tolist() == [True, True, False]
+    for key, last in (("forward_flow", 2), ("backward_flow", 0)):
+        assert not clip[f"{key}_valid"][last].any()
+        assert not clip[key][last].any()
+    assert clip["ego_motion_valid"][:, 0].tolist() == [True, True, False]
+    turn = -0.1  # the next camera's step of a metre, as frame 1 sees it, turned by 0.1
+    np.testing.assert_allclose(clip["ego_motion"][0], [np.cos(turn), np.sin(turn), 0, 0, 0, 0.1], atol=1e-6)
+    assert (clip["frame_index"].dtype, clip["frame_index_valid"].all()) == (np.int32, True)
+    assert not {"forward_flow", "ego_motion"} & rgbd(str(ten_frames)).split("train")[0].keys()
+
+
+def test_a_folder_that_was_thinned_out_evenly_is_whole(folder):
+    for number in range(1, 10, 2):
+        remove(folder, number)
+    assert len(rgbd(str(folder)).split("train")) == 4
+
+
 def test_examples_are_canonical(ten_frames):
     example = rgbd(str(ten_frames)).split("train")[3]
     assert example["image"].dtype == np.uint8
@@ -77,8 +123,32 @@ def test_real_frames(shared):
         np.testing.assert_allclose(turn, 1, atol=1e-5)
 
 
+def test_real_flow_takes_an_image_to_the_next(shared):
+    folder = shared / "data" / "kitchen"
+    if not folder.is_dir():
+        pytest.skip("needs shared/data/kitchen")
+    still, moved = [], []
+    for index in range(0, 600, 100):
+        clip = rgbd(str(folder), frames=2, stride=1, every=2).split("train")[index // 2]
+        now, later = clip["image"].astype(np.float64)
+        known = clip["forward_flow_valid"][0, ..., 0]
+        rows, columns = np.nonzero(known)
+        there = np.stack([columns, rows], axis=-1) + clip["forward_flow"][0][known]
+        x, y = np.round(there).astype(int).T
+        inside = (x >= 0) & (x < 160) & (y >= 0) & (y < 120)
+        here = now[rows[inside], columns[inside]]
+        still.append(np.abs(later[rows[inside], columns[inside]] - here).mean())
+        moved.append(np.abs(later[y[inside], x[inside]] - here).mean())
+    assert np.mean(moved) < 0.6 * np.mean(still)
+
+
 def shrink(folder):
     Image.fromarray(np.full((H // 2, W), 9, np.uint16)).save(folder / "frame-000002.depth.png")
+
+
+def remove(folder, number):
+    for file in folder.glob(f"frame-{number:06d}.*"):
+        file.unlink()
 
 
 def truncate(folder):
@@ -95,6 +165,12 @@ def truncate(folder):
         (lambda f: (f / "camera-intrinsics.txt").unlink(), r"camera-intrinsics.txt' is missing; expected a 3 x 3"),
         (lambda f: (f / "camera-intrinsics.txt").write_text("1 2\n3"), r"camera-intrinsics.txt' is no matrix of 3 x 3"),
         (lambda f: np.savetxt(f / "camera-intrinsics.txt", -K), r"camera-intrinsics.txt' holds no camera matrix"),
+        (
+            lambda f: np.savetxt(f / "camera-intrinsics.txt", K * [[2], [2], [1]]),
+            r"camera-intrinsics.txt' is of another resolution.*\(31.5, 23.5\) for images of 32 x 24 pixels",
+        ),
+        (lambda f: np.savetxt(f / "camera-intrinsics.txt", K * [[1], [2], [1]]), r"is of another resolution.*16, 23.5"),
+        (lambda f: remove(f, 4), r"lacks frame-000004, between frame-000003 and frame-000005"),
         (truncate, r"frame-000002.color.png' does not decode"),
         (shrink, r"frame-000002.depth.png' is 32 x 12 pixels; its image is 32 x 24"),
         (
@@ -116,6 +192,12 @@ def test_mistakes_in_arguments_are_named(ten_frames):
         rgbd(str(ten_frames), validation=1.5)
     with pytest.raises(UserError, match=r"frames=0.*at least 1"):
         rgbd(str(ten_frames), frames=0)
+    with pytest.raises(UserError, match=r"stride=0.*at least 1"):
+        rgbd(str(ten_frames), stride=0)
+    with pytest.raises(UserError, match=r"every=1.5.*whole number"):
+        rgbd(str(ten_frames), every=1.5)
+    with pytest.raises(UserError, match=r"has 4 frames \(every=3\): too few"):
+        rgbd(str(ten_frames), frames=3, every=3).split("train")
     with pytest.raises(UserError, match=r"split of .*'test'.*train, validation"):
         rgbd(str(ten_frames)).split("test")
     with pytest.raises(UserError, match="10 frames: too few"):

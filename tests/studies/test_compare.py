@@ -94,6 +94,9 @@ def test_gains_are_relative_to_single_tasks_and_up_is_good():
     primary = {"a": ("a (down)", False), "b": ("b (up)", True)}
     text = table(runs, primary, ["single", "x()"])
     assert text.splitlines()[-1] == "| `x()` | 1 | 1.0000 | 0.7500 | 50.00 |"
+    assert text.splitlines()[0].endswith("| gain over single, % (up; -delta_m) |")
+    same = table({"single": runs["single"], "y()": runs["single"]}, primary, ["single", "y()"])
+    assert same.splitlines()[-1].endswith("| 0.00 |")
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ def test_defaults_fill_what_a_config_leaves_out():
         ({"steps": 1.5}, r"config.steps=1.5: expected a value of type int"),
         ({"steps": 0}, r"config.steps=0: expected at least 1"),
         ({"seed": -1}, r"config.seed=-1: expected at least 0"),
+        ({"missing": 1.0}, r"config.missing=1.0: expected a share, from 0 to below 1"),
+        ({"missing": -0.1}, r"config.missing=-0.1: expected a share"),
         ({"batch_size": True}, r"config.batch_size=True: expected a value of type int"),
         ({"balance": 3}, r"config.balance=3: expected a value of type str"),
         ({"tasks": "depth()"}, r"config.tasks='depth\(\)': expected"),
@@ -60,6 +62,17 @@ def test_another_config_is_refused_with_the_keys_that_differ(tmp_path):
     assert run_config.load(tmp_path / "config.json").steps == 1000
     run_config.settle(other, tmp_path, allow_change=True)
     assert run_config.load(tmp_path / "config.json").steps == 11
+
+
+def test_a_workdir_may_be_older_than_a_key(tmp_path):
+    older = config()
+    del older["missing"]
+    run_config.settle(older, tmp_path)
+    run_config.settle(config(), tmp_path)
+    other = config()
+    other.missing = 0.5
+    with pytest.raises(UserError, match=r"missing: 0\.0 there, 0\.5 now"):
+        run_config.settle(other, tmp_path)
 
 
 def test_workdirs_that_cannot_be_used_are_named(tmp_path):

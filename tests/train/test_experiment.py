@@ -4,6 +4,7 @@ import re
 
 import jax
 import ml_collections
+import numpy as np
 import pytest
 
 from mtljax.data import rgbd
@@ -60,6 +61,10 @@ def test_the_parts():
         ({"balance": "compose(imtl_l(), imtlg())"}, r"unknown name in balancer .*'imtlg'; did you mean 'imtl_g'"),
         ({"balance": "uncertainty(optimizer=adm(1e-3))"}, r"'adm'; did you mean 'adam'"),
         ({"batch_size": 12}, r"batch_size=12 cannot be divided over the 8 devices.*8 or 16"),
+        ({"augment": "compose(flip(), crp(8, 8))"}, r"unknown name in augmentation .*'crp'; did you mean 'crop'"),
+        ({"augment": "flap()"}, r"unknown augmentation 'flap'; did you mean 'flip'\? Known: colour, compose, crop, "),
+        ({"augment": "flip(q=0.5)"}, r"argument of flip\(\) in augmentation 'flip\(q=0.5\)': 'q'"),
+        ({"augment": "flip(p=2)"}, r"flip\(p=2\): expected a number from 0 to 1"),
         ({"data": "rgdb('x')"}, r"unknown data 'rgdb'; did you mean 'rgbd'"),
         ({"data": "scenes('tinny')"}, r"'tinny'; did you mean 'tiny'"),
     ],
@@ -85,12 +90,35 @@ def test_mistakes_are_named_before_any_data_is_read(changes, message):
         ({"tasks__depth": "depth(head=Linear(1))"}, r"'depth' predicts shape .* must agree in all axes but the last"),
         ({"optimizers": {"shared": "sgd(0.1)", "depth": "sgd(0.1)"}}, r"no optimiser for group 'normals'"),
         ({"optimizers__norms": "sgd(0.1)"}, r"optimiser group .*'norms'; did you mean 'normals'"),
+        ({"augment": "crop(64, 64)"}, r"crop\(64, 64\): an image is only 24 x 32 pixels"),
+        (
+            {"augment": "crop(16, 16)", "model": "MultiTask(encoder=ViT('Ti', patch=8, depth=1))"},
+            r"augment='crop\(16, 16\)' makes images of shape \(1, 16, 16, 3\); those of validation .*\(1, 24, 32, 3\), and the parameters",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(ten_frames, tmp_path, changes, message):
     with pytest.raises(UserError, match=re.compile(message, re.DOTALL)):
         Run(config(ten_frames, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_training_images_alone_are_augmented(ten_frames, tmp_path):
+    run = Run(config(ten_frames, augment="compose(crop(16, 24), flip())"), tmp_path)
+    batch = next(run.train_batches())
+    assert batch["image"].shape == (8, 1, 16, 24, 3)
+    assert batch["depth"].shape == batch["depth_valid"].shape == (8, 1, 16, 24, 1)
+    assert run.sample["image"].shape == (8, 1, 24, 32, 3)
+
+
+def test_missing_labels_are_hidden_in_training_alone(ten_frames, tmp_path):
+    run = Run(config(ten_frames, missing=0.5), tmp_path / "run")
+    there = [[run.training[i][f"{key}_valid"].any() for key in ("depth", "normal", "edge")] for i in range(8)]
+    assert 4 < np.sum(there) < 20
+    assert all(np.unique(column).size == 2 for column in np.transpose(there))
+    for batch in run.eval_batches():
+        for key in ("depth", "normal"):
+            assert batch[f"{key}_valid"].reshape(8, -1).any(axis=1).tolist() == batch["example_valid"].tolist()
 
 
 def test_a_task_without_the_parent_it_names_is_told(monkeypatch):

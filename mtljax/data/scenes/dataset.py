@@ -7,6 +7,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from mtljax.data.dataset import Example, Source, valid_everywhere
+from mtljax.data.motion import ego_motion, has_next, moving, pose_matrices
 from mtljax.data.quiet import quiet_tfds
 from mtljax.data.records import read_record
 from mtljax.data.scenes.world import MAX_OBJECTS
@@ -79,24 +80,35 @@ class ScenesSource:
         return len(self.records)
 
     def __getitem__(self, index: SupportsIndex) -> Example:
-        return to_example(read_record(self.records, int(index)))
+        return to_example(read_record(self.records, int(index)), int(index))
 
 
-def to_example(features: dict[str, Any]) -> Example:
-    """A clip's features in the form that every example of mtljax has, with masks; instances padded to 10."""
+def to_example(features: dict[str, Any], index: int = 0) -> Example:
+    """A clip's features in the form that every example of mtljax has, with masks; instances padded to 10.
+
+    Args:
+        features: of the clip, as its builder describes them.
+        index: of the clip in its split: what `frame_index` counts from.
+    """
     frames = len(features["video"])
     example: Example = {"image": np.asarray(features["video"], np.uint8)}
     for key in ("semantic", "depth", "normal", "edge", "forward_flow", "backward_flow"):
         label = np.asarray(features[key])
         example[key] = label.astype(np.int32) if key == "semantic" else label
         example[f"{key}_valid"] = valid_everywhere(label)
-    has_next = (np.arange(frames) < frames - 1)[:, None, None, None]
-    for key, known in (("forward_flow", has_next), ("backward_flow", has_next[::-1])):
+    later = has_next(frames)[:, None, None, None]
+    for key, known in (("forward_flow", later), ("backward_flow", later[::-1])):
         example[key] = np.where(known, example[key], 0)
         example[f"{key}_valid"] &= known
-    example["camera"] = {key: np.asarray(value, np.float32) for key, value in features["camera"].items()}
-    number = len(features["instances"]["category"])
-    example["instances"] = {key: _padded(np.asarray(value)) for key, value in features["instances"].items()}
+    camera, instances = features["camera"], features["instances"]
+    example |= moving(features["segmentations"], instances)
+    example |= ego_motion(pose_matrices(camera["positions"], camera["quaternions"]))
+    example["frame_index"] = (index * (frames + 1) + np.arange(frames)).astype(np.int32)
+    example["frame_index_valid"] = np.ones(frames, bool)
+    example["camera"] = {key: np.asarray(value, np.float32) for key, value in camera.items()}
+    number = len(instances["category"])
+    example["segmentations"] = np.asarray(features["segmentations"])
+    example["instances"] = {key: _padded(np.asarray(value)) for key, value in instances.items()}
     example["instances"]["category"] = example["instances"]["category"].astype(np.int32)
     example["instances_valid"] = np.arange(MAX_OBJECTS) < number
     return example

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from mtljax.data.geometry import edges_of_surfaces
 from mtljax.data.scenes import raycast
 from mtljax.data.scenes.world import HEIGHT, ROOM, World, clip_rng, sample_world
 
-_EDGE_ANGLE = np.cos(np.radians(30))
-_EDGE_DEPTH = 0.05  # of the depth, off the tangent plane
 _NOISE = 0.01
+_SHADES = 1.0  # contrast of the waves, were all in phase
 _AMBIENT = 0.35
 
 
@@ -60,7 +60,7 @@ def render_clip(size: int, frames: int, seed: int, split: str, index: int) -> di
         "normal": np.stack([v.normal @ r.T for v, r in zip(views, to_camera, strict=True)]).astype(np.float32),
         "segmentations": ids[..., None].astype(np.uint8),
         "semantic": category[ids][..., None].astype(np.uint8),
-        "edge": np.stack([_edges(view) for view in views])[..., None].astype(np.uint8),
+        "edge": np.stack([edges_of_surfaces(v.point, v.depth, v.normal, v.instance) for v in views])[..., None],
         "forward_flow": np.stack([_flow(world, k, view, t, t + 1) for t, view in enumerate(views)]),
         "backward_flow": np.stack([_flow(world, k, view, t, t - 1) for t, view in enumerate(views)]),
         "camera": _camera(world, size, frames),
@@ -110,14 +110,15 @@ def _shade(world: World, view: View, time: float) -> np.ndarray:
     instance, side = view.instance.reshape(-1), view.side.reshape(-1)
     checker = _pattern(point, world.room_pattern)[:, None]
     walls = world.walls[np.maximum(side, 1) - 1] * np.where(checker, 1.0, 0.85)
-    colour = np.where((side == 0)[:, None], np.where(checker, *world.floor), walls)
+    colour = np.where((side == 0)[:, None], np.where(checker, *world.floor), walls) * _shades(point, world)
     lit = np.ones(len(point), bool)
     start = point + 1e-4 * normal
     towards = np.broadcast_to(world.light, point.shape)
     for index, solid in enumerate(world.solids, 1):
         mine = instance == index
         local = (point[mine] - solid.position(time)) @ solid.rotation(time).as_matrix()
-        colour[mine] = np.where(_pattern(local / solid.scale, solid.pattern)[:, None], *solid.colours)
+        checker = _pattern(local / solid.scale, solid.pattern)[:, None]
+        colour[mine] = np.where(checker, *solid.colours) * _shades(local, world)
         lit &= ~np.isfinite(_hit_solid(solid, start, towards, time)[0])
     cosine = np.maximum(normal @ world.light, 0)
     return (colour * (_AMBIENT + (1 - _AMBIENT) * cosine * lit)[:, None]).reshape(size, size, 3)
@@ -128,23 +129,10 @@ def _pattern(point: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     return np.sum(np.sin(point * frequency), axis=1) > 0
 
 
-def _edges(view: View) -> np.ndarray:
-    """(h, w) bool: the id, the depth (off the tangent plane) or the normal changes towards a 4-neighbour."""
-    found = np.zeros(view.depth.shape, bool)
-    for axis in (0, 1):
-        here = tuple(slice(None, -1) if a == axis else slice(None) for a in (0, 1))
-        there = tuple(slice(1, None) if a == axis else slice(None) for a in (0, 1))
-        step = view.point[there] - view.point[here]
-        off_plane = [np.abs(np.sum(view.normal[side] * step, axis=-1)) for side in (here, there)]
-        depth = np.minimum(view.depth[here], view.depth[there])
-        change = (
-            (view.instance[here] != view.instance[there])
-            | (np.sum(view.normal[here] * view.normal[there], axis=-1) < _EDGE_ANGLE)
-            | (np.minimum(*off_plane) > _EDGE_DEPTH * depth)
-        )
-        found[here] |= change
-        found[there] |= change
-    return found
+def _shades(point: np.ndarray, world: World) -> np.ndarray:
+    """Light and dark without edges, (N, 1) about 1: so that motion shows everywhere, and within a pixel."""
+    waves = np.sin(point @ world.waves.T + world.phases)
+    return 1 + _SHADES * waves.mean(axis=1, keepdims=True)
 
 
 def _flow(world: World, k: np.ndarray, view: View, time: float, other: float) -> np.ndarray:

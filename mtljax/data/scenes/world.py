@@ -15,6 +15,8 @@ ROOM = 6.0  # half the width of the room
 HEIGHT = 7.0  # of the room
 ARENA = 2.8  # objects bounce off the walls of |x|, |y| <= ARENA
 _SWAY = 8.0  # frames in which the camera's path turns by a radian
+_WAVES = 8
+_WAVE_LENGTHS = (0.4, 1.6)  # metres
 _CLEARANCE = 0.5  # metres between the camera and the sphere about any object
 
 
@@ -95,6 +97,8 @@ class World:
         floor: (2, 3) colours of the floor's texture.
         walls: (5, 3) colours of the four walls and the ceiling.
         room_pattern: (3,) frequencies of the texture of floor, walls and ceiling.
+        waves: (n, 3) radians a metre, directions and frequencies of the shades on everything.
+        phases: (n,) radians, of the waves.
     """
 
     solids: tuple[Solid, ...]
@@ -103,6 +107,8 @@ class World:
     floor: np.ndarray
     walls: np.ndarray
     room_pattern: np.ndarray
+    waves: np.ndarray
+    phases: np.ndarray
 
 
 def clip_rng(seed: int, split: str, index: int) -> np.random.Generator:
@@ -128,7 +134,16 @@ def sample_world(rng: np.random.Generator, frames: int) -> World:
         floor=rng.uniform(0.3, 0.8) + rng.uniform(-0.15, 0.15, (2, 3)),
         walls=rng.uniform(0.35, 0.75) + rng.uniform(-0.15, 0.15, (5, 3)),
         room_pattern=rng.uniform(1.0, 4.0, 3),
+        waves=_sample_waves(rng),
+        phases=rng.uniform(0, 2 * np.pi, _WAVES),
     )
+
+
+def _sample_waves(rng: np.random.Generator) -> np.ndarray:
+    direction = rng.normal(size=(_WAVES, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    length = np.exp(rng.uniform(*np.log(_WAVE_LENGTHS), _WAVES))
+    return 2 * np.pi * direction / length[:, None]
 
 
 def _swayed(time: float) -> float:

@@ -1,9 +1,11 @@
 """`scenes` through TFDS: prepared, read, refused, and independent of who renders it."""
 
 import functools
+import io
 import os
 import pathlib
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -97,7 +99,7 @@ def test_what_is_read_is_what_was_rendered(tiny, direct):
     order = [videos.index(source[i]["image"].tobytes()) for i in range(len(source))]
     assert sorted(order) == list(range(len(direct)))
     for i, index in enumerate(order):
-        np.testing.assert_equal(source[i], to_example(direct[index]))
+        np.testing.assert_equal(source[i], to_example(direct[index], i))
 
 
 def test_examples_are_canonical(tiny, direct):
@@ -114,6 +116,22 @@ def test_examples_are_canonical(tiny, direct):
         assert example[f"{key}_valid"][1 - invalid].all()
         assert not example[key][invalid].any()
         assert example[key].dtype == np.float32
+
+
+def test_motion_has_labels_and_each_frame_a_place_of_its_own(tiny):
+    source = tiny.split("train")
+    examples = [source[i] for i in range(len(source))]
+    for key, shape, dtype in (("moving", (2, 32, 32, 1), np.uint8), ("ego_motion", (2, 6), np.float32)):
+        for example in examples:
+            assert (example[key].shape, example[key].dtype) == (shape, dtype)
+            assert example[f"{key}_valid"].shape == (*shape[:-1], 1)
+            assert example[f"{key}_valid"][0].all()
+            assert not example[f"{key}_valid"][1].any()
+            assert not example[key][1].any()
+        assert np.any([example[key] for example in examples])
+    assert [example["frame_index"].tolist() for example in examples] == [[3 * i, 3 * i + 1] for i in range(6)]
+    assert all(example["frame_index_valid"].all() for example in examples)
+    assert examples[0]["frame_index"].dtype == np.int32
 
 
 def test_instances_are_padded_to_ten_with_a_mask(direct):
@@ -136,6 +154,7 @@ def test_builder_lists_four_configurations_and_the_class_names(tiny):
     builders = scenes_dataset_builder.Scenes.builder_configs
     sizes = {name: (config.size, config.frames) for name, config in builders.items()}
     assert sizes == {"tiny": (32, 2), "small": (64, 4), "medium": (128, 8), "large": (256, 24)}
+    assert all(min(builders[name].clips[split] for split in FEW) > 0 for name in sizes)
     info = tiny.split("train").records.dataset_info
     assert tuple(info.features["instances"]["category"].names) == CLASSES
     assert info.file_format.value == "array_record"
@@ -151,7 +170,12 @@ def test_clips_do_not_depend_on_the_number_of_workers(direct):
     np.testing.assert_equal(together[3][1]["depth"], direct[3]["depth"])
 
 
-def test_a_half_finished_preparation_is_begun_anew(few_clips, tmp_path):
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_half_finished_preparation_is_begun_anew_under_a_progress_bar(few_clips, tmp_path):
     def broken(*args):
         yield from list(rendered(*args))[:2]
         raise KeyboardInterrupt
@@ -161,7 +185,12 @@ def test_a_half_finished_preparation_is_begun_anew(few_clips, tmp_path):
         patch.setattr(scenes_dataset_builder, "rendered", broken)
         with pytest.raises(KeyboardInterrupt):
             data.split("train")
-    assert len(data.split("train")) == FEW["train"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", Terminal())
+        assert len(data.split("train")) == FEW["train"]
+        shown = sys.stderr.getvalue()
+    total = sum(FEW.values())
+    assert re.search(rf"rendering scenes/tiny: 100%.*{total}/{total}", shown)
     assert len(data.split("test")) == FEW["test"]
 
 

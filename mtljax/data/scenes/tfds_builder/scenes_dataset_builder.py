@@ -42,7 +42,7 @@ def _config(name: str, size: int, frames: int, train: int, held_out: int) -> Sce
 class Scenes(tfds.core.GeneratorBasedBuilder):
     """Clips of simple solids in a room under a moving camera, with exact labels for every task."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     BUILDER_CONFIGS = [  # noqa: RUF012 - the name and kind that TFDS reads
         _config("tiny", 32, 2, 512, 64),
         _config("small", 64, 4, 1024, 128),

@@ -1,0 +1,39 @@
+"""Two real data sets in one run, each with labels of its own: streets (CamVid) and a kitchen (RGB-D video).
+
+python launch.py --config 'configs/street_and_kitchen.py:PATH_OF_CAMVID;PATH_OF_THE_KITCHEN'
+
+Streets have classes and edges between them; the kitchen has depth, normals, edges, flow and ego-motion. Batches hold
+both alike on average; a task without a label in a batch is absent from its step. To measure what labels are worth, hide
+some of them: --config.missing=0.5.
+"""
+
+from mtljax.errors import UserError
+from mtljax.train import default_config
+
+
+def get_config(paths: str = "data/camvid;data/kitchen"):
+    street, _, kitchen = paths.partition(";")
+    if not street or not kitchen:
+        raise UserError(f"{paths!r}: expected the folders of CamVid and of the kitchen, as 'data/camvid;data/kitchen'.")
+    config = default_config()
+    config.data = (
+        f"mix({{'street': camvid({street!r}, frames=2), 'kitchen': rgbd({kitchen!r}, frames=2, stride=1)}}, "
+        "ratio={'street': 1, 'kitchen': 1}, size=(96, 128))"
+    )
+    config.model = "MultiTask(encoder=ResNet(depth=18, width=32, norm='group'))"
+    config.tasks = {
+        "segment": "segment(num_classes=11, width=32)",
+        "edges": "edges(width=32)",
+        "depth": "depth(width=32)",
+        "normals": "normals(width=32)",
+        "flow": "flow()",
+        "ego_motion": "ego_motion()",
+    }
+    config.balance = "pcgrad()"
+    adam = "adamw(warmup_cosine_decay_schedule(0.0, 1e-3, steps // 10, steps))"
+    config.optimizers = {"shared": adam} | {name: adam for name in config.tasks}
+    config.batch_size = 8
+    config.steps = 600
+    config.eval_every = 300
+    config.checkpoint_every = 300
+    return config

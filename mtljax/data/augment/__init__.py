@@ -1,0 +1,18 @@
+"""Augmentations that keep labels true: each changes an example's image and all of its labels together.
+
+An augmentation is a pure function of an example and a NumPy generator. What it draws holds for all frames of a clip, so
+that motion stays true; the example given is left as it was, its images stay of their type, and no mask grows. Dense
+labels are known by their shape, that of the image but for the last axis; what a label is, by its name in
+`mtljax.data.dataset`: an array of normals by any other name is moved about as an image of numbers is, and not turned.
+A class of the whole image stays what it was: whether a flip leaves it true is for the config to know.
+
+Labels and masks are resampled by the nearest pixel, so that a valid value is never mixed with an invalid one; images by
+an average over what a pixel covers, or linearly between pixels.
+"""
+
+from mtljax.data.augment._augmentation import Augmentation, compose
+from mtljax.data.augment._colour import colour
+from mtljax.data.augment._flip import flip
+from mtljax.data.augment._window import crop, resize, scale
+
+__all__ = ["Augmentation", "colour", "compose", "crop", "flip", "resize", "scale"]

@@ -1,0 +1,75 @@
+"""What an augmentation is, and several of them one after the other."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from mtljax.data.dataset import Example
+from mtljax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """A pure function of an example and a generator.
+
+    Attributes:
+        text: how it was called, for messages.
+        apply: the function.
+    """
+
+    text: str
+    apply: Callable[[Example, np.random.Generator], Example]
+
+    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+        """The augmented example; the one given stays as it is."""
+        return self.apply(example, rng)
+
+
+def compose(*augmentations: Augmentation) -> Augmentation:
+    """Augmentations one after the other, in the order given, on one generator.
+
+    Raises:
+        UserError: where one is no augmentation.
+
+    Example:
+        >>> from mtljax.data import augment
+        >>> both = augment.compose(augment.flip(p=1.0), augment.crop(2, 3))
+        >>> both({"image": np.zeros((1, 4, 4, 3), np.uint8)}, np.random.default_rng(0))["image"].shape
+        (1, 2, 3, 3)
+    """
+    for one in augmentations:
+        if not isinstance(one, Augmentation):
+            name = getattr(one, "__name__", repr(one))
+            raise UserError(f"compose(...): {name} is no augmentation; expected calls, such as compose(flip()).")
+
+    def apply(example: Example, rng: np.random.Generator) -> Example:
+        for one in augmentations:
+            example = one(example, rng)
+        return example
+
+    return Augmentation(f"compose({', '.join(one.text for one in augmentations)})", apply)
+
+
+def checked(call: str, name: str, value: float, low: float, high: float) -> float:
+    """A number from `low` to `high`.
+
+    Raises:
+        UserError: where it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        wanted = f"at least {low:g}" if np.isinf(high) else f"from {low:g} to {high:g}"
+        raise UserError(f"{call}({name}={value!r}): expected a number {wanted}.")
+    return value
+
+
+def checked_size(call: str, height: int, width: int) -> tuple[int, int]:
+    """A size in pixels.
+
+    Raises:
+        UserError: where it is none.
+    """
+    for side in (height, width):
+        if isinstance(side, bool) or not isinstance(side, int) or side < 1:
+            raise UserError(f"{call}({height!r}, {width!r}): expected height and width in whole pixels, at least 1.")
+    return height, width

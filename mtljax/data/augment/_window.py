@@ -1,0 +1,130 @@
+"""Windows of the image at another size: crops, scales and resizes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtljax.data.augment._augmentation import Augmentation, checked, checked_size
+from mtljax.data.dataset import Example
+from mtljax.data.resize import resized
+from mtljax.data.window import Window, shown
+from mtljax.errors import UserError, unknown
+
+_DEPTHS = ("divided", "kept")
+
+
+def crop(height: int, width: int) -> Augmentation:
+    """A window of height x width pixels, at a place drawn once a clip.
+
+    The intrinsics' centre moves with it; flow may point out of it, as it may point out of the image.
+
+    Raises:
+        UserError: for sizes that are none; when applied, for a smaller image.
+
+    Example:
+        >>> camera = {"intrinsics": np.array([[9.0, 0, 4], [0, 9, 4], [0, 0, 1]])}
+        >>> example = {"image": np.zeros((1, 8, 8, 3), np.uint8), "camera": camera}
+        >>> cropped = crop(2, 8)(example, np.random.default_rng(0))
+        >>> cropped["image"].shape, float(cropped["camera"]["intrinsics"][1, 2])
+        ((1, 2, 8, 3), -1.0)
+    """
+    size = checked_size("crop", height, width)
+    text = f"crop({height}, {width})"
+
+    def apply(example: Example, rng: np.random.Generator) -> Example:
+        h, w = example["image"].shape[1:3]
+        if height > h or width > w:
+            raise UserError(f"{text}: an image is only {h} x {w} pixels, height x width.")
+        top, left = (int(rng.integers(0, spare + 1)) for spare in (h - height, w - width))
+        return shown(example, Window(top, left, height, width, size))
+
+    return Augmentation(text, apply)
+
+
+def resize(height: int, width: int) -> Augmentation:
+    """The whole image at another size. Nothing is drawn; intrinsics and flow follow, depth and normals are kept.
+
+    Raises:
+        UserError: for sizes that are none.
+
+    Example:
+        >>> flow = np.ones((1, 4, 4, 2), np.float32)
+        >>> example = {"image": np.zeros((1, 4, 4, 3), np.uint8), "forward_flow": flow}
+        >>> print(resize(8, 4)(example, np.random.default_rng(0))["forward_flow"][0, 0, 0])
+        [1. 2.]
+    """
+    size = checked_size("resize", height, width)
+
+    def apply(example: Example, rng: np.random.Generator) -> Example:
+        return resized(example, size)
+
+    return Augmentation(f"resize({height}, {width})", apply)
+
+
+def scale(
+    low: float = 1.0, high: float = 1.5, choices: Sequence[float] | None = None, depth: str = "divided"
+) -> Augmentation:
+    """Zooms by r: a window of 1/r the image's size, at a random place, is shown at the image's size.
+
+    Below 1 the whole image is shown at a random place, with zeros and no valid label about it. The focal length and
+    flow grow r-fold. Taken alone, that leaves depth, poses and normals as they were: `depth='kept'`. But to a network
+    that is not told of the focal length, what looks r times as large is r times as near; so the field's protocol
+    divides depth by r: `depth='divided'`. Then every length is divided by it, camera positions and translations and
+    the positions and sizes of objects too: a scene r times as small gives the same image. So either way depth,
+    intrinsics and poses explain flow and normals as they did before, and normals stay.
+
+    Args:
+        low: least r; it is drawn once a clip, uniformly.
+        high: greatest r.
+        choices: values of r, one of which is drawn, in place of a range: (1.0, 1.2, 1.5) in MTAN's protocol.
+        depth: `divided` by r, or `kept`.
+
+    Raises:
+        UserError: for a range or choices that cannot be.
+
+    References:
+        Eigen, Puhrsch and Fergus, Depth Map Prediction from a Single Image using a Multi-Scale Deep Network, NeurIPS
+        2014, section 3.4, for depth / r; Liu, Johns and Davison, End-to-End Multi-Task Learning with Attention, CVPR
+        2019, whose code for NYUv2 has the choices.
+
+    Example:
+        >>> depth = np.full((1, 4, 4, 1), 3.0, np.float32)
+        >>> example = {"image": np.zeros((1, 4, 4, 3), np.uint8), "depth": depth}
+        >>> zoomed = scale(choices=[1.5])(example, np.random.default_rng(0))
+        >>> zoomed["depth"].shape, float(zoomed["depth"].max())
+        ((1, 4, 4, 1), 2.0)
+    """
+    for name, value in (("low", low), ("high", high)):
+        checked("scale", name, value, 1e-2, 1e2)
+    if low > high:
+        raise UserError(f"scale(low={low}, high={high}): expected low to be at most high.")
+    if choices is not None and (not isinstance(choices, Sequence) or isinstance(choices, str) or not choices):
+        raise UserError(f"scale(choices={choices!r}): expected a list of numbers.")
+    for value in choices or ():
+        checked("scale", "choices", value, 1e-2, 1e2)
+    if depth not in _DEPTHS:
+        raise unknown("depth of scale(...):", depth, _DEPTHS)
+
+    def apply(example: Example, rng: np.random.Generator) -> Example:
+        r = float(rng.uniform(low, high) if choices is None else rng.choice(choices))
+        h, w = example["image"].shape[1:3]
+        top, left = rng.random(2) * (h - h / r, w - w / r)
+        zoomed = shown(example, Window(top, left, h / r, w / r, (h, w)))
+        return _shrunk(zoomed, r) if depth == "divided" else zoomed
+
+    drawn = f"{low}, {high}" if choices is None else f"choices={choices!r}"
+    return Augmentation(f"scale({drawn}, depth={depth!r})", apply)
+
+
+def _shrunk(example: Example, r: float) -> Example:
+    """The example of a world in which every length is divided by r."""
+    result = dict(example)
+    if "depth" in example:
+        result["depth"] = example["depth"] / np.float32(r)
+    if "ego_motion" in example:
+        result["ego_motion"] = example["ego_motion"] / np.array([r] * 3 + [1] * 3, np.float32)
+    for key in ("camera", "instances"):
+        if key in example:
+            lengths = {k: v / np.float32(r) for k, v in example[key].items() if k in ("positions", "scale")}
+            result[key] = example[key] | lengths
+    return result

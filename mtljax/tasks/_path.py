@@ -1,0 +1,40 @@
+"""Pictures of camera paths."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+_MARGIN = 0.1  # of the picture, on each side
+
+
+def draw_paths(
+    paths: Sequence[np.ndarray], colours: Sequence[tuple[int, int, int]], size: tuple[int, int]
+) -> np.ndarray:
+    """Camera paths seen from above, at one scale that fits them all: (h, w, 3) uint8 on black.
+
+    To the right is x, upwards is z, where the first camera looks; a dot is a frame. Later paths lie on earlier ones.
+
+    Args:
+        paths: each (N, 3) positions, in the frame of one camera.
+        colours: of each path, RGB.
+        size: (h, w) of the picture.
+
+    Example:
+        >>> picture = draw_paths([np.array([[0.0, 0, 0], [0, 0, 1]])], [(255, 255, 255)], size=(11, 11))
+        >>> print("".join("#" if row[5].any() else "." for row in picture))  # the middle column, from the top
+        ###########
+    """
+    picture = np.zeros((*size, 3), np.uint8)
+    seen = [np.asarray(path, np.float64)[:, [2, 0]] * np.array([-1, 1]) for path in paths]  # down and right
+    low, high = (f(np.concatenate(seen), axis=0) for f in (np.min, np.max))
+    room = (1 - 2 * _MARGIN) * (np.array(size) - 1)
+    metres_a_pixel = np.max((high - low) / room) or 1.0
+    for path, colour in zip(seen, colours, strict=True):
+        dots = (path - (low + high) / 2) / metres_a_pixel + (np.array(size) - 1) / 2
+        line = [np.linspace(a, b, 2 + int(np.abs(b - a).max())) for a, b in itertools.pairwise(dots)]
+        around = (np.rint(dots)[:, None] + np.stack(np.mgrid[-1:2, -1:2], axis=-1).reshape(-1, 2)).reshape(-1, 2)
+        pixels = np.rint(np.concatenate([*line, around])).astype(int)
+        pixels = pixels[((pixels >= 0) & (pixels < size)).all(axis=1)]
+        picture[pixels[:, 0], pixels[:, 1]] = colour
+    return picture
