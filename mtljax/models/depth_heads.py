@@ -24,6 +24,9 @@ class InverseDepth(nn.Module):
         scales: S.
         near: metres, the least depth.
         far: metres, the largest.
+        ground: x begins with what grows from -ground at the top to ground at the bottom of the image. Motions across
+            the view look the same in a world turned inside out, near for far, under a motion that goes the other way
+            (bas-relief); a positive number starts on the side of scenes with a ground.
         width: channels at the encoder's levels.
         dtype: of the computation; parameters and prediction are float32.
 
@@ -38,6 +41,7 @@ class InverseDepth(nn.Module):
     scales: int = 4
     near: float = 0.1
     far: float = 100.0
+    ground: float = 0.0
     width: int = 64
     dtype: Any = None
 
@@ -58,6 +62,7 @@ class InverseDepth(nn.Module):
             there = [x for x in decoded if x.shape[1] <= -(-size[0] // 2**scale)]
             x = there[-1] if there else decoded[0]
             x = nn.Conv(1, (3, 3), dtype=self.dtype, name=f"predict{scale}")(x).astype(jnp.float32)
+            x += self.ground * jnp.linspace(-1.0, 1.0, x.shape[1])[:, None, None]
             depths.append(1 / (low + (high - low) * _resized(nn.sigmoid(x), size)))
         return jnp.concatenate(depths, axis=-1)
 

@@ -31,7 +31,8 @@ def make_train_step(
 ) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
     """Makes `(state, batch) -> (state, report)`.
 
-    An update whose losses or gradient are not finite is left out: only the counters and the step go on.
+    An update whose losses or gradient are not finite is left out: only the counters and the step go on. Losses find the
+    number of the step in the batch, as `step`, (B,) int32.
 
     Args:
         model: a Flax module as `MultiTask`.

@@ -24,6 +24,16 @@ def test_inverse_depth_is_between_its_bounds_at_every_scale():
         np.testing.assert_allclose(head.apply(loud, PYRAMID, size=(32, 48)), bound, rtol=1e-4)
 
 
+def test_what_is_lower_is_nearer_at_first_where_there_is_a_ground():
+    heads = [mtl.heads.InverseDepth(scales=2, width=8, ground=ground) for ground in (0.0, 2.0)]
+    variables = jax.jit(lambda: heads[0].init(jax.random.key(0), PYRAMID, size=(32, 48)))()
+    plain, tilted = (jax.jit(lambda v, h=head: h.apply(v, PYRAMID, size=(32, 48)))(variables) for head in heads)
+    logit = [jax.scipy.special.logit((1 / x - 0.01) / (10 - 0.01))[:, 1:-1, 1:-1, 0] for x in (plain, tilted)]
+    ramp = np.broadcast_to(np.linspace(-2, 2, 32)[1:-1, None], logit[0].shape)
+    np.testing.assert_allclose(logit[1] - logit[0], ramp, atol=1e-3)
+    assert (tilted[:, -1].mean((0, 1)) < 0.3 * tilted[:, 0].mean((0, 1))).all()
+
+
 def test_a_coarse_scale_has_few_values_and_its_own_parameters():
     head = mtl.heads.InverseDepth(scales=3, width=8)
     depth, variables = jax.jit(lambda: head.init_with_output(jax.random.key(1), PYRAMID, size=(32, 48)))()
