@@ -1,18 +1,30 @@
 """Geometry of cameras and motions: pure functions of arrays. Imports nothing else of mtljax."""
 
+from mtljax.geometry.camera import backproject, pixel_grid, project, transform
 from mtljax.geometry.poses import inverse, matrix_of, motion_of, rotation_of
 from mtljax.geometry.trajectories import align, ate, chain, kitti_errors, relative, rpe, snippet_ate
+from mtljax.geometry.warp import flow_warp, inside, rigid_flow, sample, seen_from, view
 
 __all__ = [
     "align",
     "ate",
+    "backproject",
     "chain",
+    "flow_warp",
+    "inside",
     "inverse",
     "kitti_errors",
     "matrix_of",
     "motion_of",
+    "pixel_grid",
+    "project",
     "relative",
+    "rigid_flow",
     "rotation_of",
     "rpe",
+    "sample",
+    "seen_from",
     "snippet_ate",
+    "transform",
+    "view",
 ]

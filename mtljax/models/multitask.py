@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 
+from mtljax.errors import unknown
 from mtljax.models.tasked import SHARED, Tasked, copies
 
 __all__ = ["SHARED", "MultiTask", "SingleTask"]
@@ -23,9 +24,13 @@ class MultiTask(Tasked, nn.Module):
         parents: task name -> names of the tasks whose predictions its head takes. Predictions are made in order of
             this hierarchy.
         remat: whether each backward pass computes the encoder's activations again, rather than keeping them.
+        gradient_scale: task name -> number by which the gradients that leave its head for the features are multiplied;
+            predictions stay as they are. A task that is not named has 1 (SGDepth, Klingner et al. 2020: 0.9 for depth,
+            0.1 for segmentation).
 
     Raises:
         ValueError: for images of another rank, unknown tasks or parents, or a cycle among parents.
+        UserError: for an unknown task in `gradient_scale`.
         TypeError: for an encoder or head that is no pure pair.
 
     Example:
@@ -44,9 +49,13 @@ class MultiTask(Tasked, nn.Module):
     heads: Mapping[str, Any]
     parents: Mapping[str, Sequence[str]] | None = None
     remat: bool = False
+    gradient_scale: Mapping[str, float] | None = None
     own_features: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        for task in self.gradient_scale or ():
+            if task not in self.heads:
+                raise unknown("task in MultiTask(gradient_scale=...):", task, self.heads)
         self._adopt(encoder=self.encoder, heads=self.heads)
         super().__post_init__()
 

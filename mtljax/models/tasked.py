@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -26,6 +27,9 @@ class Tasked:
     parents: Mapping[str, Sequence[str]] | None
     own_features: ClassVar[bool] = True  # whether `encode` gives a dict from tasks to features
     special_groups: ClassVar[tuple[str, ...]] = ()  # prefixes of parts that are optimiser groups of their own
+    gradient_scale: Mapping[str, float] | None = (
+        None  # task -> what gradients are multiplied by on their way to features
+    )
 
     def __call__(
         self,
@@ -61,7 +65,10 @@ class Tasked:
             head = self.heads[task]
             parents = {p: predictions[p] for p in self._parents(task)}
             context = {"size": size, "frames": frames, "camera": camera, "parents": parents, "train": train}
-            prediction = call(head, features[task] if self.own_features else features, **context)
+            seen = scaled_gradient(
+                features[task] if self.own_features else features, (self.gradient_scale or {}).get(task)
+            )
+            prediction = call(head, seen, **context)
             if frames is not None and not asks_for(head, "frames"):
                 prediction = jax.tree.map(lambda x: x.reshape(-1, frames, *x.shape[1:]), prediction)
             predictions[task] = prediction
@@ -137,6 +144,27 @@ class Tasked:
             return encoder.stage(stage, x, dict(zip(before, values, strict=True)), train)
 
         return nn.remat(again)(encoder, x, list(before.values()))
+
+
+def scaled_gradient(tree: Any, scale: float | None) -> Any:
+    """The arrays of a tree as they are, whose gradients are multiplied by a number; None for 1.
+
+    Example:
+        >>> import jax
+        >>> print(jax.value_and_grad(lambda x: scaled_gradient(x, 0.1) ** 2)(3.0))
+        (Array(9., dtype=float32...), Array(0.6, dtype=float32...))
+    """
+    return tree if scale is None else jax.tree.map(lambda x: _scaled(float(scale), x), tree)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _scaled(scale: float, x: jax.Array) -> jax.Array:
+    return x
+
+
+@_scaled.defjvp
+def _scaled_jvp(scale: float, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    return primals[0], scale * tangents[0]
 
 
 def copies(module: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:

@@ -19,7 +19,7 @@ def known(prediction: jax.Array, batch: Batch, label: str) -> tuple[jax.Array, j
 
 
 def motion_loss(label: str, beta: float, loss: str) -> Callable[[jax.Array, Batch], tuple[jax.Array, jax.Array]]:
-    """Mean L1 of the translation and beta times that of the rotation, over the pairs of frames that are known.
+    """L1 norms of the translation's error and, beta times, of the rotation's: the mean over the pairs that are known.
 
     Raises:
         UserError: for an unknown loss, or a negative beta.
@@ -34,7 +34,7 @@ def motion_loss(label: str, beta: float, loss: str) -> Callable[[jax.Array, Batc
             return jnp.zeros(()), jnp.zeros(())
         p, g, valid = known(prediction, batch, label)
         error = jnp.abs(p - g)
-        weighted = jnp.mean(error[..., :3], axis=-1) + beta * jnp.mean(error[..., 3:], axis=-1)
+        weighted = jnp.sum(error[..., :3], axis=-1) + beta * jnp.sum(error[..., 3:], axis=-1)
         return jnp.sum(jnp.where(valid[..., 0], weighted, 0.0)), jnp.sum(valid, dtype=jnp.float32)
 
     return total_and_pairs

@@ -14,6 +14,7 @@ from mtljax.tasks._depth_losses import LOSSES, log_error
 from mtljax.tasks._masked import image_means, labels_of, total_and_count, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
+_NONE = "none"
 _PER_PIXEL = ("AbsErr", "AbsRel", "SqRel", "log10", "delta1", "delta2", "delta3")
 _HIGHER_IS_BETTER = frozenset({"delta1", "delta2", "delta3"})
 
@@ -36,7 +37,8 @@ def depth(
         loss: `l1`, `berhu` (Laina 2016), `silog` (Eigen 2014), `silog_gradient` (Eigen & Fergus 2015) or
             `virtual_normal` (Yin 2019; reads `camera`), or several added up, as in `l1+virtual_normal`. Each is a mean
             over an image's valid pixels; images are added up and counted.
-        head: features -> (B, s, H, W, 1) metres; default `heads.Dense(1, width)` with a softplus.
+        head: features -> (B, s, H, W, 1) metres, or more channels, of which the first is judged; default
+            `heads.Dense(1, width)` with a softplus.
         name: of the task.
         label: batch key, (B, s, H, W, 1) float metres.
         median_scaling: for metrics only, scale each image's prediction to the median of its truth; metric names then
@@ -57,18 +59,20 @@ def depth(
         >>> print(total, count)
         0.5 1.0
     """
-    terms = [term.strip() for term in loss.split("+")]
+    terms = [] if loss == _NONE else [term.strip() for term in loss.split("+")]
     for term in terms:
         if term not in LOSSES:
-            raise unknown("depth loss", term, LOSSES)
+            raise unknown("depth loss", term, (*LOSSES, _NONE))
 
     def known(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
         truth, valid = labels_of(batch, label)
         valid = valid & (truth > 0)
         truth = jnp.where(valid, truth, 1.0).astype(jnp.float32)
-        return where_valid(prediction, valid, 1.0), truth, valid
+        return where_valid(prediction[..., :1], valid, 1.0), truth, valid
 
     def total(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        if not terms:
+            return jnp.zeros(()), jnp.zeros(())
         seen = known(prediction, batch)
         intrinsics = _intrinsics(batch) if "virtual_normal" in terms else None
         found = [LOSSES[term](*seen, intrinsics) for term in terms]
@@ -87,7 +91,8 @@ def depth(
     def draw(prediction: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         truth, valid = np.asarray(batch[label])[..., 0], np.asarray(batch[f"{label}_valid"])[..., 0]
         low, high = np.percentile(truth[valid], [1, 99]) if valid.any() else (0.0, 1.0)
-        return coloured(prediction[..., 0], low, high), coloured(truth, low, high, valid)
+        found = np.asarray(_median_scaled(*known(prediction, batch)) if median_scaling else prediction)
+        return coloured(found[..., 0], low, high), coloured(truth, low, high, valid)
 
     suffix = "_median_scaled" if median_scaling else ""
     return Task(

@@ -36,7 +36,7 @@ def flow(
 
     Args:
         head: features -> (B, s, H, W, 2), or (B, s, H, W, 12): the flow and estimates at the strides 4, 8, 16, 32 and
-            64, each upsampled to full size by its nearest cell, in pixels of the full size; default `heads.Flow(width)`.
+            64, each upsampled to full size by its nearest cell, all in full-size pixels; default `heads.Flow(width)`.
         name: of the task.
         label: batch key, (B, s, H, W, 2) float pixels.
         width: of the default head.

@@ -14,6 +14,8 @@ from mtljax.train.replica import Balanced
 from mtljax.train.shards import Shards
 from mtljax.train.state import TrainState
 
+STEP = "step"
+
 
 def make_train_step(
     model: Any,
@@ -57,6 +59,7 @@ def make_train_step(
         key = jax.random.fold_in(jax.random.key(seed), step)
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+        batch = {**batch, STEP: jnp.full(len(batch["image"]), step)}  # for losses that change in training
         return gradient_of(params, model_state, balance, batch, key, shards)
 
     replicas = replica if spread is None else spread.gradient(replica)

@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mtljax.models.heads.matching import best_match, correlation, least_squares_shift
 from mtljax.models.layers import Norm
-from mtljax.models.matching import best_match, correlation, least_squares_shift
 
 STRIDES = (4, 8, 16, 32, 64)  # of the estimates that `Flow` gives beside the full-size one
 _MATCHED = (2, 4, 8)  # strides at which frames are compared
@@ -19,9 +19,9 @@ class Flow(nn.Module):
     """Optical flow from each frame to the next, decoded from coarse to fine.
 
     The features of both frames are compared at strides 2, 4 and 8 (as fine as the encoder's): by a cost volume
-    (FlowNetC, Dosovitskiy et al. 2015), its best match, and least squares (Lucas and Kanade 1981). At strides 64, 32, ...,
-    4 convolutions on these, the first frame's features and the coarser level choose between the matches and the coarser
-    level's flow by a softmax, and correct the choice.
+    (FlowNetC, Dosovitskiy et al. 2015), its best match, and least squares (Lucas and Kanade 1981). At strides 64, 32,
+    ..., 4 convolutions on these, the first frame's features and the coarser level choose between the matches and the
+    coarser level's flow by a softmax, and correct the choice.
 
     Attributes:
         width: channels at every level.

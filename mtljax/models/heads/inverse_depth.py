@@ -1,0 +1,87 @@
+"""Heads for depth."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mtljax.models.layers import Norm
+
+_NARROWEST = 8  # channels
+
+
+class InverseDepth(nn.Module):
+    """Depth at several scales, decoded from a feature pyramid (or one map) as inverse depth.
+
+    As in Monodepth2 (Godard et al. 2019), inverse depth is 1/far + (1/near - 1/far) sigmoid(x), predicted at 1, 1/2,
+    ..., 1/2^(scales - 1) of the image's size and upsampled to all of it. Levels are added from coarse to fine, each
+    after a 1 x 1 convolution, and a 3 x 3 convolution follows each; beyond the encoder's finest level the size is
+    doubled, and the channels halved, until it is the image's.
+
+    Attributes:
+        scales: S.
+        near: metres, the least depth.
+        far: metres, the largest.
+        width: channels at the encoder's levels.
+        dtype: of the computation; parameters and prediction are float32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> pyramid = (jnp.ones((2, 8, 8, 16)), jnp.ones((2, 4, 4, 32)))
+        >>> out, _ = InverseDepth(scales=3, width=8).init_with_output(jax.random.key(0), pyramid, size=(32, 32))
+        >>> out.shape
+        (2, 32, 32, 3)
+    """
+
+    scales: int = 4
+    near: float = 0.1
+    far: float = 100.0
+    width: int = 64
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, features: Any, size: tuple[int, int] | None = None) -> jax.Array:
+        """Predicts `(B, H, W, scales)` float32 metres, the finest scale first; `size` = (H, W)."""
+        pyramid = tuple(features) if isinstance(features, tuple | list) else (features,)
+        if any(level.ndim != 4 for level in pyramid):
+            raise ValueError(
+                f"InverseDepth takes feature maps (B, h, w, C), not shapes {[level.shape for level in pyramid]}: "
+                "a dense prediction wants an image encoder such as ResNet."
+            )
+        size = size or pyramid[0].shape[1:3]
+        decoded = self._decoded(pyramid, size)
+        low, high = 1 / self.far, 1 / self.near
+        depths = []
+        for scale in range(self.scales):
+            there = [x for x in decoded if x.shape[1] <= -(-size[0] // 2**scale)]
+            x = there[-1] if there else decoded[0]
+            x = nn.Conv(1, (3, 3), dtype=self.dtype, name=f"predict{scale}")(x).astype(jnp.float32)
+            depths.append(1 / (low + (high - low) * _resized(nn.sigmoid(x), size)))
+        return jnp.concatenate(depths, axis=-1)
+
+    def _decoded(self, pyramid: Sequence[jax.Array], size: tuple[int, int]) -> list[jax.Array]:
+        """Maps from coarse to fine, the last at least as fine as the image."""
+        maps: list[jax.Array] = []
+        for i, level in reversed(list(enumerate(pyramid))):
+            level = nn.Conv(self.width, (1, 1), use_bias=False, dtype=self.dtype, name=f"lateral{i + 1}")(level)
+            x = level if not maps else level + _resized(maps[-1], level.shape[1:3])
+            maps.append(self._refined(x, self.width, f"level{i + 1}"))
+        width, step = self.width, 0
+        while maps[-1].shape[1] < size[0]:
+            width, step = max(width // 2, min(width, _NARROWEST)), step + 1
+            height, across = maps[-1].shape[1:3]
+            x = _resized(maps[-1], (min(2 * height, size[0]), min(2 * across, size[1])))
+            maps.append(self._refined(x, width, f"finer{step}"))
+        return maps
+
+    def _refined(self, x: jax.Array, width: int, name: str) -> jax.Array:
+        x = nn.Conv(width, (3, 3), use_bias=False, dtype=self.dtype, name=f"{name}_conv")(x)
+        return nn.relu(Norm(dtype=self.dtype, name=f"{name}_norm")(x))
+
+
+def _resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    if x.shape[1:3] == tuple(size):
+        return x
+    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear")
