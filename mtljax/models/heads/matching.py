@@ -23,7 +23,7 @@ def correlation(first: jax.Array, second: jax.Array, radius: int) -> jax.Array:
     Example:
         >>> import jax.numpy as jnp
         >>> first, second = jnp.eye(3)[None, None], jnp.roll(jnp.eye(3), 1, axis=0)[None, None]
-        >>> print(correlation(first, second, radius=1)[0, 0, 0].round(3))  # of the first cell: what it shows is now at the right
+        >>> print(correlation(first, second, radius=1)[0, 0, 0].round(3))  # the first cell is now at its right
         [0. 0. 0. 0. 0. 1. 0. 0. 0.]
     """
     height, width = first.shape[1:3]
@@ -39,7 +39,8 @@ def best_match(volume: jax.Array, sharpness: jax.Array) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> print(best_match(jnp.array([0.0, 0, 0, 0, 0, 1, 0, 0, 0]).reshape(1, 1, 1, 9), jnp.array(50.0))[0, 0, 0].round(3))
+        >>> volume = jnp.array([0.0, 0, 0, 0, 0, 1, 0, 0, 0]).reshape(1, 1, 1, 9)
+        >>> print(best_match(volume, jnp.array(50.0))[0, 0, 0].round(3))
         [1. 0.]
     """
     side = round(volume.shape[-1] ** 0.5)
