@@ -5,7 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mtljax.geometry import chain
+from mtljax.tasks.task import Batch
+
 _MARGIN = 0.1  # of the picture, on each side
+_TRUE, _ESTIMATED = (255, 255, 255), (255, 140, 0)
 
 
 def draw_paths(
@@ -38,3 +42,26 @@ def draw_paths(
         pixels = pixels[((pixels >= 0) & (pixels < size)).all(axis=1)]
         picture[pixels[:, 0], pixels[:, 1]] = colour
     return picture
+
+
+def draw_clips(prediction: np.ndarray, batch: Batch, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """For each clip the true path and the estimated one on it, from the same start; and the true path at that scale.
+
+    Args:
+        prediction: (B, s, 6) motions.
+        batch: with `image` (B, s, H, W, C), `label` and its mask.
+        label: batch key of the true motions.
+
+    Returns:
+        Two pictures for every frame of a clip, all frames' alike: (B, s, H, W, 3) uint8.
+    """
+    frames, size = batch["image"].shape[1], batch["image"].shape[2:4]
+    valid = np.asarray(batch[f"{label}_valid"], bool)[..., 0]
+    pictures = []
+    for p, g, known in zip(np.asarray(prediction), np.asarray(batch[label]), valid, strict=True):
+        length = frames if known.all() else int(np.argmin(known))  # up to the first pair that is not known
+        p, g = (chain(np.nan_to_num(x[:length], posinf=0, neginf=0))[:, :3, 3] for x in (p, g))
+        # At the same scale; black does not show.
+        pictures.append((draw_paths([g, p], [_TRUE, _ESTIMATED], size), draw_paths([p, g], [(0, 0, 0), _TRUE], size)))
+    both, true = (np.repeat(np.stack(x)[:, None], frames, axis=1) for x in zip(*pictures, strict=True))
+    return both, true

@@ -84,10 +84,11 @@ def evaluate_constant(
         shapes: name -> shape of a prediction for a batch.
     """
     tasks = {name: task for name, task in tasks.items() if task.constant is not None}
-    constants = {
-        name: np.broadcast_to(np.asarray(task.constant(train_labels), np.float32), shapes[name])
-        for name, task in tasks.items()
-    }
+    constants = {}
+    for name, task in tasks.items():
+        constant = np.asarray(task.constant(train_labels), np.float32)
+        # A prediction may have more channels than are judged.
+        constants[name] = np.broadcast_to(constant, (*shapes[name][:-1], *constant.shape))
 
     @jax.jit
     def measure(predictions: Mapping[str, jax.Array], batch: Any) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""All of scene perception at once: segmentation, depth, normals, edges, flow and ego-motion, on clips of scenes/small.
+
+python launch.py --config configs/scenes.py
+python launch.py --config configs/scenes.py --config.balance='cagrad(c=0.4)'
+
+EXPECT
+"""
+
+from mtljax.train import default_config
+
+
+def get_config():
+    config = default_config()
+    config.data = "scenes('small')"
+    config.model = "MultiTask(encoder=ResNet(depth=10, width=24, norm='group', stem='patch2'))"
+    config.tasks = {
+        "segment": "segment(num_classes=5, width=32)",
+        "depth": "depth(width=32)",
+        "normals": "normals(width=32)",
+        "edges": "edges(width=32)",
+        "flow": "flow()",
+        "ego_motion": "odometry()",
+    }
+    config.balance = "pcgrad()"
+    config.measure = "features"
+    adam = "chain(clip_by_global_norm(1.0), adamw(warmup_cosine_decay_schedule(0.0, {peak}, steps // 10, steps)))"
+    config.optimizers = {task: adam.format(peak=3e-3) for task in config.tasks} | {"shared": adam.format(peak=6e-3)}
+    config.batch_size = 8
+    config.steps = 800
+    config.eval_every = 400
+    config.checkpoint_every = 400
+    return config

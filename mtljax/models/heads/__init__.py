@@ -1,0 +1,14 @@
+"""Heads: features in, one task's prediction out.
+
+A head is called with the encoder's features. It names in its signature what else it wants: `size` (the image's
+height and width), `frames` (the number of frames s folded into the batch; the head then gives its own clip axis),
+`camera`, `parents` (a dict of its parents' predictions), `train`.
+"""
+
+from mtljax.models.heads.dense import Dense
+from mtljax.models.heads.inverse_depth import InverseDepth
+from mtljax.models.heads.motion import EgoMotion, Flow
+from mtljax.models.heads.parents import Parents
+from mtljax.models.heads.pooled import Classifier, Linear
+
+__all__ = ["Classifier", "Dense", "EgoMotion", "Flow", "InverseDepth", "Linear", "Parents"]
