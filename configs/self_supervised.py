@@ -4,7 +4,7 @@ python launch.py --config configs/self_supervised.py                          # 
 python launch.py --config configs/self_supervised.py:PATH_OF_A_FOLDER         # frames in the layout of 7-Scenes
 
 Labels are read for metrics alone. Depth has no scale, so that each image's is scaled to its truth's median, and paths
-are aligned by Sim(3). Frames of both differ by a pixel or two, where noise and unwarped sources say more than the motion
+are aligned by Sim(3). Frames of both differ by a pixel or two, where noise and unwarped sources say more than motion
 does: hence `blur` and `auto_mask` (docs/self_supervised.md).
 """
 
