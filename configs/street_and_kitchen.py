@@ -17,10 +17,10 @@ def get_config(paths: str = "data/camvid;data/kitchen"):
         raise UserError(f"{paths!r}: expected the folders of CamVid and of the kitchen, as 'data/camvid;data/kitchen'.")
     config = default_config()
     config.data = (
-        f"mix({{'street': camvid({street!r}, frames=2), 'kitchen': rgbd({kitchen!r}, frames=2, stride=1)}}, "
+        f"mix({{'street': camvid({street!r}, frames=2), 'kitchen': rgbd({kitchen!r}, frames=2, stride=1, every=3)}}, "
         "ratio={'street': 1, 'kitchen': 1}, size=(96, 128))"
     )
-    config.model = "MultiTask(encoder=ResNet(depth=18, width=32, norm='group'))"
+    config.model = "MultiTask(encoder=ResNet(depth=10, width=32, norm='group', stem='patch2'))"
     config.tasks = {
         "segment": "segment(num_classes=11, width=32)",
         "edges": "edges(width=32)",
@@ -30,10 +30,11 @@ def get_config(paths: str = "data/camvid;data/kitchen"):
         "ego_motion": "ego_motion()",
     }
     config.balance = "pcgrad()"
-    adam = "adamw(warmup_cosine_decay_schedule(0.0, 1e-3, steps // 10, steps))"
+    config.measure = "features"
+    adam = "chain(clip_by_global_norm(1.0), adamw(warmup_cosine_decay_schedule(0.0, 2e-3, steps // 10, steps)))"
     config.optimizers = {"shared": adam} | {name: adam for name in config.tasks}
     config.batch_size = 8
-    config.steps = 600
-    config.eval_every = 300
-    config.checkpoint_every = 300
+    config.steps = 300
+    config.eval_every = 150
+    config.checkpoint_every = 150
     return config
