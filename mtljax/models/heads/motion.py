@@ -44,7 +44,8 @@ class Flow(nn.Module):
         """Predicts `(B, s, H, W, 12)` float32 pixels (x, y) of the full size, `(B, H, W, 12)` without clips.
 
         First the flow, then the estimates at strides 4, 8, 16, 32 and 64, each upsampled to full size by its nearest
-        cell. The last frame of a clip, which has no next one, has no flow: 0.
+        cell: `[..., ::k, ::k, :]` gives the `ceil(H / k) x ceil(W / k)` estimates at stride k. The last frame of a
+        clip, which has no next one, has no flow: 0.
         """
         pyramid = _maps(features, "Flow")
         size = size or pyramid[0].shape[1:3]
@@ -53,11 +54,14 @@ class Flow(nn.Module):
         flow = jnp.zeros((*next(iter(pairs.values())).first.shape[:1], *_cells(size, STRIDES[-1]), 2))
         for stride in reversed(STRIDES):
             cells = _cells(size, stride)
-            flow = _resized(flow, cells)
-            hidden = None if hidden is None else _resized(hidden, cells)
-            flow, hidden = _Level(self.width, self.dtype, name=f"stride{stride}")(pairs, flow, hidden)
+            if hidden is not None:
+                flow, hidden = (_at_stride(x, 2 * stride, stride, cells) for x in (flow, hidden))
+            flow, hidden = _Level(self.width, stride, self.dtype, name=f"stride{stride}")(pairs, flow, hidden)
             estimates[stride] = flow
-        full = [_resized(flow, size), *(_nearest(estimates[stride], stride, size) for stride in STRIDES)]
+        full = [
+            _at_stride(flow, STRIDES[0], 1, size),
+            *(_nearest(estimates[stride], stride, size) for stride in STRIDES),
+        ]
         return _by_clip(jnp.concatenate(full, axis=-1), frames)
 
 
@@ -93,7 +97,7 @@ class EgoMotion(nn.Module):
         size = size or pyramid[0].shape[1:3]
         pairs = _Pairs(32, self.dtype, name="pairs")(pyramid, size, frames or 1)
         cells = _cells(size, _MATCHED[-1])
-        parts = [part for pair in pairs.values() for part in pair.at(cells)]
+        parts = [part for k, pair in pairs.items() for part in pair.at(k, _MATCHED[-1], cells)]
         x = jnp.concatenate([*parts, _places(parts[0])], axis=-1)
         for i in (1, 2):
             x = nn.Conv(self.width, (3, 3), use_bias=False, dtype=self.dtype, name=f"conv{i}")(x)
@@ -117,9 +121,10 @@ class _Pair(NamedTuple):
     volume: jax.Array
     flows: Sequence[jax.Array]
 
-    def at(self, cells: tuple[int, int]) -> list[jax.Array]:
-        """All of it at another size."""
-        return [_resized(x.astype(jnp.float32), cells) for x in (self.first, self.volume, *self.flows)]
+    def at(self, stride: int, wanted: int, cells: tuple[int, int]) -> list[jax.Array]:
+        """All of it, which is at one stride, at another."""
+        parts = (self.first, self.volume, *self.flows)
+        return [_at_stride(x.astype(jnp.float32), stride, wanted, cells) for x in parts]
 
 
 class _Pairs(nn.Module):
@@ -158,6 +163,7 @@ class _Level(nn.Module):
     """One step from coarse to fine: flow, and what the next finer level is told."""
 
     width: int
+    stride: int
     dtype: Any
 
     @nn.compact
@@ -165,11 +171,11 @@ class _Level(nn.Module):
         self, pairs: Mapping[int, _Pair], flow: jax.Array, hidden: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
         cells = flow.shape[1:3]
-        parts = [part for pair in pairs.values() for part in pair.at(cells)]
+        parts = [part for k, pair in pairs.items() for part in pair.at(k, self.stride, cells)]
         x = jnp.concatenate([*parts, flow, *([] if hidden is None else [hidden])], axis=-1)
         for i in (1, 2):
             x = nn.leaky_relu(nn.Conv(self.width, (3, 3), dtype=self.dtype, name=f"conv{i}")(x), 0.1)
-        choices = [_resized(choice, cells) for pair in pairs.values() for choice in pair.flows]
+        choices = [_at_stride(match, k, self.stride, cells) for k, pair in pairs.items() for match in pair.flows]
         choices += [flow, jnp.zeros_like(flow)]
         zeros = nn.initializers.zeros
         logits = nn.Conv(len(choices), (3, 3), dtype=self.dtype, kernel_init=zeros, name="choose")(x)
@@ -205,6 +211,16 @@ def _resized(x: jax.Array, cells: tuple[int, int]) -> jax.Array:
     if x.shape[1:3] == tuple(cells):
         return x
     return jax.image.resize(x, (x.shape[0], *cells, x.shape[-1]), "linear")
+
+
+def _at_stride(x: jax.Array, stride: int, wanted: int, cells: tuple[int, int]) -> jax.Array:
+    """A map of one stride at another that is a power of 2 away, in place also where cells reach beyond the image."""
+    if wanted > stride:
+        whole = [n * (wanted // stride) for n in cells]
+        edges = [(0, n - length) for n, length in zip(whole, x.shape[1:3], strict=True)]
+        return _resized(jnp.pad(x, [(0, 0), *edges, (0, 0)], mode="edge"), cells)
+    finer = stride // wanted
+    return _resized(x, (finer * x.shape[1], finer * x.shape[2]))[:, : cells[0], : cells[1]]
 
 
 def _nearest(x: jax.Array, stride: int, size: tuple[int, int]) -> jax.Array:
