@@ -1,6 +1,5 @@
 """Ego-motion: how the camera moves from each frame to the next."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ from mtljax.models import heads
 from mtljax.tasks._counts import ratio
 from mtljax.tasks._motions import BETA, known, motion_loss
 from mtljax.tasks._path import draw_clips
-from mtljax.tasks.task import Metric, Sums, Task
+from mtljax.tasks.task import Metric, Task
 
 
 def ego_motion(
@@ -25,9 +24,9 @@ def ego_motion(
 ) -> Task:
     """The camera's motion to the next frame: L1 of the translation + beta times L1 of the rotation, over pairs.
 
-    Metrics are root mean squares over pairs of frames of the motion that is left when the prediction is undone:
-    RPE_translation in metres, RPE_rotation in degrees (Sturm et al. 2012, eq. 3, per frame; evo's default). Whole
-    sequences are judged by `odometry`, whose RPE is KITTI's, a mean. The constant predictor is a still camera.
+    Metrics are means over pairs of frames of the motion that is left when the prediction is undone: RPE_translation in
+    metres, RPE_rotation in degrees (Sturm et al. 2012, with means in place of root mean squares, as `mtl.geometry.rpe`
+    has them). Whole sequences are judged by `odometry`. The constant predictor is a still camera.
 
     Args:
         head: features -> (B, s, 6), metres and axis-angle in radians, from points of the next frame's camera to
@@ -58,7 +57,7 @@ def ego_motion(
         head=head or heads.EgoMotion(width=width),
         labels=(label,),
         loss=motion_loss(label, beta, loss),
-        metrics=tuple(Metric(key, False, _root(key)) for key in ("RPE_translation", "RPE_rotation")),
+        metrics=tuple(Metric(key, False, ratio(key, over="pairs")) for key in ("RPE_translation", "RPE_rotation")),
         sums=lambda prediction, batch: _sums(*known(prediction, batch, label)),
         constant=lambda labels: np.zeros(6, np.float32),
         draw=lambda prediction, batch: draw_clips(prediction, batch, label),
@@ -68,15 +67,11 @@ def ego_motion(
 def _sums(p: jax.Array, g: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
     left = motion_of(_product(inverse(matrix_of(p)), matrix_of(g)))
     found = {
-        "RPE_translation": jnp.sum(left[..., :3] ** 2, axis=-1),
-        "RPE_rotation": jnp.sum(jnp.degrees(left[..., 3:]) ** 2, axis=-1),
+        "RPE_translation": jnp.linalg.norm(left[..., :3], axis=-1),
+        "RPE_rotation": jnp.degrees(jnp.linalg.norm(left[..., 3:], axis=-1)),
         "pairs": jnp.ones(left.shape[:-1]),
     }
     return {key: jnp.sum(jnp.where(valid[..., 0], value, 0.0)) for key, value in found.items()}
-
-
-def _root(key: str) -> Callable[[Sums], float]:
-    return lambda sums: float(np.sqrt(ratio(key, over="pairs")(sums)))
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
