@@ -18,7 +18,7 @@ def get_config(paths: str = "data/camvid;data/kitchen"):
     config = default_config()
     config.data = (
         f"mix({{'street': camvid({street!r}, frames=2), 'kitchen': rgbd({kitchen!r}, frames=2, stride=1, every=3)}}, "
-        "ratio={'street': 1, 'kitchen': 1}, size=(96, 128))"
+        "ratio={'street': 1, 'kitchen': 1}, size=(48, 64))"
     )
     config.model = "MultiTask(encoder=ResNet(depth=10, width=32, norm='group', stem='patch2'))"
     config.tasks = {
