@@ -3,9 +3,10 @@
 python launch.py --config configs/self_supervised.py                          # clips of scenes/small
 python launch.py --config configs/self_supervised.py:PATH_OF_A_FOLDER         # frames in the layout of 7-Scenes
 
-Labels are read for metrics alone. Depth has no scale, so that each image's is scaled to its truth's median, and paths
-are aligned by Sim(3). Frames of both differ by a pixel or two, where noise and unwarped sources say more than motion
-does: hence `blur` and `auto_mask` (docs/self_supervised.md).
+Labels are read for metrics alone. Depth has no scale, so each image's is scaled to its truth's median, and paths are
+aligned by Sim(3). Frames of both differ by a pixel or two, where noise and unwarped sources say more than the motion
+does, and a world looks like its reversal: hence `blur`, `auto_mask` and `ground` (docs/self_supervised.md). The ground
+alone, before any training, has a median-scaled AbsRel of 0.28 on scenes/small, a constant 0.45.
 """
 
 from mtljax.train import default_config

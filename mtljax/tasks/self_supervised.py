@@ -104,11 +104,11 @@ def self_supervised(
         UserError: for an unknown choice, or an add-on without the tasks that it wants.
 
     Example:
-        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> task = mtl.tasks.self_supervised()
         >>> predicted = {"depth": jnp.ones((1, 2, 8, 8, 1)), "ego_motion": jnp.zeros((1, 2, 6))}
         >>> batch = {"image": jnp.ones((1, 2, 8, 8, 3)), "camera": {"intrinsics": jnp.eye(3)[None]}}
-        >>> total, count = task.loss(predicted, batch)
+        >>> total, count = jax.jit(task.loss)(predicted, batch)
         >>> print(bool(abs(total) < 1e-4), count)
         True 2.0
     """
