@@ -13,6 +13,7 @@ def coloured(values: np.ndarray, low: float, high: float, valid: np.ndarray | No
 
 
 _ARCS = (15, 6, 4, 11, 13, 6)  # red to yellow, to green, to cyan, to blue, to magenta, to red
+_FAR = 1e9  # pixels, for infinitely many
 
 
 def flow_colours(flow: np.ndarray, largest: float) -> np.ndarray:
@@ -20,7 +21,7 @@ def flow_colours(flow: np.ndarray, largest: float) -> np.ndarray:
 
     The hue is the direction, the saturation the length, up to `largest`; what is longer is darker.
     """
-    scaled = np.nan_to_num(np.asarray(flow, np.float64)) / largest
+    scaled = np.nan_to_num(np.asarray(flow, np.float64), posinf=_FAR, neginf=-_FAR) / largest
     length = np.linalg.norm(scaled, axis=-1)
     place = (np.arctan2(-scaled[..., 1], -scaled[..., 0]) / np.pi + 1) / 2 * (sum(_ARCS) - 1)
     below = np.floor(place).astype(int)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.tasks._colours import flow_colours
 from mtljax.tasks._counts import ratio
@@ -42,7 +43,7 @@ def flow(
         width: of the default head.
 
     Returns:
-        The task; its primary metric is EPE.
+        The task; its primary metric is EPE. Its loss raises a UserError for another number of channels.
 
     Example:
         >>> import jax.numpy as jnp, mtljax as mtl
@@ -61,7 +62,7 @@ def flow(
             error, has_any = image_means(_length(where_valid(prediction, valid) - truth), valid)
             return total_and_count(error / _UNIT, has_any)
         if prediction.shape[-1] != 2 * (1 + len(_STRIDES)):
-            raise ValueError(f"flow has {prediction.shape[-1]} channels; expected 2, or 12 with coarser estimates.")
+            raise UserError(f"flow has {prediction.shape[-1]} channels; expected 2, or 12 with coarser estimates.")
         total, has_any = 0.0, None
         for i, stride in enumerate(_STRIDES, 1):
             target, known = _cells(truth, valid, stride)

@@ -1,12 +1,15 @@
 """Metrics against plain NumPy transcriptions, and boundary matching against exhaustive assignment."""
 
+import jax
 import numpy as np
 import pytest
+from jax.sharding import AxisType, PartitionSpec
 from scipy import optimize
 
 import mtljax as mtl
 from mtljax.tasks._edge_matching import THRESHOLDS, count_matches, thin
-from tests.tasks.test_losses import BATCH, DEPTH, LOGITS, VALID, H, W, images
+from tests.tasks import test_ego_motion, test_flow
+from tests.tasks.test_losses import BATCH, DEPTH, LOGITS, TASKS, VALID, B, H, W, images
 
 
 def figures(task, prediction, batch=BATCH):
@@ -22,6 +25,21 @@ def test_segmentation():
     ious = [((p == c) & (g == c)).sum() / ((p == c) | (g == c)).sum() for c in range(4)]  # 4 and 5 are in neither
     np.testing.assert_allclose(found["mIoU"], np.mean(ious), rtol=1e-6)
     np.testing.assert_allclose(found["pixel_accuracy"], np.mean(p == g), rtol=1e-6)
+
+
+def test_segmentation_of_one_class_and_of_nothing():
+    task, one = mtl.tasks.segment(num_classes=4), BATCH | {"semantic": np.full_like(BATCH["semantic"], 2)}
+    right = np.eye(4, dtype=np.float32)[one["semantic"][..., 0]]
+    assert figures(task, right, one) == {"mIoU": 1, "pixel_accuracy": 1}
+    assert figures(task, np.roll(right, 1, axis=-1), one) == {"mIoU": 0, "pixel_accuracy": 0}
+    p = LOGITS.argmax(-1)[VALID[..., 0]]
+    found = figures(task, LOGITS, one)
+    np.testing.assert_allclose(found["pixel_accuracy"], np.mean(p == 2))
+    np.testing.assert_allclose(found["mIoU"], np.mean(p == 2) / 4)  # the others are predicted and never right
+    for ignored in (255, 4, -1):
+        nothing = BATCH | {"semantic": np.full_like(BATCH["semantic"], ignored)}
+        assert np.isnan([*figures(task, LOGITS, nothing).values()]).all()
+        assert task.loss(LOGITS, nothing) == (0, 0)
 
 
 def test_segmentation_ignores_what_has_no_meaning():
@@ -51,6 +69,26 @@ def test_depth():
         np.testing.assert_allclose(found[name], value, rtol=1e-5, err_msg=name)
 
 
+def test_depth_of_the_truth_of_one_pixel_and_of_nothing():
+    task = mtl.tasks.depth()
+    perfect = figures(task, BATCH["depth"])
+    shares = {"delta1", "delta2", "delta3"}
+    assert perfect == {name: float(name in shares) for name in perfect}
+    one = np.zeros_like(VALID)
+    one[2, 0, 3, 4] = True
+    p, g = DEPTH[one].item(), BATCH["depth"][one].item()
+    found = figures(task, DEPTH, BATCH | {"depth_valid": one})
+    np.testing.assert_allclose([found["AbsErr"], found["RMSE"]], abs(p - g), rtol=1e-5)
+    assert found["SILog"] == 0
+    for unknown in (0.0, -1.0):  # a label that is valid, and no depth
+        nothing = BATCH | {"depth": np.full_like(BATCH["depth"], unknown)}
+        for scaled in (False, True):
+            assert np.isnan([*figures(mtl.tasks.depth(median_scaling=scaled), DEPTH, nothing).values()]).all()
+    below = figures(task, np.full_like(DEPTH, -1.0))  # counts as 1 mm
+    np.testing.assert_allclose(below["AbsErr"], np.mean(BATCH["depth"][VALID] - 1e-3), rtol=1e-5)
+    assert np.isfinite([*below.values()]).all()
+
+
 def test_median_scaling_is_only_when_asked_for_and_says_so():
     plain = figures(mtl.tasks.depth(), 3 * BATCH["depth"])
     scaled = figures(mtl.tasks.depth(median_scaling=True), 3 * BATCH["depth"])
@@ -69,6 +107,17 @@ def test_normals():
     assert low - 0.05 <= found["median_angle"] <= high + 0.05
     for t in (11.25, 22.5, 30.0):
         np.testing.assert_allclose(found[f"within_{t}"], np.mean(angle < t), rtol=1e-6)
+
+
+def test_normals_that_are_right_opposite_or_nothing():
+    task = mtl.tasks.normals()
+    names = ("mean_angle", "median_angle", "within_11.25", "within_22.5", "within_30.0")
+    for factor, wanted in ((3, (0, 0, 1, 1, 1)), (-1, (180, 180, 0, 0, 0))):
+        found = figures(task, factor * BATCH["normal"])
+        np.testing.assert_allclose([found[name] for name in names], wanted, atol=0.05)
+    assert np.isfinite([*figures(task, np.zeros_like(BATCH["normal"])).values()]).all()
+    nothing = BATCH | {"normal_valid": np.zeros_like(VALID)}
+    assert np.isnan([*figures(task, BATCH["normal"], nothing).values()]).all()
 
 
 def test_small_angles_are_exact():
@@ -129,6 +178,51 @@ def test_edges_found_are_rewarded_and_those_elsewhere_are_not():
         assert moved["ODS_F"] == f_measure
     half = np.where(np.arange(40)[:, None, None] < 20, logits, -8)
     np.testing.assert_allclose(figures(task, half, batch)["ODS_F"], 2 / 3, rtol=0.03)
+
+
+def test_edges_where_there_are_none_and_nothing_known():
+    task = mtl.tasks.edges()
+    for change in ({"edge": np.zeros_like(BATCH["edge"])}, {"edge_valid": np.zeros_like(VALID)}):
+        assert np.isnan([*figures(task, LOGITS[..., :1], BATCH | change).values()]).all()
+    silent = figures(task, np.full_like(LOGITS[..., :1], -60))
+    assert silent == {"ODS_F": 0, "OIS_F": 0, "AP": 0}
+    everywhere = figures(task, np.full_like(LOGITS[..., :1], 60))  # a plateau: every pixel is found
+    precision = BATCH["edge"][VALID].mean()
+    np.testing.assert_allclose(everywhere["ODS_F"], 2 * precision / (1 + precision))
+    np.testing.assert_allclose(everywhere["AP"], precision, rtol=0.02)
+
+
+def test_edge_figures_are_the_same_over_any_split():
+    task, logits = mtl.tasks.edges(), LOGITS[..., :1]
+    whole = task.host_sums(logits, BATCH)
+    parts = [task.host_sums(logits[i : i + 1], jax.tree.map(lambda x, i=i: x[i : i + 1], BATCH)) for i in range(B)]
+    jax.tree.map(lambda a, *b: np.testing.assert_allclose(a, sum(b)), whole, *parts)
+    spoiled = BATCH | {"edge": np.where(VALID, BATCH["edge"], 99).astype(np.uint8)}
+    jax.tree.map(np.testing.assert_array_equal, whole, task.host_sums(np.where(VALID, logits, np.nan), spoiled))
+
+
+def test_figures_are_the_same_over_any_number_of_devices():
+    measured = {name: (task, prediction, BATCH) for name, (task, prediction) in TASKS.items()}
+    measured["flow"] = (test_flow.TASK, test_flow.COARSE, test_flow.BATCH)
+    measured["ego_motion"] = (test_ego_motion.TASK, test_ego_motion.PREDICTION, test_ego_motion.BATCH)
+    tasks = {name: task for name, (task, _, _) in measured.items() if name != "edges" and "+" not in name}
+    eight = np.arange(8) % B
+    inputs = {name: jax.tree.map(lambda x: x[eight], measured[name][1:]) for name in tasks}
+
+    def sums(inputs):
+        return {name: tasks[name].sums(*inputs[name]) for name in tasks}
+
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    spread = jax.shard_map(
+        lambda x: jax.lax.psum(sums(x), "data"), mesh=mesh, in_specs=PartitionSpec("data"), out_specs=PartitionSpec()
+    )
+    one, many = jax.jit(sums)(inputs), jax.jit(spread)(inputs)
+    for name, task in tasks.items():
+        alone, together = (jax.tree.map(np.asarray, x[name]) for x in (one, many))
+        for metric in task.metrics:
+            value = metric.value(alone)
+            assert np.isfinite(value)
+            np.testing.assert_allclose(metric.value(together), value, rtol=1e-5, err_msg=f"{name} {metric.name}")
 
 
 def test_best_threshold_of_the_set_and_of_each_image_differ():

@@ -45,7 +45,7 @@ class Flow(nn.Module):
 
         First the flow, then the estimates at strides 4, 8, 16, 32 and 64, each upsampled to full size by its nearest
         cell: `[..., ::k, ::k, :]` gives the `ceil(H / k) x ceil(W / k)` estimates at stride k. The last frame of a
-        clip, which has no next one, has no flow: 0.
+        clip and an image alone, which have no next one, have no flow: 0.
         """
         pyramid = _maps(features, "Flow")
         size = size or pyramid[0].shape[1:3]
@@ -92,7 +92,7 @@ class EgoMotion(nn.Module):
 
     @nn.compact
     def __call__(self, features: Any, size: tuple[int, int] | None = None, frames: int | None = None) -> jax.Array:
-        """Predicts `(B, s, 6)` float32, `(B, 6)` without clips; the last frame of a clip has no motion: 0."""
+        """Predicts `(B, s, 6)` float32, `(B, 6)` without clips; a frame with no next one has no motion: 0."""
         pyramid = _maps(features, "EgoMotion")
         size = size or pyramid[0].shape[1:3]
         pairs = _Pairs(32, self.dtype, name="pairs")(pyramid, size, frames or 1)
@@ -236,10 +236,10 @@ def _frames_and_next(x: jax.Array, frames: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _by_clip(x: jax.Array, frames: int | None) -> jax.Array:
-    """Predictions for pairs of frames as clips, with zeros for the last frame."""
+    """Predictions for pairs of frames as clips, with zeros for the last frame, or the only one."""
     if frames is None:
-        return x
-    clips = x.reshape(-1, max(1, frames - 1), *x.shape[1:])
+        return jnp.zeros_like(x)
+    clips = x.reshape(-1, max(1, frames - 1), *x.shape[1:])[:, : frames - 1]
     return jnp.pad(clips, [(0, 0), (0, frames - clips.shape[1])] + [(0, 0)] * (x.ndim - 1))
 
 
