@@ -203,7 +203,7 @@ def test_edge_figures_are_the_same_over_any_split():
 
 def test_figures_are_the_same_over_any_number_of_devices():
     measured = {name: (task, prediction, BATCH) for name, (task, prediction) in TASKS.items()}
-    measured["flow"] = (test_flow.TASK, test_flow.COARSE, test_flow.BATCH)
+    measured["flow"] = (test_flow.TASK, test_flow.PREDICTION, test_flow.BATCH)
     measured["ego_motion"] = (test_ego_motion.TASK, test_ego_motion.PREDICTION, test_ego_motion.BATCH)
     tasks = {name: task for name, (task, _, _) in measured.items() if name != "edges" and "+" not in name}
     eight = np.arange(8) % B
