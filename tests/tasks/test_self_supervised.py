@@ -110,14 +110,20 @@ def test_losses_add_over_examples_and_those_that_fill_up_do_not_count():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), whole, added)
 
 
-def test_depth_is_smooth():
-    bumpy = TRUTH["depth"] * (1 + 0.05 * (np.indices((world.H, world.W)).sum(0) % 2))[..., None].astype(np.float32)
-    prediction = TRUTH | {"depth": bumpy}
+def test_every_scale_of_depth_is_smooth_at_its_size():
+    finest = 1 + 0.05 * (np.indices((world.H, world.W)).sum(0) % 2)
+    coarse = 1 + 0.05 * ((np.indices((world.H, world.W)) // 2).sum(0) % 2)
+    prediction = TRUTH | {"depth": (TRUTH["depth"] * np.stack([finest, coarse], axis=-1)).astype(np.float32)}
     losses = [jax.jit(mtl.tasks.self_supervised(smoothness=w).loss)(prediction, BATCH) for w in (0.0, 1.0)]
     smoothness = (losses[1][0] - losses[0][0]) / losses[0][1]
-    inverse = _smoothness.inverse_depth(bumpy[..., :1])
-    # The bumps of the second scale are averaged away at its size.
-    np.testing.assert_allclose(smoothness, _smoothness.edge_aware(inverse, BATCH["image"]).mean() / 2, rtol=1e-3)
+    wanted = 0.0
+    for scale in (0, 1):
+        depth, image = (
+            prediction["depth"][..., :: 2**scale, :: 2**scale, scale, None],
+            _smoothness.reduced(BATCH["image"], 2**scale),
+        )
+        wanted += _smoothness.edge_aware(_smoothness.inverse_depth(depth), image).mean() / 2**scale / 2
+    np.testing.assert_allclose(smoothness, wanted, rtol=1e-3)
 
 
 def test_it_is_drawn_beside_what_is_there():
