@@ -14,7 +14,8 @@ WEIGHTS = {4: 0.005, 8: 0.01, 16: 0.02, 32: 0.08, 64: 0.32}
 RNG = np.random.default_rng(0)
 VALID = RNG.random((B, S, H, W, 1)) < 0.6
 VALID[:, :, 7:21, 15:] = False  # cells without any label,
-VALID[0, 1] = False  # and an image
+VALID[1, 0, 13, 30] = True  # one with a single label,
+VALID[0, 1] = False  # and an image without any
 FLOW = np.where(VALID, RNG.normal(0, 20, (B, S, H, W, 2)), 0).astype(np.float32)
 BATCH = {
     "forward_flow": FLOW,
@@ -211,6 +212,11 @@ def test_the_colour_wheel_is_middleburys():
     for direction, colour in wanted.items():
         np.testing.assert_allclose(flow_colours(np.array(direction, float), 1.0), colour, atol=1, err_msg=direction)
     np.testing.assert_array_equal(flow_colours(np.array([0, 7.0]), 7.0), flow_colours(np.array([0, 1.0]), 1.0))
+    corners = {15: (255, 255, 0), 21: (0, 255, 0), 25: (0, 255, 255), 36: (0, 0, 255), 49: (255, 0, 255)}
+    for place, colour in corners.items():  # of 55, from the right over yellow
+        angle = 2 * np.pi * place / 54
+        found = flow_colours(np.array([np.cos(angle), np.sin(angle)]) * (1 - 1e-9), 1.0)
+        np.testing.assert_allclose(found, colour, atol=1, err_msg=place)
     around = np.linspace(0, 2 * np.pi, 73)[:-1]
     wheel = flow_colours(np.stack([np.cos(around), np.sin(around)], axis=-1), 1.0).astype(int)
     assert np.abs(wheel - np.roll(wheel, 36, axis=0)).sum(axis=-1).min() > 200  # opposite directions
