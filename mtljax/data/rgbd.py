@@ -5,8 +5,8 @@ import functools
 import itertools
 import pathlib
 import re
-from collections.abc import Sequence
-from typing import SupportsIndex
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, SupportsIndex
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -22,6 +22,8 @@ _MISSING = (0, 65535)
 _INTRINSICS = "camera-intrinsics.txt"
 _SPLITS = ("train", "validation")
 _CENTRAL = (0.25, 0.75)  # shares of the image between which its camera's principal point is
+_PIXEL_BYTES = 23  # of a pixel of a frame with all its labels
+_GAP = 2  # in `frame_index` between frames that do not follow one another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Rgbd:
     frames: int
     stride: int
     every: int
+    offsets: int
+    cache_mb: int
 
     @property
     def name(self) -> str:
@@ -47,19 +51,40 @@ class Rgbd:
         """
         if name not in _SPLITS:
             raise unknown(f"split of {self.name}:", name, _SPLITS)
-        numbers = _complete_frames(self.path)[:: self.every]
-        held_out = max(self.frames, round(len(numbers) * self.validation))
-        part = numbers[: len(numbers) - held_out] if name == "train" else numbers[len(numbers) - held_out :]
-        if len(part) < self.frames:
-            taken = f" (every={self.every})" if self.every > 1 else ""
+        numbers = _complete_frames(self.path)
+        taken = len(numbers[:: self.every])
+        held_out = max(self.frames, round(taken * self.validation))
+        cut = max(0, taken - held_out) * self.every
+        if name == "train":
+            sequences = [numbers[:cut][offset :: self.every] for offset in range(self.offsets)]
+        else:
+            sequences = [numbers[cut :: self.every]]
+        clips = self._clips(sequences)
+        if not clips:
+            every = f" (every={self.every})" if self.every > 1 else ""
             raise UserError(
-                f"rgbd folder {str(self.path)!r} has {len(numbers)} frames{taken}: too few for {name} clips of "
-                f"{self.frames}."
+                f"rgbd folder {str(self.path)!r} has {taken} frames{every}: too few for {name} clips of {self.frames}."
             )
-        return RgbdSource(self.path, tuple(part), self.frames, self.stride, _intrinsics(self.path))
+        return RgbdSource(self.path, clips, _intrinsics(self.path), self.cache_mb)
+
+    def _clips(self, sequences: Sequence[Sequence[int]]) -> tuple["Clip", ...]:
+        lengths = [len(sequence) + _GAP for sequence in sequences]
+        return tuple(
+            Clip(begin + place, tuple(sequence[place : place + self.frames]))
+            for begin, sequence in zip(itertools.accumulate(lengths, initial=0), sequences, strict=False)
+            for place in range(0, len(sequence) - self.frames + 1, self.stride)
+        )
 
 
-def rgbd(path: str, validation: float = 0.2, frames: int = 1, stride: int | None = None, every: int = 1) -> Rgbd:
+def rgbd(
+    path: str,
+    validation: float = 0.2,
+    frames: int = 1,
+    stride: int | None = None,
+    every: int = 1,
+    offsets: int = 1,
+    cache_mb: int = 512,
+) -> Rgbd:
     """Frames of a folder in the 7-Scenes layout, in order: the first part is `train`, the last `validation`.
 
     The folder holds `frame-000000.color.jpg` or `.png`, `.depth.png` (16 bit millimetres, 0 and 65535 invalid),
@@ -76,6 +101,10 @@ def rgbd(path: str, validation: float = 0.2, frames: int = 1, stride: int | None
         stride: frames from the start of a clip to that of the next; default: `frames`, so that clips do not overlap.
             With `frames - 1` every motion from a frame to the next is seen once.
         every: takes every n-th frame of the folder alone: larger motions.
+        offsets: with `every`, how often the training frames are gone through, each time from one frame later: `every`
+            for clips of all of them.
+        cache_mb: about how many megabytes of frames a split keeps, decoded and with their labels: frames that are
+            found there cost next to nothing. A frame of 160 x 120 pixels takes 0.4 MB, one of 640 x 480 7 MB.
 
     Returns:
         A data set with the splits `train` and `validation`.
@@ -90,10 +119,26 @@ def rgbd(path: str, validation: float = 0.2, frames: int = 1, stride: int | None
     if not 0 < validation < 1:
         raise UserError(f"rgbd(validation={validation}): expected a share between 0 and 1.")
     stride = frames if stride is None else stride
-    for argument, value in (("frames", frames), ("stride", stride), ("every", every)):
-        if not isinstance(value, int) or value < 1:
-            raise UserError(f"rgbd({argument}={value}): expected a whole number, at least 1.")
-    return Rgbd(pathlib.Path(path).expanduser(), validation, frames, stride, every)
+    whole = {"frames": frames, "stride": stride, "every": every, "offsets": offsets, "cache_mb": cache_mb}
+    for argument, value in whole.items():
+        least = int(argument != "cache_mb")
+        if not isinstance(value, int) or value < least:
+            raise UserError(f"rgbd({argument}={value}): expected a whole number, at least {least}.")
+    if offsets > every:
+        raise UserError(f"rgbd(every={every}, offsets={offsets}): expected no more offsets than {every}.")
+    return Rgbd(pathlib.Path(path).expanduser(), validation, **whole)
+
+
+class Clip(NamedTuple):
+    """Frames that are one example.
+
+    Attributes:
+        place: of the first in its split.
+        numbers: of the frames in the folder.
+    """
+
+    place: int
+    numbers: Sequence[int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,32 +147,37 @@ class RgbdSource:
 
     Attributes:
         path: of the folder.
-        numbers: of the frames.
-        frames: s of a clip.
-        stride: frames from the start of a clip to that of the next.
+        clips: which frames.
         intrinsics: (3, 3), for pixel centres at integers + 0.5.
+        cache_mb: about how many megabytes of frames are kept.
     """
 
     path: pathlib.Path
-    numbers: Sequence[int]
-    frames: int
-    stride: int
+    clips: Sequence[Clip]
     intrinsics: np.ndarray
+    cache_mb: int
 
     def __len__(self) -> int:
-        return (len(self.numbers) - self.frames) // self.stride + 1
+        return len(self.clips)
+
+    @functools.cached_property
+    def _kept(self) -> Callable[[int], Example]:
+        """`_frame`, remembered; the principal point is about half the image's size."""
+        pixels = 4 * self.intrinsics[0, 2] * self.intrinsics[1, 2]
+        return functools.lru_cache(maxsize=int(self.cache_mb * 1e6 / (_PIXEL_BYTES * pixels)))(self._frame)
 
     def __getitem__(self, index: SupportsIndex) -> Example:
         if not 0 <= int(index) < len(self):
             raise IndexError(index)
-        start = int(index) * self.stride
-        places = np.arange(start, start + self.frames)
-        example = images.stacked([self._frame(self.numbers[place]) for place in places], self.path)
+        clip = self.clips[int(index)]
+        frames = len(clip.numbers)
+        example = images.stacked([self._kept(number) for number in clip.numbers], self.path)
         positions, quaternions = example.pop("position"), example.pop("quaternion")
-        if self.frames > 1:
+        if frames > 1:
+            places = np.arange(clip.place, clip.place + frames, dtype=np.int32)
             poses = pose_matrices(positions, quaternions)
             example |= static_labels(example["depth"], example["depth_valid"], self.intrinsics, poses)
-            example |= {"frame_index": places.astype(np.int32), "frame_index_valid": np.ones(self.frames, bool)}
+            example |= {"frame_index": places, "frame_index_valid": np.ones(frames, bool)}
         camera = {"positions": positions, "quaternions": quaternions, "intrinsics": self.intrinsics}
         return example | {"camera": {key: value.astype(np.float32) for key, value in camera.items()}}
 

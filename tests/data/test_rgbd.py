@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtljax.data import rgbd
+from mtljax.data import images, rgbd
 from mtljax.errors import UserError
 from tests.frames import H, K, W, write_frame
 
@@ -45,6 +45,28 @@ def test_every_takes_frames_farther_apart(ten_frames):
     [clip] = data.split("train")
     np.testing.assert_array_equal(clip["frame_index"], [0, 1])
     np.testing.assert_allclose(clip["ego_motion"][0], [2, 0, 0, 0, 0, 0.2], atol=1e-6)
+
+
+def test_offsets_take_all_frames_and_motions_do_not_join_what_is_apart(ten_frames):
+    data = rgbd(str(ten_frames), validation=0.4, frames=2, stride=1, every=2, offsets=2)
+    clips = {split: list(data.split(split)) for split in ("train", "validation")}
+    positions = {
+        split: [clip["camera"]["positions"][:, 0].tolist() for clip in found] for split, found in clips.items()
+    }
+    assert positions == {"train": [[0, 2], [2, 4], [1, 3], [3, 5]], "validation": [[6, 8]]}
+    assert [clip["frame_index"].tolist() for clip in clips["train"]] == [[0, 1], [1, 2], [5, 6], [6, 7]]
+
+
+@pytest.mark.parametrize(("cache_mb", "read"), [(512, 8), (0, 14 + 2)])
+def test_frames_are_read_once_while_they_fit(ten_frames, monkeypatch, cache_mb, read):
+    files = []
+    colour = images.colour
+    monkeypatch.setattr(images, "colour", lambda file: files.append(file) or colour(file))
+    source = rgbd(str(ten_frames), validation=0.1, frames=2, stride=1, cache_mb=cache_mb).split("train")
+    first, *_ = list(source)
+    first["image"][:] = 0  # what is given out is the reader's own
+    assert source[0]["image"].any()
+    assert len(files) == read
 
 
 def test_clips_have_the_motion_of_a_still_world(ten_frames):
@@ -196,6 +218,10 @@ def test_mistakes_in_arguments_are_named(ten_frames):
         rgbd(str(ten_frames), stride=0)
     with pytest.raises(UserError, match=r"every=1.5.*whole number"):
         rgbd(str(ten_frames), every=1.5)
+    with pytest.raises(UserError, match=r"every=2, offsets=3.*no more offsets than 2"):
+        rgbd(str(ten_frames), every=2, offsets=3)
+    with pytest.raises(UserError, match=r"cache_mb=-1.*at least 0"):
+        rgbd(str(ten_frames), cache_mb=-1)
     with pytest.raises(UserError, match=r"has 4 frames \(every=3\): too few"):
         rgbd(str(ten_frames), frames=3, every=3).split("train")
     with pytest.raises(UserError, match=r"split of .*'test'.*train, validation"):
