@@ -1,6 +1,7 @@
 """Geometry of cameras and motions: pure functions of arrays. Imports nothing else of mtljax."""
 
 from mtljax.geometry.camera import backproject, pixel_grid, project, transform
+from mtljax.geometry.motion_field import motion_field, motion_from_flow, motion_from_tensors
 from mtljax.geometry.poses import inverse, matrix_of, motion_of, rotation_of
 from mtljax.geometry.trajectories import align, ate, chain, kitti_errors, relative, rpe, snippet_ate
 from mtljax.geometry.warp import flow_warp, inside, rigid_flow, sample, seen_from, view
@@ -15,6 +16,9 @@ __all__ = [
     "inverse",
     "kitti_errors",
     "matrix_of",
+    "motion_field",
+    "motion_from_flow",
+    "motion_from_tensors",
     "motion_of",
     "pixel_grid",
     "project",
