@@ -20,6 +20,7 @@ def ego_motion(
     label: str = "ego_motion",
     loss: str = "l1",
     beta: float = BETA,
+    depth: str | None = None,
     width: int = 64,
 ) -> Task:
     """The camera's motion to the next frame: L1 of the translation + beta times L1 of the rotation, over pairs.
@@ -35,6 +36,8 @@ def ego_motion(
         label: batch key, (B, s, 6) float.
         loss: `l1`, or `none` where another task's loss moves the head.
         beta: weight of the rotation in the loss.
+        depth: name of a task that predicts depth, (B, s, H, W, 1 or more) metres, for the head to use; it is not
+            trained by this one.
         width: of the default head.
 
     Returns:
@@ -61,6 +64,7 @@ def ego_motion(
         sums=lambda prediction, batch: _sums(*known(prediction, batch, label)),
         constant=lambda labels: np.zeros(6, np.float32),
         draw=lambda prediction, batch: draw_clips(prediction, batch, label),
+        parents=() if depth is None else (depth,),
     )
 
 

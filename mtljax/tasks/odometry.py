@@ -20,6 +20,7 @@ def odometry(
     beta: float = BETA,
     longest: int = 4096,
     up_to_scale: bool = False,
+    depth: str | None = None,
     width: int = 64,
 ) -> Task:
     """The camera's motion to the next frame, with the metrics of the whole sequences that the motions make.
@@ -42,6 +43,8 @@ def odometry(
         longest: number of frames of the longest split.
         up_to_scale: for estimates of unknown scale: ATE_sim3 is the primary metric, and the others that depend on the
             scale are those after each sequence's Sim(3) alignment; their names then end in `_sim3`.
+        depth: name of a task that predicts depth, (B, s, H, W, 1 or more) metres, for the head to use; it is not
+            trained by this one.
         width: of the default head.
 
     Returns:
@@ -75,6 +78,7 @@ def odometry(
         host_sums=host_sums,
         constant=lambda labels: np.zeros(6, np.float32),
         draw=lambda prediction, batch: draw_clips(prediction, batch, label),
+        parents=() if depth is None else (depth,),
     )
 
 

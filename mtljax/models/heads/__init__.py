@@ -6,8 +6,9 @@ height and width), `frames` (the number of frames s folded into the batch; the h
 """
 
 from mtljax.models.heads.dense import Dense
+from mtljax.models.heads.ego_motion import EgoMotion
+from mtljax.models.heads.flow import Flow
 from mtljax.models.heads.inverse_depth import InverseDepth
-from mtljax.models.heads.motion import EgoMotion, Flow
 from mtljax.models.heads.parents import Parents
 from mtljax.models.heads.pooled import Classifier, Linear
 
