@@ -15,7 +15,8 @@ def get_config(path: str = "data/kitti"):
     config = default_config()
     config.data = f"kitti_odometry({path!r}, frames=3, stride=2, size=(192, 640))"
     config.model = "MultiTask(encoder=ResNet(depth=18, norm='batch'))"
-    config.tasks = {"ego_motion": "ego_motion()", "odometry": "odometry()"}
+    head = "head=EgoMotion(typical_depth=15.0)"  # metres, in a street
+    config.tasks = {"ego_motion": f"ego_motion({head})", "odometry": f"odometry({head})"}
     config.balance = "equal()"
     adam = "adam(piecewise_constant_schedule(1e-4, {steps * 3 // 4: 0.1}))"
     config.optimizers = {"shared": adam} | {name: adam for name in config.tasks}

@@ -22,7 +22,7 @@ def get_config(data_dir: str = ""):
         "normals": "normals()",
         "edges": "edges()",
         "flow": "flow()",
-        "ego_motion": "ego_motion()",
+        "ego_motion": "ego_motion(depth='depth')",
     }
     config.balance = "pcgrad()"
     config.measure = "features"

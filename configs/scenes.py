@@ -21,7 +21,7 @@ def get_config():
         "normals": "normals(width=32)",
         "edges": "edges(width=32)",
         "flow": "flow()",
-        "ego_motion": "odometry()",
+        "ego_motion": "odometry(depth='depth')",
     }
     config.balance = "pcgrad()"
     config.measure = "features"

@@ -31,7 +31,7 @@ def get_config(paths: str = "data/camvid;data/kitchen"):
         "depth": "depth(width=32)",
         "normals": "normals(width=32)",
         "flow": "flow()",
-        "ego_motion": "ego_motion()",
+        "ego_motion": "ego_motion(depth='depth')",
     }
     config.balance = "pcgrad()"
     config.measure = "features"

@@ -125,6 +125,13 @@ def test_a_turn_is_seen_the_smaller_the_longer_the_lens(compared):
     assert (turns[8.0] < 0.5 * turns[1.0]).all()
 
 
+def test_translations_are_in_units_of_the_typical_depth(compared):
+    variables, apply = compared["ego_motion"]
+    far = jax.jit(lambda v: HEADS["ego_motion"].clone(typical_depth=3.0).apply(v, PYRAMID, SIZE, FRAMES))(variables)
+    near = np.asarray(apply(PYRAMID)[0])
+    np.testing.assert_allclose(far, near * np.repeat([3, 1], 3), rtol=1e-2, atol=1e-3)
+
+
 def test_motion_is_found_without_training_where_depth_is_known():
     seen, labels = pairs_in_motion(7, 64)
     task = mtl.tasks.ego_motion(head=HEADS["ego_motion"], depth="depth")
