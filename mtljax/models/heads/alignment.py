@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax import geometry
+from mtljax.models.heads.matching import gradients
 
 _LEAST = 1e-6
 _LONGEST = 1.0  # cells that the image may move in a step, on the whole: differences tell of no more
@@ -36,7 +37,19 @@ def aligned(
 
     Returns:
         (N, 6).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x, y = jnp.meshgrid(jnp.arange(12.0), jnp.arange(9.0))
+        >>> first, second = (jnp.stack([jnp.sin(x - t), jnp.sin(y)], axis=-1)[None] for t in (0.0, 0.4))  # to the right
+        >>> intrinsics = jnp.array([[[10.0, 0, 6], [0, 10, 4.5], [0, 0, 1]]])
+        >>> one, still = jnp.ones((1, 9, 12, 1)), jnp.zeros((1, 6))
+        >>> pull = jnp.array([[1e-3, 1e-3, 1e3, 1e3, 1e3, 1e3]])  # across the view alone
+        >>> moved = aligned(still, first, second, one, one, intrinsics, pull, jnp.array(10.0))
+        >>> print((-10 * moved[0, :2]).round(1) + 0.0)  # cells
+        [0.5 0. ]
     """
+    first, second = first.astype(jnp.float32), second.astype(jnp.float32)
     height, width = first.shape[1:3]
     to_second = geometry.inverse(geometry.matrix_of(motion))
     pixels, in_front = geometry.seen_from(1 / inverse_depth, intrinsics, to_second)
@@ -45,9 +58,8 @@ def aligned(
     far = jax.lax.stop_gradient(jnp.mean(off**2, axis=-1, keepdims=True)) / tolerance**2
     trust = weight * (inside & in_front) / (1 + far)
     trust /= jnp.sum(trust, axis=(1, 2), keepdims=True) + _LEAST
-    gradients = _gradients((first + there) / 2)
     focal, centre = intrinsics[:, None, None, :1, 0], intrinsics[:, None, None, :2, 2]
-    slopes = [focal * gradient for gradient in gradients]  # with the plane at depth 1
+    slopes = [focal * gradient for gradient in gradients((first + there) / 2)]  # with the plane at depth 1
     tensor = trust[..., None] * jnp.stack([jnp.stack([_mean(a * b) for b in slopes], -1) for a in slopes], -2)
     moment = -trust * jnp.stack([_mean(a * off) for a in slopes], axis=-1)
     field = geometry.motion_field((geometry.pixel_grid(height, width) - centre) / focal, inverse_depth[..., 0])
@@ -60,11 +72,6 @@ def aligned(
     flow = focal[:, 0] * jnp.einsum("npqk,nk->npq", field, step, precision=_EXACT)
     length = jnp.sqrt(jnp.mean(jnp.sum(jax.lax.stop_gradient(flow) ** 2, axis=-1), axis=-1, keepdims=True))
     return motion + step * jnp.minimum(1.0, _LONGEST / jnp.maximum(length, _LEAST))
-
-
-def _gradients(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    return (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2, (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
 
 
 def _mean(x: jax.Array) -> jax.Array:

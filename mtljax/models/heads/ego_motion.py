@@ -69,9 +69,10 @@ class EgoMotion(nn.Module):
         size = size or pyramid[0].shape[1:3]
         pairs = FramePairs(32, self.dtype, name="pairs")(pyramid, size, frames or 1)
         stride = max(_STRIDE, min(pairs))
-        flow, weight, inverse_depth = self._said(pairs, stride, cells_of(size, stride))
+        cells = cells_of(size, stride)
+        flow, weight, inverse_depth = self._said(pairs, stride, cells)
         if parents:
-            inverse_depth = _inverse_depth(*parents.values(), inverse_depth)
+            inverse_depth = at_stride(_inverse_depth(*parents.values()), 1, stride, cells)
         intrinsics = self._intrinsics(len(flow), size, camera)
         motion = self._from_flow(flow, weight, inverse_depth, intrinsics, stride)
         for finer in sorted(pairs, reverse=True):
@@ -145,11 +146,11 @@ class EgoMotion(nn.Module):
         return jnp.repeat(found, number // len(found), axis=0)
 
 
-def _inverse_depth(depth: jax.Array, like: jax.Array) -> jax.Array:
-    """Of each clip's frames but the last, at the size of a map."""
+def _inverse_depth(depth: jax.Array) -> jax.Array:
+    """Of each clip's frames but the last, or of its only one: (N, H, W, 1)."""
     inverse = 1 / jnp.maximum(jax.lax.stop_gradient(depth[..., :1]).astype(jnp.float32), _NEAREST)
-    inverse = inverse[:, : max(1, inverse.shape[1] - 1)].reshape(-1, *inverse.shape[-3:])
-    return jax.image.resize(inverse, like.shape, "linear")
+    clips = inverse if inverse.ndim == 5 else inverse[:, None]
+    return clips[:, : max(1, clips.shape[1] - 1)].reshape(-1, *inverse.shape[-3:])
 
 
 def _logarithms(*values: float) -> Any:

@@ -72,9 +72,7 @@ def least_squares_shift(first: jax.Array, second: jax.Array, window: int, dampin
         [0.5 0. ]
     """
     first, second = first.astype(jnp.float32), second.astype(jnp.float32)
-    padded = jnp.pad((first + second) / 2, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    gx = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2
-    gy = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
+    gx, gy = gradients((first + second) / 2)
     change = second - first
     products = [jnp.mean(a * b, axis=-1) for a, b in ((gx, gx), (gx, gy), (gy, gy), (gx, change), (gy, change))]
     pooled = nn.avg_pool(jnp.stack(products, axis=-1), (window, window), (1, 1), "SAME", count_include_pad=False)
@@ -82,6 +80,18 @@ def least_squares_shift(first: jax.Array, second: jax.Array, window: int, dampin
     xx, yy = xx + damping, yy + damping
     shift = jnp.stack([xy * yt - yy * xt, xy * xt - xx * yt], axis=-1) / (xx * yy - xy * xy)[..., None]
     return jnp.clip(shift, -_FARTHEST, _FARTHEST)
+
+
+def gradients(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Central differences of a map, to the right and down, half as large at its borders: (B, h, w, C) each.
+
+    Example:
+        >>> across, down = gradients(jnp.array([[0.0, 2.0, 4.0]]).reshape(1, 1, 3, 1))
+        >>> print(across[0, 0, :, 0], down.any())
+        [1. 2. 1.] False
+    """
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    return (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2, (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
 
 
 def _unit(x: jax.Array) -> jax.Array:
