@@ -163,7 +163,7 @@ class RgbdSource:
     @functools.cached_property
     def _kept(self) -> Callable[[int], Example]:
         """`_frame`, remembered; the principal point is about half the image's size."""
-        pixels = 4 * self.intrinsics[0, 2] * self.intrinsics[1, 2]
+        pixels = max(1.0, 4 * self.intrinsics[0, 2] * self.intrinsics[1, 2])
         return functools.lru_cache(maxsize=int(self.cache_mb * 1e6 / (_PIXEL_BYTES * pixels)))(self._frame)
 
     def __getitem__(self, index: SupportsIndex) -> Example:

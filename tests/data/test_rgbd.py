@@ -192,6 +192,11 @@ def truncate(folder):
             r"camera-intrinsics.txt' is of another resolution.*\(31.5, 23.5\) for images of 32 x 24 pixels",
         ),
         (lambda f: np.savetxt(f / "camera-intrinsics.txt", K * [[1], [2], [1]]), r"is of another resolution.*16, 23.5"),
+        (lambda f: np.savetxt(f / "camera-intrinsics.txt", np.diag([30.0, 30, 1])), r"is of another resolution"),
+        (
+            lambda f: np.savetxt(f / "camera-intrinsics.txt", K - [[0, 0, 16], [0, 0, 12], [0, 0, 0]]),
+            r"of another resolution",
+        ),
         (lambda f: remove(f, 4), r"lacks frame-000004, between frame-000003 and frame-000005"),
         (truncate, r"frame-000002.color.png' does not decode"),
         (shrink, r"frame-000002.depth.png' is 32 x 12 pixels; its image is 32 x 24"),
