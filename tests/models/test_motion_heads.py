@@ -132,8 +132,9 @@ def test_translations_are_in_units_of_the_typical_depth(compared):
     np.testing.assert_allclose(far, near * np.repeat([3, 1], 3), rtol=1e-2, atol=1e-3)
 
 
-def test_motion_is_found_without_training_where_depth_is_known():
-    seen, labels = pairs_in_motion(7, 64)
+@pytest.mark.parametrize("tall", [1.0, 0.5])
+def test_motion_is_found_without_training_where_depth_is_known(tall):
+    seen, labels = pairs_in_motion(7, 64, tall=tall)
     task = mtl.tasks.ego_motion(head=HEADS["ego_motion"], depth="depth")
     assert task.parents == ("depth",)
     seen["parents"] = {"depth": labels["depth"].astype(np.float32)}
@@ -219,12 +220,15 @@ def shifted_pairs(seed, side, clips=16, reach=4.0):
     return {"features": tuple(pyramid)}, {"forward_flow": flow, "forward_flow_valid": has_next}
 
 
-def pairs_in_motion(seed, side, clips=8):
-    """Features at strides 2, 4 and 8 of pairs of views of textured reliefs 3 m away, their camera, and labels."""
+def pairs_in_motion(seed, side, clips=8, tall=1.0):
+    """Features at strides 2, 4 and 8 of pairs of views of textured reliefs 3 m away, their camera, and labels.
+
+    `tall`: the focal length downwards, in those across.
+    """
     rng = np.random.default_rng(seed)
     motions = rng.uniform(-1, 1, (clips, 2, 6)) * np.array([0.2, 0.2, 0.2, 0.05, 0.05, 0.05])
     depth = 1 + ndimage.gaussian_filter(rng.uniform(0, 4, (clips, side, side, 1)), (0, 3, 3, 0))
-    intrinsics = np.float32([[side, 0, side / 2], [0, side, side / 2], [0, 0, 1]])
+    intrinsics = np.float32([[side, 0, side / 2], [0, tall * side, side / 2], [0, 0, 1]])
     second = jnp.stack([texture(rng, (side, side), channels=8) for _ in range(clips)])
     to_second = mtl.geometry.inverse(mtl.geometry.matrix_of(jnp.asarray(motions[:, 0], jnp.float32)))
     pixels, _ = mtl.geometry.seen_from(jnp.asarray(depth, jnp.float32), intrinsics, to_second)

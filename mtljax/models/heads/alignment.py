@@ -58,8 +58,10 @@ def aligned(
     far = jax.lax.stop_gradient(jnp.mean(off**2, axis=-1, keepdims=True)) / tolerance**2
     trust = weight * (inside & in_front) / (1 + far)
     trust /= jnp.sum(trust, axis=(1, 2), keepdims=True) + _LEAST
-    focal, centre = intrinsics[:, None, None, :1, 0], intrinsics[:, None, None, :2, 2]
-    slopes = [focal * gradient for gradient in gradients((first + there) / 2)]  # with the plane at depth 1
+    intrinsics = intrinsics[:, None, None]
+    focal, centre = jnp.diagonal(intrinsics[..., :2, :2], axis1=-2, axis2=-1), intrinsics[..., :2, 2]
+    across, down = gradients((first + there) / 2)
+    slopes = [focal[..., :1] * across, focal[..., 1:] * down]  # with the plane at depth 1
     tensor = trust[..., None] * jnp.stack([jnp.stack([_mean(a * b) for b in slopes], -1) for a in slopes], -2)
     moment = -trust * jnp.stack([_mean(a * off) for a in slopes], axis=-1)
     field = geometry.motion_field((geometry.pixel_grid(height, width) - centre) / focal, inverse_depth[..., 0])
