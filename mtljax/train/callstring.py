@@ -177,7 +177,8 @@ class _Resolver:
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             for key in kwargs:
                 if key not in named:
-                    raise unknown(f"argument of {name}() in {self._kind} {_shortened(self._text)!r}:", key, _public(named))
+                    where = f"argument of {name}() in {self._kind} {_shortened(self._text)!r}:"
+                    raise unknown(where, key, _public(named))
         injected = {k: v for k, v in self._inject.items() if k in named}
         if injected and args:
             theirs = [k for k, p in named.items() if k not in injected or p.default is not p.empty]
