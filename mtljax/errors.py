@@ -19,7 +19,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
         unknown balancer 'PCGrad'; did you mean 'pcgrad'? Known: equal, pcgrad.
     """
     known = sorted(known)
-    close = _nearest(name, known)
+    close = _near(name, known)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     if len(known) <= _LISTED:
         return UserError(f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}.")
@@ -27,7 +27,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {name!r}{hint}{also} ({len(known)} names are known.)")
 
 
-def _nearest(name: str, known: list[str]) -> list[str]:
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is nearest to a wrong one, if any is near."""
+    return next(iter(_near(name, sorted(known))), None)
+
+
+def _near(name: str, known: list[str]) -> list[str]:
     """Up to eight of the known names, the nearest first: by their letters, whatever dashes and capitals they have."""
 
     def plain(text: str) -> str:
