@@ -7,11 +7,13 @@ lists, dicts, simple arithmetic and nested calls that stand in the text.
 import ast
 import inspect
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mtljax.errors import UserError, unknown
 
+_SHOWN = 500  # characters of a text in a message
 _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -28,6 +30,7 @@ def resolve(
     kind: str,
     inject: Mapping[str, Any] | None = None,
     nested: Mapping[str, Any] | None = None,
+    check: Callable[[str, Mapping[str, Any]], None] | None = None,
 ) -> Any:
     """Calls what a call-string names.
 
@@ -38,13 +41,15 @@ def resolve(
         inject: arguments given to every call, nested ones too, whose signature names them and that the text
             does not give.
         nested: further names that may stand inside.
+        check: is shown the name and the arguments, by their names, of every call before it is made; raises `ValueError`
+            for what it refuses.
 
     Returns:
         What the outermost call returned.
 
     Raises:
         UserError: for text that is no call-string, an unknown name or argument, a missing argument, or what the
-            called function refuses.
+            called function refuses or fails at. No text raises anything else.
 
     Example:
         >>> import optax
@@ -57,25 +62,44 @@ def resolve(
     """
     if not isinstance(text, str):
         raise UserError(f"{kind} {text!r}: expected a call-string such as 'name(argument=1)'.")
+    resolver = _Resolver(text, kind, dict(nested or {}) | dict(namespace), dict(inject or {}), check)
     try:
-        expression = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise UserError(f"{kind} {text!r} is not a call-string such as 'name(argument=1)'.") from None
-    names = dict(nested or {}) | dict(namespace)
-    resolver = _Resolver(text, kind, names, dict(inject or {}))
-    outermost = expression.func if isinstance(expression, ast.Call) else expression
-    if not isinstance(outermost, ast.Name):
-        raise resolver.refused(expression)
-    if outermost.id not in namespace:
-        raise unknown(kind, outermost.id, namespace)
-    if isinstance(expression, ast.Call):
-        return resolver.value(expression)
-    return resolver.called(outermost.id, (), {})
+        return resolver.outermost(namespace)
+    except UserError:
+        raise
+    except RecursionError:
+        raise UserError(f"{kind} {_shortened(text)!r} is nested too deeply.") from None
+    except Exception as error:  # such as numbers too large for floats, or keys that no dict can have
+        raise UserError(f"{kind} {_shortened(text)!r} cannot be read: {_told(error)}") from error
 
 
 class _Resolver:
-    def __init__(self, text: str, kind: str, names: Mapping[str, Any], inject: Mapping[str, Any]) -> None:
-        self._text, self._kind, self._names, self._inject = text, kind, names, inject
+    def __init__(
+        self,
+        text: str,
+        kind: str,
+        names: Mapping[str, Any],
+        inject: Mapping[str, Any],
+        check: Callable[[str, Mapping[str, Any]], None] | None,
+    ) -> None:
+        self._text, self._kind, self._names, self._inject, self._check = text, kind, names, inject, check
+
+    def outermost(self, namespace: Mapping[str, Any]) -> Any:
+        """The value of the whole text, whose outermost name is one of a namespace."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python's, of odd literals
+                expression = ast.parse(self._text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, MemoryError):
+            raise UserError(
+                f"{self._kind} {_shortened(self._text)!r} is not a call-string such as 'name(argument=1)'."
+            ) from None
+        named = expression.func if isinstance(expression, ast.Call) else expression
+        if not isinstance(named, ast.Name):
+            raise self._refused(expression)
+        if named.id not in namespace:
+            raise unknown(self._kind, named.id, namespace)
+        return self.value(expression) if isinstance(expression, ast.Call) else self.called(named.id, (), {})
 
     def value(self, node: ast.AST) -> Any:
         match node:
@@ -86,14 +110,11 @@ class _Resolver:
             case ast.List(elts=elements):
                 return list(map(self.value, elements))
             case ast.Dict(keys=keys, values=values) if None not in keys:
-                return dict(zip(map(self.value, keys), map(self.value, values), strict=True))
+                return self._dict(map(self.value, keys), map(self.value, values))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self._number(operand)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-                try:
-                    return _ARITHMETIC[type(op)](self._number(left), self._number(right))
-                except ZeroDivisionError:
-                    raise self._error("divides by zero") from None
+                return self._computed(_ARITHMETIC[type(op)], self._number(left), self._number(right))
             case ast.Name(id=name):
                 return self._named(name)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if all(k.arg for k in keywords):
@@ -101,11 +122,11 @@ class _Resolver:
                 for repeated in (n for n in names if names.count(n) > 1):
                     raise self._error(f"{name}() is given {repeated!r} twice")
                 return self.called(name, tuple(map(self.value, args)), {k.arg: self.value(k.value) for k in keywords})
-        raise self.refused(node)
+        raise self._refused(node)
 
-    def refused(self, node: ast.AST) -> UserError:
+    def _refused(self, node: ast.AST) -> UserError:
         part = ast.unparse(node)
-        where = "" if part == self._text.strip() else f": {part!r}"
+        where = "" if part == self._text.strip() else f": {_shortened(part)!r}"
         return self._error(f"may hold calls of known names, numbers, strings, lists and dicts, and nothing else{where}")
 
     def called(self, name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -114,16 +135,38 @@ class _Resolver:
             raise self._error(f"calls {name!r}, which is a value, not a function")
         try:
             signature = inspect.signature(function)
-        except ValueError:
+        except (TypeError, ValueError):
             signature = None
         if signature is not None:
             args, kwargs = self._bound(name, signature, args, kwargs)
         try:
+            if self._check is not None and signature is not None:
+                self._check(name, signature.bind(*args, **kwargs).arguments)
             return function(*args, **kwargs)
         except UserError:
             raise
-        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-            raise self._error(str(error)) from error
+        except Exception as error:
+            raise self._error(_told(error)) from error
+
+    def _dict(self, keys: Iterable[Any], values: Iterable[Any]) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        for key, value in zip(keys, values, strict=True):
+            try:
+                repeated = key in found
+            except TypeError:
+                raise self._error(f"has the key {key!r} in a dict; expected a string or a number") from None
+            if repeated:
+                raise self._error(f"gives the key {key!r} of a dict twice")
+            found[key] = value
+        return found
+
+    def _computed(self, operation: Callable[[Any, Any], Any], left: float, right: float) -> float:
+        try:
+            return operation(left, right)
+        except ZeroDivisionError:
+            raise self._error("divides by zero") from None
+        except OverflowError:
+            raise self._error("has a number that is too large") from None
 
     def _bound(
         self, name: str, signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]
@@ -134,7 +177,8 @@ class _Resolver:
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             for key in kwargs:
                 if key not in named:
-                    raise unknown(f"argument of {name}() in {self._kind} {self._text!r}:", key, _public(named))
+                    where = f"argument of {name}() in {self._kind} {_shortened(self._text)!r}:"
+                    raise unknown(where, key, _public(named))
         injected = {k: v for k, v in self._inject.items() if k in named}
         if injected and args:
             theirs = [k for k, p in named.items() if k not in injected or p.default is not p.empty]
@@ -153,17 +197,27 @@ class _Resolver:
 
     def _named(self, name: str) -> Any:
         if name not in self._names:
-            raise unknown(f"name in {self._kind} {self._text!r}:", name, self._names)
+            raise unknown(f"name in {self._kind} {_shortened(self._text)!r}:", name, self._names)
         return self._names[name]
 
     def _number(self, node: ast.AST) -> float:
         value = self.value(node)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.refused(node)
+            raise self._refused(node)
         return value
 
     def _error(self, message: str) -> UserError:
-        return UserError(f"{self._kind} {self._text!r}: {message}.".replace("..", "."))
+        return UserError(f"{self._kind} {_shortened(self._text)!r}: {message.removesuffix('.')}.")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _told(error: Exception) -> str:
+    """What an error says, with its kind where that is not a matter of a value."""
+    text = str(error).strip() or "no message"
+    return text if type(error) in (TypeError, ValueError, AttributeError) else f"{type(error).__name__}: {text}"
 
 
 def _public(names: Iterable[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """From a config to the parts of a run: every call-string resolved, every part checked against the others."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from mtljax.data import DataSet, augment
 from mtljax.errors import UserError, unknown
 from mtljax.train import parallel, state
 from mtljax.train.callstring import resolve
+from mtljax.train.learning_rates import check_learning_rate, climbs
 
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
 
@@ -108,7 +110,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         },
         nested=_public(models.encoders) | _public(models.heads),
     )
-    balancer = balancer_of(config.balance, len(chosen), config.seed)
+    balancer = balancer_of(config.balance, len(chosen), config.seed, tasks=tuple(chosen), steps=config.steps)
     _check_measure(config, balancer, spread)
     if config.measure == "features" and balancer.sees != "losses" and model.own_features:
         raise UserError(
@@ -132,20 +134,25 @@ def augmentation_of(text: str) -> augment.Augmentation:
     return resolve(text, _factories(augment, returning=augment.Augmentation), kind="augmentation")
 
 
-def balancer_of(text: str, num_tasks: int, seed: int) -> balance.Balancer:
+def balancer_of(
+    text: str, num_tasks: int, seed: int, *, tasks: Sequence[str] | None = None, steps: int = 1
+) -> balance.Balancer:
     """The balancer that a call-string names.
 
     Args:
         text: as `'cagrad(c=0.4)'` or `'compose(imtl_l(), imtl_g())'`; optax transformations may stand inside.
         num_tasks: T, given to every call that takes it.
         seed: given to every call that takes it and does not name another.
+        tasks: T names in the order of the losses, given to every call that takes them.
+        steps: of the run, at which schedules of learning rates are looked at.
 
     Raises:
         UserError: for an unknown name or argument, or what the method refuses.
     """
     methods = _factories(balance, returning=balance.Balancer)
-    inject = {"num_tasks": num_tasks, "seed": seed}
-    return resolve(text, methods, kind="balancer", inject=inject, nested=_OPTIMISERS)
+    inject = {"num_tasks": num_tasks, "seed": seed} | ({} if tasks is None else {"tasks": tuple(tasks)})
+    check = functools.partial(check_learning_rate, steps=steps)
+    return resolve(text, methods, kind="balancer", inject=inject, nested=_OPTIMISERS, check=check)
 
 
 def optimizer_of(text: str, steps: int, key: str = "optimizer") -> optax.GradientTransformation:
@@ -157,11 +164,23 @@ def optimizer_of(text: str, steps: int, key: str = "optimizer") -> optax.Gradien
         key: of the config, for messages.
 
     Raises:
-        UserError: for an unknown name or argument, or something else than a transformation.
+        UserError: for an unknown name or argument, something else than a transformation, or one that goes uphill.
     """
-    found = resolve(text, _OPTIMISERS, kind="optimiser", nested={"steps": steps})
+    rated = []
+
+    def check(name: str, given: Mapping[str, Any]) -> None:
+        rated.append(check_learning_rate(name, given, steps))
+
+    try:
+        found = resolve(text, _OPTIMISERS, kind="optimiser", nested={"steps": steps}, check=check)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
     if not (hasattr(found, "init") and hasattr(found, "update")):
         raise UserError(f"{key}={text!r}: expected an optax transformation, not {type(found).__name__}.")
+    if not any(rated) and climbs(found):
+        raise UserError(
+            f"{key}={text!r} climbs: its updates follow the gradient; expected a learning rate, or a scale below 0."
+        )
     return found
 
 
@@ -186,8 +205,10 @@ def _check_measure(config: ml_collections.ConfigDict, balancer: balance.Balancer
 def _task(name: str, text: str) -> tasks.Task:
     factories = {factory: getattr(tasks, factory) for factory in tasks.FACTORIES}
     nested = _public(models.heads) | {n: getattr(jax.nn, n) for n in ("relu", "sigmoid", "softplus", "tanh")}
-    task = resolve(text, factories, kind="task", inject={"name": name}, nested=nested)
-    return task
+    try:
+        return resolve(text, factories, kind="task", inject={"name": name}, nested=nested)
+    except UserError as error:
+        raise UserError(f"tasks.{name}: {error}") from error
 
 
 def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Callable]:

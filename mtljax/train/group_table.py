@@ -1,7 +1,7 @@
 """What is trained and how: the optimiser groups of a run as a table."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -39,6 +39,16 @@ def group_table(groups: Any, params: Any, optimizers: Mapping[str, str]) -> str:
     lines = [[cell.rjust(w) if i == 1 else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
              for row in rows]  # fmt: skip
     return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def task_order(tasks: Iterable[str]) -> str:
+    """A line that tells in which order losses, weights and preferences are.
+
+    Example:
+        >>> print(task_order({"depth": ..., "segment": ...}))
+        losses, weights and preferences are in the order depth, segment
+    """
+    return f"losses, weights and preferences are in the order {', '.join(tasks)}"
 
 
 def _apart(text: str) -> tuple[str, str]:

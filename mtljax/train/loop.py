@@ -43,6 +43,9 @@ def train(
     config = run_config.checked(config)
     # Before the workdir is touched, so that a mistake leaves nothing behind.
     run = Run(config, workdir)
+    for note in run.check():
+        if hosts.first():
+            print(f"warning: {note}", file=sys.stderr, flush=True)
     with hosts.watched(workdir), contextlib.ExitStack() as until_the_end:
         if hosts.first():
             until_the_end.enter_context(sole_use(workdir))

@@ -14,10 +14,11 @@ from mtljax.data.hidden import Hidden
 from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
 from mtljax.train import config as run_config
+from mtljax.train import data_checks, experiment, hosts, initial, panel, state
 from mtljax.train import evaluate as evaluation
-from mtljax.train import experiment, hosts, initial, panel, state
 from mtljax.train.checkpoint import Checkpoints
-from mtljax.train.group_table import group_table
+from mtljax.train.checks import check_labels_there, check_on_host, check_shapes
+from mtljax.train.group_table import group_table, task_order
 from mtljax.train.step import make_eval_step, make_train_step
 
 CHECKPOINTS = "checkpoints"
@@ -42,6 +43,7 @@ class Run:
         self.validation = self.parts.data.split("validation")
         self.sample = next(iter(self.eval_batches()))
         self._check_labels()
+        data_checks.check_layout(self.sample["image"][0], "a validation image")
         shapes = self.parts.shapes(self.sample["image"])
         self.optimizer = self.parts.optimizer(shapes["params"])
         self._predictions = self._checked_predictions(shapes, self.sample)
@@ -55,6 +57,27 @@ class Run:
     def open_checkpoints(self) -> Checkpoints:
         """The checkpoints in the workdir."""
         return Checkpoints(self.workdir / CHECKPOINTS, self.config.keep_checkpoints)
+
+    def check(self) -> list[str]:
+        """Tries before training what would fail, or mislead, at its end; see `mtljax.train.data_checks`.
+
+        Returns:
+            Notes on what may be meant, and more often is not.
+
+        Raises:
+            UserError: for what is surely wrong with the data, or with a task on it.
+        """
+        check_on_host(
+            self.parts.tasks, self._predictions, self.sample, draws=self.config.panel_images > 0 and hosts.first()
+        )
+        indices, examples = data_checks.sampled(self.training, self.config.loader_threads)
+        notes = [*data_checks.look_at_images(indices, examples)]
+        prepare = pipeline.Prepare((*self.parts.labels, "segmentations"))
+        examples = [
+            self._augmented(prepare.chosen(example), int(i)) for i, example in zip(indices, examples, strict=True)
+        ]
+        where = f"the training split of data {self.config.data!r}"
+        return [*notes, *data_checks.look_at_labels(self.parts.tasks, indices, examples, where)]
 
     def train_step(self) -> Any:
         """The training step, spread over the devices."""
@@ -130,7 +153,8 @@ class Run:
     def group_table(self) -> str:
         """Every optimiser group: its number of parameters, its optimiser and schedule, as text."""
         params = self.state.params
-        return group_table(self.parts.model.groups(params), params, self.config.optimizers)
+        table = group_table(self.parts.model.groups(params), params, self.config.optimizers)
+        return f"{table}\n{task_order(self.parts.tasks)}"
 
     def _start(self, variables: Any) -> Any:
         """The variables that training starts from."""
@@ -154,14 +178,20 @@ class Run:
             return self.parts.model.apply(variables, batch["image"], camera=batch.get("camera"))
 
         predictions = jax.eval_shape(predict, variables, dict(sample))
-        self._check_predictions(predictions, sample)
+        check_shapes(self.parts.tasks, predictions, sample)
         return predictions
+
+    def _augmented(self, example: Any, index: int) -> Any:
+        """A training example, augmented in one of the ways that it may be."""
+        if self.parts.augmentation is None:
+            return example
+        return self.parts.augmentation(example, np.random.default_rng([self.config.seed, index]))
 
     def _check_augmented(self, variables: Any) -> None:
         """Whether the model fits the size of augmented images, which need not be that of the validation's."""
         if self.parts.augmentation is None:
             return
-        first = self.parts.augmentation(self.training[0], np.random.default_rng(self.config.seed))
+        first = self._augmented(self.training[0], 0)
         one = pipeline.stack([first], keep=self.parts.labels)
         sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct((self.config.batch_size, *x.shape[1:]), x.dtype), one)
         found, before = sample["image"].shape, self.sample["image"].shape
@@ -176,30 +206,9 @@ class Run:
         self._checked_predictions(variables, sample)
 
     def _check_labels(self) -> None:
-        there = [key for key in self.sample if f"{key}_valid" in self.sample]
-        for name, task in self.parts.tasks.items():
-            for label in task.labels:
-                if label not in self.sample:
-                    raise UserError(
-                        f"task {name!r} reads the label {label!r}, which data {self.config.data!r} does not have "
-                        f"(it has {', '.join(there) or 'none'})."
-                    )
-
-    def _check_predictions(self, predictions: Any, sample: Any) -> None:
-        for name, prediction in predictions.items():
-            task = self.parts.tasks[name]
-            for label in task.labels:
-                found = sample[label].shape
-                if len(found) > 3 and found[:-1] != prediction.shape[:-1]:
-                    raise UserError(
-                        f"task {name!r} predicts shape {prediction.shape}, but its label {label!r} has shape {found}: "
-                        "head and label must agree in all axes but the last."
-                    )
-            try:
-                jax.eval_shape(task.loss, prediction, dict(sample))
-            except (TypeError, ValueError, KeyError) as error:
-                shapes = jax.tree.map(lambda x: x.shape, prediction)
-                raise UserError(f"task {name!r}, prediction of shape {shapes}: {error}") from error
+        for task in self.parts.tasks.values():
+            if not set(task.labels) <= set(self.sample):
+                check_labels_there(task, self.validation[0], f"data {self.config.data!r}")
 
 
 def newest_variables(workdir: pathlib.Path) -> tuple[int, dict[str, Any]]:

@@ -1,5 +1,8 @@
 """Call-strings: what they may say, what they may not, and what is said of mistakes."""
 
+import random
+from collections.abc import Callable
+
 import optax
 import pytest
 
@@ -23,7 +26,12 @@ def fails():
     raise ValueError("alpha must be positive")
 
 
-NAMES = {"scaled": scaled, "collected": collected, "needs_tasks": needs_tasks, "fails": fails}
+def stopped(x):
+    raise StopIteration(x)
+
+
+NAMES = {"scaled": scaled, "collected": collected, "needs_tasks": needs_tasks, "fails": fails, "stopped": stopped}
+NAMES["unlike_a_function"] = Callable[[int], int]  # has no signature that can be read, as some of what optax exports
 
 
 def found(text, **kwargs):
@@ -95,11 +103,30 @@ def test_optax_schedules_and_transformations():
         "scaled(" * 500 + "1" + ")" * 500,
         "collected(a=1, a=2)",
         "\0",
+        "scaled(2.0 * 1" + "0" * 400 + ")",
+        "scaled(1" + "0" * 400 + " / 3)",
+        "scaled(1e308 // 0.1 // 0.0)",
+        "scaled(0x" + "f" * 5000 + " @ 1)",
+        "scaled(1" + "0" * 5000 + ")",
+        "scaled(" + "1 + " * 600 + "1)",
+        "scaled(" + "1 + " * 20000 + "1)",
+        "scaled(" + "-" * 5000 + "1)",
+        "scaled(" + "not " * 600 + "1)",
+        "[" * 90 + "]" * 90,
+        "collected(d={[1]: 2})",
+        "collected(d={(1, [2]): 3})",
+        "collected(d={{}: 1})",
+        "collected(d={'a': 1, 'a': 2})",
+        "scaled('\ud800' * 2)",
+        "scaled(1 is 1)",
+        "unlike_a_function(1)",
+        "stopped(1)",
     ],
 )
 def test_anything_else_is_refused_and_never_run(text):
-    with pytest.raises(UserError, match=r"thing|__import__|__builtins__"):
+    with pytest.raises(UserError, match=r"thing|__import__|__builtins__") as told:
         found(text)
+    assert len(str(told.value)) < 2500  # characters, however long the text
 
 
 def test_import_is_refused_by_name():
@@ -125,6 +152,42 @@ def test_import_is_refused_by_name():
 def test_mistakes_are_named_with_the_nearest_valid_thing(text, message):
     with pytest.raises(UserError, match=message):
         found(text, inject={"num_tasks": 1} if "tasks" in str(text) else None)
+
+
+def test_no_text_raises_anything_but_a_user_error():
+    rng = random.Random(0)
+    pieces = [
+        *"()[]{}:,.=+-*/%@'\"\\#;\n \0", "//", "**", "lambda", "if", "else", "for", "in", "not", "is", "None", "True",
+        "scaled", "collected", "stopped", "fails", "x", "factor", "1", "0", "1e999", "1e308", "2.0", "9" * 400, "1j",
+        "'a'", "b'b'", "f'{1}'", "...", "\ud800", "é", "_", "*a", "**a", "a.b", "(1, [2])", "{[1]: 2}", "scaled(", "=1",
+    ]  # fmt: skip
+    passed = 0
+    for _ in range(4000):
+        text = "".join(rng.choice(pieces) for _ in range(rng.randint(1, 9)))
+        for form in (text, f"scaled({text})", f"collected(a={{{text}: 1}})", f"collected(a=[{text}])"):
+            try:
+                found(form)
+                passed += 1
+            except UserError:
+                pass
+    assert passed > 100
+
+
+def test_paths_in_messages_are_as_they_were_given():
+    with pytest.raises(UserError, match=r"scaled\('\.\./shared/x', 1, 2, 3\)"):
+        found("scaled('../shared/x', 1, 2, 3)")
+
+
+def test_every_call_is_shown_before_it_is_made():
+    shown = []
+    found("scaled(scaled(1), offset=2)", check=lambda name, given: shown.append((name, dict(given))))
+    assert shown == [("scaled", {"x": 1}), ("scaled", {"x": 2.0, "offset": 2})]
+
+    def check(name, given):
+        raise ValueError(f"{name} is not wanted")
+
+    with pytest.raises(UserError, match=r"thing 'stopped\(1\)': stopped is not wanted\."):
+        found("stopped(1)", check=check)
 
 
 def test_a_factory_that_never_ends_is_not_what_arithmetic_allows():

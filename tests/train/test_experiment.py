@@ -7,11 +7,12 @@ import ml_collections
 import numpy as np
 import pytest
 
+from mtljax import balance
 from mtljax.data import rgbd
 from mtljax.errors import UserError
 from mtljax.train import config as run_config
 from mtljax.train import default_config
-from mtljax.train.experiment import build
+from mtljax.train.experiment import balancer_of, build
 from mtljax.train.run import Run
 
 
@@ -65,6 +66,11 @@ def test_the_parts():
         ({"augment": "flap()"}, r"unknown augmentation 'flap'; did you mean 'flip'\? Known: colour, compose, crop, "),
         ({"augment": "flip(q=0.5)"}, r"argument of flip\(\) in augmentation 'flip\(q=0.5\)': 'q'"),
         ({"augment": "flip(p=2)"}, r"flip\(p=2\): expected a number from 0 to 1"),
+        ({"tasks__depth": "depth(loss='l3')"}, r"^tasks.depth: unknown depth loss"),
+        ({"optimizers__depth": "sdg(0.1)"}, r"^optimizers.depth: unknown optimiser"),
+        ({"optimizers__depth": "adam(-1e-3)"}, r"^optimizers.depth: .*learning_rate=-0.001\) climbs"),
+        ({"balance": "PCGrad()"}, r"unknown balancer 'PCGrad'; did you mean 'pcgrad'\?"),
+        ({"model": "multitask(encoder=ResNet())"}, r"unknown model 'multitask'; did you mean 'MultiTask'"),
         ({"data": "rgdb('x')"}, r"unknown data 'rgdb'; did you mean 'rgbd'"),
         ({"data": "scenes('tinny')"}, r"'tinny'; did you mean 'tiny'"),
     ],
@@ -80,6 +86,10 @@ def test_mistakes_are_named_before_any_data_is_read(changes, message):
         (
             {"tasks__depth": "segment(num_classes=3)"},
             r"reads the label 'semantic', which data .* does not have .*normal",
+        ),
+        (
+            {"tasks__depth": "depth(label='dept')"},
+            r"reads the label 'dept', which data .* does not have; did you mean 'depth'\? \(it has depth, .*normal",
         ),
         (
             {"tasks__depth": "normals(label='depth')"},
@@ -132,6 +142,27 @@ def test_a_task_without_the_parent_it_names_is_told(monkeypatch):
     monkeypatch.setitem(tasks.FACTORIES, "child", child)
     with pytest.raises(UserError, match=r"parent of task .*'detph'; did you mean 'depth'"):
         build(config(tasks__normals="child()"))
+
+
+def test_balancers_are_told_the_tasks_in_the_order_of_their_losses(monkeypatch):
+    told = []
+
+    def told_tasks(num_tasks: int, weights: dict | None = None, *, tasks: tuple = ()) -> balance.Balancer:
+        told.append((num_tasks, weights, tasks))
+        return balance.equal(num_tasks)
+
+    monkeypatch.setattr(balance, "constant", told_tasks)
+    build(config(balance="constant(weights={'normals': 2, 'depth': 1.5})"))
+    build(config(balance="compose(imtl_l(), constant({'depth': 3}))"))
+    names = ("depth", "normals")
+    assert told == [(2, {"normals": 2, "depth": 1.5}, names), (2, {"depth": 3}, names)]
+    balancer_of("constant()", 2, seed=0)
+    assert told[-1] == (2, None, ())
+
+
+def test_the_table_tells_the_order_of_tasks(ten_frames, tmp_path):
+    given = config(ten_frames, model="MultiTask(encoder=UNet(width=4, levels=1, norm='batch'))")
+    assert Run(given, tmp_path).group_table().splitlines()[-1].endswith("in the order depth, normals")
 
 
 def test_seeds_make_the_parameters():
