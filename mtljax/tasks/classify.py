@@ -9,7 +9,8 @@ import optax
 
 from mtljax.errors import unknown
 from mtljax.models import heads
-from mtljax.tasks._counts import log_shares, ratio
+from mtljax.tasks._counts import NOT_FINITE, log_shares, of_numbers, ratio
+from mtljax.tasks._masked import no_best
 from mtljax.tasks._ranking import area_under_curve, score_counts
 from mtljax.tasks.task import Batch, Metric, Task
 
@@ -66,6 +67,7 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
             "top1": jnp.sum(valid & (rank < 1), dtype=jnp.float32),
             "top5": jnp.sum(valid & (rank < 5), dtype=jnp.float32),
             "examples": jnp.sum(valid, dtype=jnp.float32),
+            NOT_FINITE: no_best(prediction, valid),
         }
         if num_classes == 2:
             counts["scores"] = score_counts(prediction[:, 1] - prediction[:, 0], classes == 1, valid)
@@ -93,4 +95,4 @@ def _metrics(num_classes: int) -> dict[str, Metric]:
         found.append(Metric("top5", True, ratio("top5", over="examples")))
     if num_classes == 2:
         found.append(Metric("AUC", True, area_under_curve))
-    return {metric.name: metric for metric in found}
+    return {metric.name: metric for metric in of_numbers(*found)}

@@ -18,7 +18,8 @@ class Metric:
     Attributes:
         name: as it appears in `metrics.jsonl`, such as `mIoU`.
         higher_is_better: the metric's direction.
-        value: maps a task's accumulated sums (NumPy) to a float; NaN where nothing was counted.
+        value: maps a task's accumulated sums (NumPy) to a float; NaN where nothing was counted, or where a
+            judged prediction is no number.
     """
 
     name: str
