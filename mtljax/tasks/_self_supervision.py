@@ -13,7 +13,7 @@ from mtljax.tasks import _neighbours
 from mtljax.tasks._clip_geometry import ClipGeometry, clip_geometry
 from mtljax.tasks._consensus import mask_entropy, mixed
 from mtljax.tasks._counts import NOT_FINITE
-from mtljax.tasks._masked import image_means, labels_of
+from mtljax.tasks._masked import image_means, labels_of, number
 from mtljax.tasks._movable import BINS, Movable, histogram
 from mtljax.tasks._occlusion import RULES
 from mtljax.tasks._photometric import tie_breaking
@@ -89,21 +89,21 @@ class Objective:
         if counted.shape[1] < 2:
             return jnp.zeros(()), jnp.zeros(())
         loss = self.found(prediction, batch).loss
-        return jnp.sum(jnp.where(counted, loss, 0.0)), jnp.sum(counted, dtype=jnp.float32)
+        return jnp.sum(jnp.where(counted, loss, 0.0)), number(counted)
 
     def sums(self, prediction: Prediction, batch: Batch) -> dict[str, jax.Array]:
         """What the metrics are made of."""
         counted = _counted(batch)
         if counted.shape[1] < 2:
-            zeros = {key: jnp.zeros(()) for key in ("photometric", "auto_masked", "frames")}
-            zeros[NOT_FINITE] = jnp.zeros((), jnp.int32)
-            return zeros | ({"iou": jnp.zeros(BINS)} if self.movable else {})
+            zeros = {key: jnp.zeros(()) for key in ("photometric", "auto_masked")}
+            zeros |= {key: jnp.zeros((), jnp.int32) for key in ("frames", NOT_FINITE)}
+            return zeros | ({"iou": jnp.zeros(BINS, jnp.int32)} if self.movable else {})
         found = self.found(prediction, batch)
         sums = {key: jnp.sum(jnp.where(counted, getattr(found, key), 0.0)) for key in ("photometric", "auto_masked")}
         if self.movable:
             sums["iou"] = histogram(found.iou, counted & found.any_movable)
         sums[NOT_FINITE] = jnp.sum(counted & ~found.numbers, dtype=jnp.int32)
-        return sums | {"frames": jnp.sum(counted, dtype=jnp.float32)}
+        return sums | {"frames": jnp.sum(counted, dtype=jnp.int32)}
 
     def draw(self, prediction: Mapping[str, np.ndarray], batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Each frame made from its next one (the last from the one before), black where not seen; and as it is."""

@@ -134,13 +134,13 @@ def _sums(p: jax.Array, g: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
         "square": error**2,
         "log_square": e**2,
         "log10": jnp.abs(e) / jnp.log(10.0),
-        **{f"delta{k}": (ratio < 1.25**k).astype(jnp.float32) for k in (1, 2, 3)},
     }
     sums = {key: jnp.sum(jnp.where(valid, value, 0.0)) for key, value in values.items()}
+    sums |= {f"delta{k}": jnp.sum(valid & (ratio < 1.25**k), dtype=jnp.int32) for k in (1, 2, 3)}
     mean, has_any = image_means(e, valid)
     centred, _ = image_means((e - mean[..., None, None, None]) ** 2, valid)
     sums["deviation"], sums["images"] = total_and_count(jnp.sqrt(centred), has_any)
-    return sums | {"pixels": jnp.sum(valid, dtype=jnp.float32)}
+    return sums | {"pixels": jnp.sum(valid, dtype=jnp.int32)}
 
 
 def _root(key: str) -> Any:

@@ -76,10 +76,9 @@ def _sums(p: jax.Array, g: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
     found = {
         "RPE_translation": jnp.linalg.norm(left[..., :3], axis=-1),
         "RPE_rotation": jnp.degrees(jnp.linalg.norm(left[..., 3:], axis=-1)),
-        "pairs": jnp.ones(left.shape[:-1]),
     }
     sums = {key: jnp.sum(jnp.where(valid[..., 0], value, 0.0)) for key, value in found.items()}
-    return sums | {NOT_FINITE: not_finite(p, valid)}
+    return sums | {"pairs": jnp.sum(valid, dtype=jnp.int32), NOT_FINITE: not_finite(p, valid)}
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -78,7 +78,7 @@ def flow(
         wrong = (error > 3) & (error > 0.05 * _length(truth))
         added = _added(error, wrong, valid, "") | {NOT_FINITE: not_finite(prediction[..., :2], valid)}
         if _MOVING not in batch:
-            return added | {f"{key}_moving": jnp.zeros(()) for key in (*_METRICS, "pixels")}
+            return added | _added(error, wrong, jnp.zeros_like(valid), "_moving")
         moves, known = labels_of(batch, _MOVING)
         return added | _added(error, wrong, valid & known & (moves > 0), "_moving")
 
@@ -107,8 +107,9 @@ _METRICS = ("EPE", "Fl_all")
 
 
 def _added(error: jax.Array, wrong: jax.Array, valid: jax.Array, of: str) -> dict[str, jax.Array]:
-    values = {"EPE": error, "Fl_all": wrong.astype(jnp.float32), "pixels": jnp.ones_like(error)}
-    return {key + of: jnp.sum(jnp.where(valid, value, 0.0)) for key, value in values.items()}
+    counts = {"Fl_all": wrong & valid, "pixels": valid}
+    sums = {key + of: jnp.sum(value, dtype=jnp.int32) for key, value in counts.items()}
+    return sums | {f"EPE{of}": jnp.sum(jnp.where(valid, error, 0.0))}
 
 
 def _length(x: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mtljax.models import heads
 from mtljax.tasks._counts import NOT_FINITE, of_numbers, ratio
-from mtljax.tasks._masked import labels_of, not_finite, where_valid
+from mtljax.tasks._masked import labels_of, not_finite, number, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _BIN = 0.05  # degrees
@@ -60,18 +60,18 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
 
     def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         cosines, valid = cosine(prediction, batch)
-        return jnp.sum(jnp.where(valid, 1 - cosines, 0.0)), jnp.sum(valid, dtype=jnp.float32)
+        return jnp.sum(jnp.where(valid, 1 - cosines, 0.0)), number(valid)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         truth, valid = labels_of(batch, label, channels=3)
         angle = _degrees(where_valid(prediction, valid, 1.0), truth.astype(jnp.float32)).reshape(-1)
-        known = valid.reshape(-1).astype(jnp.float32)
+        known = valid.reshape(-1)
         bins = jnp.clip((angle / _BIN).astype(jnp.int32), 0, _BINS - 1)
-        within = {f"within_{t}": jnp.sum(known * (angle < t)) for t in _THRESHOLDS}
+        within = {f"within_{t}": jnp.sum(known & (angle < t), dtype=jnp.int32) for t in _THRESHOLDS}
         return {
-            "angle": jnp.sum(known * angle),
-            "histogram": jnp.zeros(_BINS).at[bins].add(known),
-            "pixels": jnp.sum(known),
+            "angle": jnp.sum(jnp.where(known, angle, 0.0)),
+            "histogram": jnp.zeros(_BINS, jnp.int32).at[bins].add(known),
+            "pixels": jnp.sum(known, dtype=jnp.int32),
             NOT_FINITE: not_finite(prediction, valid),
             **within,
         }
