@@ -76,7 +76,9 @@ def _virtual_normal(
     rank = jnp.zeros(count, jnp.int32).at[order].set(jnp.arange(count, dtype=jnp.int32))
     kept = usable & (rank >= number // 4)
     mean = jnp.sum(jnp.where(kept, difference, 0.0)) / jnp.maximum(jnp.sum(kept), 1)
-    return mean, (number > 0).astype(jnp.float32)
+    # Of pixels that were not drawn too, a depth that is no number is told.
+    told = jnp.where(jnp.all(jnp.isfinite(p) | ~valid), mean, jnp.nan)
+    return told, (number > 0).astype(jnp.float32)
 
 
 def _points(z: jax.Array, pixels: jax.Array, intrinsics: jax.Array, width: int) -> jax.Array:

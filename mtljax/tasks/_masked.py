@@ -21,9 +21,27 @@ def where_valid(prediction: jax.Array, valid: jax.Array, otherwise: float = 0.0)
     return jnp.where(valid, prediction.astype(jnp.float32), otherwise)
 
 
+def number(valid: jax.Array, axis: tuple[int, ...] | None = None) -> jax.Array:
+    """How many are True, float32, over some axes or all: counted in integers, which do not stop at 2^24."""
+    return jnp.sum(valid, axis=axis, dtype=jnp.int32).astype(jnp.float32)
+
+
+def not_finite(prediction: jax.Array, valid: jax.Array) -> jax.Array:
+    """How many valid places, (..., 1) bool, have a prediction (..., C) that is not finite: () int32."""
+    return jnp.sum(valid & ~jnp.all(jnp.isfinite(prediction), axis=-1, keepdims=True), dtype=jnp.int32)
+
+
+def no_best(logits: jax.Array, valid: jax.Array) -> jax.Array:
+    """How many valid places, (...) bool, have logits (..., C) without a largest number: () int32.
+
+    A class may be ruled out by minus infinity; a NaN, or a largest logit that is infinite, says nothing.
+    """
+    return jnp.sum(valid & ~jnp.isfinite(jnp.max(logits, axis=-1)), dtype=jnp.int32)
+
+
 def image_means(values: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The mean of (..., H, W, 1) over each image's valid pixels, and whether it has any: two (...) float32."""
-    count = jnp.sum(valid, axis=(-3, -2, -1), dtype=jnp.float32)
+    count = number(valid, axis=(-3, -2, -1))
     total = jnp.sum(jnp.where(valid, values, 0.0), axis=(-3, -2, -1))
     return total / jnp.maximum(count, 1.0), (count > 0).astype(jnp.float32)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.errors import UserError
-from mtljax.tasks._masked import labels_of, where_valid
+from mtljax.tasks._masked import labels_of, number, where_valid
 from mtljax.tasks.task import Batch
 
 BETA = 10.0  # weight of a rotation's radians beside a translation's metres
@@ -35,6 +35,6 @@ def motion_loss(label: str, beta: float, loss: str) -> Callable[[jax.Array, Batc
         p, g, valid = known(prediction, batch, label)
         error = jnp.abs(p - g)
         weighted = jnp.sum(error[..., :3], axis=-1) + beta * jnp.sum(error[..., 3:], axis=-1)
-        return jnp.sum(jnp.where(valid[..., 0], weighted, 0.0)), jnp.sum(valid, dtype=jnp.float32)
+        return jnp.sum(jnp.where(valid[..., 0], weighted, 0.0)), number(valid)
 
     return total_and_pairs

@@ -81,9 +81,9 @@ class Movable:
 
 
 def histogram(iou: jax.Array, counted: jax.Array) -> jax.Array:
-    """How often each IoU came, (BINS,) float32."""
+    """How often each IoU came, (BINS,) int32."""
     bins = jnp.clip((iou * BINS).astype(jnp.int32), 0, BINS - 1)
-    return jnp.zeros(BINS).at[bins.reshape(-1)].add(counted.reshape(-1).astype(jnp.float32))
+    return jnp.zeros(BINS, jnp.int32).at[bins.reshape(-1)].add(counted.reshape(-1))
 
 
 def quantile(counts: np.ndarray, share: float) -> float:

@@ -18,13 +18,12 @@ def score_counts(scores: jax.Array, positive: jax.Array, valid: jax.Array) -> ja
         valid: (B,) bool, those that count.
 
     Returns:
-        (2, 65536) float32: negatives and positives, by the order of their scores.
+        (2, 65536) int32: negatives and positives, by the order of their scores.
     """
     bits = jax.lax.bitcast_convert_type(scores.astype(jnp.float16) + jnp.float16(0), jnp.uint16)  # -0 becomes 0
     # The bits of negative numbers grow with their size: turned round, all are in order.
     order = jnp.where(bits >> 15 == 1, ~bits, bits | jnp.uint16(1 << 15)).astype(jnp.int32)
-    counts = jnp.zeros((2, _VALUES), jnp.float32)
-    return counts.at[positive.astype(jnp.int32), order].add(valid.astype(jnp.float32))
+    return jnp.zeros((2, _VALUES), jnp.int32).at[positive.astype(jnp.int32), order].add(valid)
 
 
 def area_under_curve(sums: Sums) -> float:

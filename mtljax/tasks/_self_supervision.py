@@ -12,7 +12,8 @@ from mtljax.errors import UserError, unknown
 from mtljax.tasks import _neighbours
 from mtljax.tasks._clip_geometry import ClipGeometry, clip_geometry
 from mtljax.tasks._consensus import mask_entropy, mixed
-from mtljax.tasks._masked import image_means, labels_of
+from mtljax.tasks._counts import NOT_FINITE
+from mtljax.tasks._masked import image_means, labels_of, number
 from mtljax.tasks._movable import BINS, Movable, histogram
 from mtljax.tasks._occlusion import RULES
 from mtljax.tasks._photometric import tie_breaking
@@ -35,6 +36,7 @@ class Found(NamedTuple):
         auto_masked: the share of pixels where an unwarped source does better.
         iou: of what may move in a frame and in its neighbours, as warped; 1 without a semantic mask.
         any_movable: whether anything may.
+        numbers: whether all that is read of its clip's predictions is finite; else its loss is NaN.
     """
 
     loss: jax.Array
@@ -42,6 +44,7 @@ class Found(NamedTuple):
     auto_masked: jax.Array
     iou: jax.Array
     any_movable: jax.Array
+    numbers: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,25 +89,27 @@ class Objective:
         if counted.shape[1] < 2:
             return jnp.zeros(()), jnp.zeros(())
         loss = self.found(prediction, batch).loss
-        return jnp.sum(jnp.where(counted, loss, 0.0)), jnp.sum(counted, dtype=jnp.float32)
+        return jnp.sum(jnp.where(counted, loss, 0.0)), number(counted)
 
     def sums(self, prediction: Prediction, batch: Batch) -> dict[str, jax.Array]:
         """What the metrics are made of."""
         counted = _counted(batch)
         if counted.shape[1] < 2:
-            zeros = {key: jnp.zeros(()) for key in ("photometric", "auto_masked", "frames")}
-            return zeros | ({"iou": jnp.zeros(BINS)} if self.movable else {})
+            zeros = {key: jnp.zeros(()) for key in ("photometric", "auto_masked")}
+            zeros |= {key: jnp.zeros((), jnp.int32) for key in ("frames", NOT_FINITE)}
+            return zeros | ({"iou": jnp.zeros(BINS, jnp.int32)} if self.movable else {})
         found = self.found(prediction, batch)
         sums = {key: jnp.sum(jnp.where(counted, getattr(found, key), 0.0)) for key in ("photometric", "auto_masked")}
         if self.movable:
             sums["iou"] = histogram(found.iou, counted & found.any_movable)
-        return sums | {"frames": jnp.sum(counted, dtype=jnp.float32)}
+        sums[NOT_FINITE] = jnp.sum(counted & ~found.numbers, dtype=jnp.int32)
+        return sums | {"frames": jnp.sum(counted, dtype=jnp.int32)}
 
     def draw(self, prediction: Mapping[str, np.ndarray], batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Each frame made from its next one (the last from the one before), black where not seen; and as it is."""
         image = np.asarray(batch["image"], np.float32)
         made = image if image.shape[1] < 2 else np.asarray(jax.jit(self._made)(prediction, batch))
-        return tuple((255 * np.clip(x, 0, 1)).astype(np.uint8) for x in (made, image))
+        return tuple(np.nan_to_num(255 * np.clip(x, 0, 1)).astype(np.uint8) for x in (made, image))
 
     def _made(self, prediction: Prediction, batch: Batch) -> jax.Array:
         at = self._geometry(prediction, batch, blur=0)
@@ -143,7 +148,27 @@ class Objective:
         if self.velocity:
             loss += _VELOCITY_WEIGHT * self._velocity(prediction, batch)
         means = [jnp.mean(x, axis=(2, 3, 4), dtype=jnp.float32) for x in (least, masked)]
-        return Found(loss, *means, iou, any_movable > 0)
+        numbers = jnp.broadcast_to(self._numbers(prediction)[:, None], loss.shape)
+        return Found(jnp.where(numbers, loss, jnp.nan), *means, iou, any_movable > 0, numbers)
+
+    def _numbers(self, prediction: Prediction) -> jax.Array:
+        """Whether all that is read of each clip's predictions is finite, (B,) bool.
+
+        What is no number leads nowhere in the image, and would pass for a pixel that no source shows.
+        """
+        read = {key: prediction[task] for key, task in self.names.items()}
+        if self.motion_mask:
+            read["static"] = prediction["static"]
+        for key in read.keys() & {"ego_motion", "flow"}:
+            read[key] = read[key][:, :-1]  # the last frame has no next
+        if "backward_flow" in read:
+            read["backward_flow"] = read["backward_flow"][:, 1:]
+        for key in read.keys() & {"flow", "backward_flow"}:
+            read[key] = read[key][..., :2]
+        if "segment" in read:
+            read["segment"] = jnp.max(read["segment"], axis=-1)  # a class may be ruled out by minus infinity
+        finite = [jnp.all(jnp.isfinite(x), axis=range(1, x.ndim)) for x in read.values()]
+        return jnp.all(jnp.stack(finite), axis=0)
 
     def _geometry(self, prediction: Prediction, batch: Batch, blur: int) -> ClipGeometry:
         flows = [prediction[self.names[key]] for key in ("flow", "backward_flow") if key in self.names]

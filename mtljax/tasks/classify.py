@@ -9,7 +9,8 @@ import optax
 
 from mtljax.errors import unknown
 from mtljax.models import heads
-from mtljax.tasks._counts import log_shares, ratio
+from mtljax.tasks._counts import NOT_FINITE, log_shares, of_numbers, ratio
+from mtljax.tasks._masked import no_best, number
 from mtljax.tasks._ranking import area_under_curve, score_counts
 from mtljax.tasks.task import Batch, Metric, Task
 
@@ -54,7 +55,7 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         classes, valid = known(batch)
         logits = jnp.where(valid[:, None], prediction.astype(jnp.float32), 0.0)
         entropy = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
-        return jnp.sum(jnp.where(valid, entropy, 0.0)), jnp.sum(valid, dtype=jnp.float32)
+        return jnp.sum(jnp.where(valid, entropy, 0.0)), number(valid)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         classes, valid = known(batch)
@@ -63,9 +64,10 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         earlier = jnp.arange(num_classes)[None] < classes[:, None]
         rank = jnp.sum((prediction > own) | ((prediction == own) & earlier), axis=1)
         counts = {
-            "top1": jnp.sum(valid & (rank < 1), dtype=jnp.float32),
-            "top5": jnp.sum(valid & (rank < 5), dtype=jnp.float32),
-            "examples": jnp.sum(valid, dtype=jnp.float32),
+            "top1": jnp.sum(valid & (rank < 1), dtype=jnp.int32),
+            "top5": jnp.sum(valid & (rank < 5), dtype=jnp.int32),
+            "examples": jnp.sum(valid, dtype=jnp.int32),
+            NOT_FINITE: no_best(prediction, valid),
         }
         if num_classes == 2:
             counts["scores"] = score_counts(prediction[:, 1] - prediction[:, 0], classes == 1, valid)
@@ -93,4 +95,4 @@ def _metrics(num_classes: int) -> dict[str, Metric]:
         found.append(Metric("top5", True, ratio("top5", over="examples")))
     if num_classes == 2:
         found.append(Metric("AUC", True, area_under_curve))
-    return {metric.name: metric for metric in found}
+    return {metric.name: metric for metric in of_numbers(*found)}

@@ -9,9 +9,9 @@ import numpy as np
 from mtljax.errors import unknown
 from mtljax.models import heads
 from mtljax.tasks._colours import coloured
-from mtljax.tasks._counts import ratio
+from mtljax.tasks._counts import NOT_FINITE, of_numbers, ratio
 from mtljax.tasks._depth_losses import LOSSES, log_error
-from mtljax.tasks._masked import image_means, labels_of, total_and_count, where_valid
+from mtljax.tasks._masked import image_means, labels_of, not_finite, total_and_count, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _NONE = "none"
@@ -68,7 +68,8 @@ def depth(
         truth, valid = labels_of(batch, label)
         valid = valid & (truth > 0)
         truth = jnp.where(valid, truth, 1.0).astype(jnp.float32)
-        return where_valid(prediction[..., :1], valid, 1.0), truth, valid
+        p = where_valid(prediction[..., :1], valid, 1.0)
+        return jnp.where(jnp.isfinite(p), p, jnp.nan), truth, valid  # minus infinity would count as 1 mm
 
     def total(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         if not terms:
@@ -81,7 +82,8 @@ def depth(
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         p, g, valid = known(prediction, batch)
-        return _sums(_median_scaled(p, g, valid) if median_scaling else p, g, valid)
+        found = _sums(_median_scaled(p, g, valid) if median_scaling else p, g, valid)
+        return found | {NOT_FINITE: not_finite(p, valid)}
 
     def constant(labels: Batch) -> np.ndarray:
         truth, valid = np.asarray(labels[label]), np.asarray(labels[f"{label}_valid"], bool)
@@ -100,7 +102,7 @@ def depth(
         head=head or heads.Dense(1, width=width, output=jax.nn.softplus),
         labels=(label,),
         loss=total,
-        metrics=tuple(Metric(m + suffix, m in _HIGHER_IS_BETTER, f) for m, f in _METRICS.items()),
+        metrics=of_numbers(*(Metric(m + suffix, m in _HIGHER_IS_BETTER, f) for m, f in _METRICS.items())),
         sums=sums,
         constant=constant,
         draw=draw,
@@ -132,13 +134,13 @@ def _sums(p: jax.Array, g: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
         "square": error**2,
         "log_square": e**2,
         "log10": jnp.abs(e) / jnp.log(10.0),
-        **{f"delta{k}": (ratio < 1.25**k).astype(jnp.float32) for k in (1, 2, 3)},
     }
     sums = {key: jnp.sum(jnp.where(valid, value, 0.0)) for key, value in values.items()}
+    sums |= {f"delta{k}": jnp.sum(valid & (ratio < 1.25**k), dtype=jnp.int32) for k in (1, 2, 3)}
     mean, has_any = image_means(e, valid)
     centred, _ = image_means((e - mean[..., None, None, None]) ** 2, valid)
     sums["deviation"], sums["images"] = total_and_count(jnp.sqrt(centred), has_any)
-    return sums | {"pixels": jnp.sum(valid, dtype=jnp.float32)}
+    return sums | {"pixels": jnp.sum(valid, dtype=jnp.int32)}
 
 
 def _root(key: str) -> Any:

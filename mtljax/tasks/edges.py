@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from mtljax.models import heads
+from mtljax.tasks._counts import NOT_FINITE, of_numbers
 from mtljax.tasks._edge_matching import THRESHOLDS, count_matches, thin
 from mtljax.tasks._masked import image_means, labels_of, total_and_count, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
@@ -56,9 +57,11 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
     def host_sums(prediction: np.ndarray, batch: Batch) -> dict[str, np.ndarray]:
         truth, valid = np.asarray(batch[label])[..., 0] > 0, np.asarray(batch[f"{label}_valid"], bool)[..., 0]
         logits = np.asarray(prediction, np.float64)[..., 0]
-        # Predictions that are not valid are no edges; neither is a NaN.
-        probability = np.where(valid & np.isfinite(logits), 1 / (1 + np.exp(-np.clip(logits, -60, 60))), 0.0)
-        return _boundary_sums(*(x.reshape(-1, *x.shape[-2:]) for x in (probability, truth & valid, valid)))
+        numbers = np.isfinite(logits)
+        # Predictions that are not valid are no edges.
+        probability = _sigmoid(np.where(valid & numbers, logits, -np.inf))
+        found = _boundary_sums(*(x.reshape(-1, *x.shape[-2:]) for x in (probability, truth & valid, valid)))
+        return found | {NOT_FINITE: np.asarray((valid & ~numbers).sum())}
 
     def constant(labels: Batch) -> np.ndarray:
         truth, valid = np.asarray(labels[label]) > 0, np.asarray(labels[f"{label}_valid"], bool)
@@ -66,7 +69,7 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
         return np.array([np.log(share / (1 - share))], np.float32)
 
     def draw(prediction: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        probability = 1 / (1 + np.exp(-np.clip(np.asarray(prediction, np.float32), -60, 60)))
+        probability = _sigmoid(np.nan_to_num(np.asarray(prediction, np.float32), nan=-np.inf, neginf=-np.inf))
         truth, valid = np.asarray(batch[label]) > 0, np.asarray(batch[f"{label}_valid"])
         label_grey = np.where(valid, np.where(truth, 255, 40), 0)
         return tuple(np.repeat(grey.astype(np.uint8), 3, axis=-1) for grey in (255 * probability, label_grey))
@@ -76,12 +79,19 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
         head=head or heads.Dense(1, width=width),
         labels=(label,),
         loss=loss,
-        metrics=(Metric("ODS_F", True, _ods), Metric("OIS_F", True, _ois), Metric("AP", True, _average_precision)),
+        metrics=of_numbers(
+            Metric("ODS_F", True, _ods), Metric("OIS_F", True, _ois), Metric("AP", True, _average_precision)
+        ),
         sums=sums,
         host_sums=host_sums,
         constant=constant,
         draw=draw,
     )
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    """0 for minus infinity, so that what is none is below every threshold."""
+    return np.where(logits == -np.inf, 0.0, 1 / (1 + np.exp(-np.clip(logits, -60, 60))))
 
 
 def _boundary_sums(probability: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:

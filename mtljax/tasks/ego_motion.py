@@ -8,7 +8,8 @@ import numpy as np
 
 from mtljax.geometry import inverse, matrix_of, motion_of
 from mtljax.models import heads
-from mtljax.tasks._counts import ratio
+from mtljax.tasks._counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks._masked import not_finite
 from mtljax.tasks._motions import BETA, known, motion_loss
 from mtljax.tasks._path import draw_clips
 from mtljax.tasks.task import Metric, Task
@@ -60,7 +61,9 @@ def ego_motion(
         head=head or heads.EgoMotion(width=width),
         labels=(label,),
         loss=motion_loss(label, beta, loss),
-        metrics=tuple(Metric(key, False, ratio(key, over="pairs")) for key in ("RPE_translation", "RPE_rotation")),
+        metrics=of_numbers(
+            *(Metric(key, False, ratio(key, over="pairs")) for key in ("RPE_translation", "RPE_rotation"))
+        ),
         sums=lambda prediction, batch: _sums(*known(prediction, batch, label)),
         constant=lambda labels: np.zeros(6, np.float32),
         draw=lambda prediction, batch: draw_clips(prediction, batch, label),
@@ -73,9 +76,9 @@ def _sums(p: jax.Array, g: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
     found = {
         "RPE_translation": jnp.linalg.norm(left[..., :3], axis=-1),
         "RPE_rotation": jnp.degrees(jnp.linalg.norm(left[..., 3:], axis=-1)),
-        "pairs": jnp.ones(left.shape[:-1]),
     }
-    return {key: jnp.sum(jnp.where(valid[..., 0], value, 0.0)) for key, value in found.items()}
+    sums = {key: jnp.sum(jnp.where(valid[..., 0], value, 0.0)) for key, value in found.items()}
+    return sums | {"pairs": jnp.sum(valid, dtype=jnp.int32), NOT_FINITE: not_finite(p, valid)}
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:

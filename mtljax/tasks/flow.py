@@ -9,8 +9,8 @@ import numpy as np
 from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.tasks._colours import flow_colours
-from mtljax.tasks._counts import ratio
-from mtljax.tasks._masked import image_means, labels_of, total_and_count, where_valid
+from mtljax.tasks._counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks._masked import image_means, labels_of, not_finite, total_and_count, where_valid
 from mtljax.tasks.task import Batch, Metric, Task
 
 _UNIT = 20.0  # pixels that the loss counts as 1
@@ -76,9 +76,9 @@ def flow(
         truth = truth.astype(jnp.float32)
         error = _length(where_valid(prediction[..., :2], valid) - truth)
         wrong = (error > 3) & (error > 0.05 * _length(truth))
-        added = _added(error, wrong, valid, "")
+        added = _added(error, wrong, valid, "") | {NOT_FINITE: not_finite(prediction[..., :2], valid)}
         if _MOVING not in batch:
-            return added | {f"{key}_moving": jnp.zeros(()) for key in added}
+            return added | _added(error, wrong, jnp.zeros_like(valid), "_moving")
         moves, known = labels_of(batch, _MOVING)
         return added | _added(error, wrong, valid & known & (moves > 0), "_moving")
 
@@ -94,8 +94,8 @@ def flow(
         labels=(label,),
         optional_labels=(_MOVING,),
         loss=loss,
-        metrics=tuple(
-            Metric(key + of, False, ratio(key + of, over=f"pixels{of}")) for of in ("", "_moving") for key in _METRICS
+        metrics=of_numbers(
+            *(Metric(k + of, False, ratio(k + of, over=f"pixels{of}")) for of in ("", "_moving") for k in _METRICS)
         ),
         sums=sums,
         constant=lambda labels: np.zeros(2, np.float32),
@@ -107,14 +107,15 @@ _METRICS = ("EPE", "Fl_all")
 
 
 def _added(error: jax.Array, wrong: jax.Array, valid: jax.Array, of: str) -> dict[str, jax.Array]:
-    values = {"EPE": error, "Fl_all": wrong.astype(jnp.float32), "pixels": jnp.ones_like(error)}
-    return {key + of: jnp.sum(jnp.where(valid, value, 0.0)) for key, value in values.items()}
+    counts = {"Fl_all": wrong & valid, "pixels": valid}
+    sums = {key + of: jnp.sum(value, dtype=jnp.int32) for key, value in counts.items()}
+    return sums | {f"EPE{of}": jnp.sum(jnp.where(valid, error, 0.0))}
 
 
 def _length(x: jax.Array) -> jax.Array:
     """(..., 2) -> (..., 1); the gradient at 0 is 0."""
     square = jnp.sum(x**2, axis=-1, keepdims=True)
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+    return jnp.where(square == 0, 0.0, jnp.sqrt(jnp.where(square == 0, 1.0, square)))  # of NaN, NaN
 
 
 def _cells(truth: jax.Array, valid: jax.Array, stride: int) -> tuple[jax.Array, jax.Array]:

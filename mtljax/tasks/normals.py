@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax.models import heads
-from mtljax.tasks._counts import ratio
-from mtljax.tasks._masked import labels_of, where_valid
+from mtljax.tasks._counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks._masked import labels_of, not_finite, number, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _BIN = 0.05  # degrees
@@ -60,21 +60,19 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
 
     def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         cosines, valid = cosine(prediction, batch)
-        return jnp.sum(jnp.where(valid, 1 - cosines, 0.0)), jnp.sum(valid, dtype=jnp.float32)
+        return jnp.sum(jnp.where(valid, 1 - cosines, 0.0)), number(valid)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         truth, valid = labels_of(batch, label, channels=3)
-        p, g = unit(where_valid(prediction, valid, 1.0)), unit(truth.astype(jnp.float32))
-        # atan2 of sine and cosine: exact near 0, where arccos is not.
-        sine = jnp.linalg.norm(jnp.cross(p, g), axis=-1)
-        angle = jnp.degrees(jnp.arctan2(sine, jnp.sum(p * g, axis=-1))).reshape(-1)
-        known = valid.reshape(-1).astype(jnp.float32)
+        angle = _degrees(where_valid(prediction, valid, 1.0), truth.astype(jnp.float32)).reshape(-1)
+        known = valid.reshape(-1)
         bins = jnp.clip((angle / _BIN).astype(jnp.int32), 0, _BINS - 1)
-        within = {f"within_{t}": jnp.sum(known * (angle < t)) for t in _THRESHOLDS}
+        within = {f"within_{t}": jnp.sum(known & (angle < t), dtype=jnp.int32) for t in _THRESHOLDS}
         return {
-            "angle": jnp.sum(known * angle),
-            "histogram": jnp.zeros(_BINS).at[bins].add(known),
-            "pixels": jnp.sum(known),
+            "angle": jnp.sum(jnp.where(known, angle, 0.0)),
+            "histogram": jnp.zeros(_BINS, jnp.int32).at[bins].add(known),
+            "pixels": jnp.sum(known, dtype=jnp.int32),
+            NOT_FINITE: not_finite(prediction, valid),
             **within,
         }
 
@@ -86,8 +84,10 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
 
     def draw(prediction: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         def coloured(n: np.ndarray) -> np.ndarray:
+            n = np.where(np.isfinite(n), n, np.nan)
             length = np.maximum(np.linalg.norm(n, axis=-1, keepdims=True), 1e-6)
-            return (127.5 * (1 + n / length * np.array([1, -1, -1]))).clip(0, 255).astype(np.uint8)
+            grey = 127.5 * (1 + n / length * np.array([1, -1, -1]))
+            return np.nan_to_num(grey.clip(0, 255)).astype(np.uint8)
 
         truth, valid = np.asarray(batch[label]), np.asarray(batch[f"{label}_valid"])
         return coloured(np.asarray(prediction)), np.where(valid, coloured(truth), 0).astype(np.uint8)
@@ -99,11 +99,24 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         head=head or heads.Dense(3, width=width, output=unit),
         labels=(label,),
         loss=loss,
-        metrics=(mean, Metric("median_angle", False, _median), *shares),
+        metrics=of_numbers(mean, Metric("median_angle", False, _median), *shares),
         sums=sums,
         constant=constant,
         draw=draw,
     )
+
+
+def _degrees(p: jax.Array, g: jax.Array) -> jax.Array:
+    """The angle between vectors of any length, (..., 3) -> (...); 90 where one has no direction."""
+
+    def scaled(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True)
+        return unit(x / jnp.where(largest == 0, 1.0, largest)), largest[..., 0] == 0
+
+    (p, no_p), (g, no_g) = scaled(p), scaled(g)
+    # atan2 of sine and cosine: exact near 0, where arccos is not.
+    sine = jnp.linalg.norm(jnp.cross(p, g), axis=-1)
+    return jnp.where(no_p | no_g, 90.0, jnp.degrees(jnp.arctan2(sine, jnp.sum(p * g, axis=-1))))
 
 
 def _median(sums: Sums) -> float:

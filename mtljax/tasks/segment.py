@@ -8,8 +8,8 @@ import numpy as np
 import optax
 
 from mtljax.models import heads
-from mtljax.tasks._counts import log_shares
-from mtljax.tasks._masked import labels_of, where_valid
+from mtljax.tasks._counts import NOT_FINITE, log_shares, of_numbers
+from mtljax.tasks._masked import labels_of, no_best, number, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _PALETTE_SEED = 7
@@ -62,13 +62,13 @@ def segment(
         classes, valid = known(batch)
         logits = where_valid(prediction, valid[..., None])
         entropy = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
-        return jnp.sum(jnp.where(valid, entropy, 0.0)), jnp.sum(valid, dtype=jnp.float32)
+        return jnp.sum(jnp.where(valid, entropy, 0.0)), number(valid)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         classes, valid = known(batch)
         cells = classes * num_classes + jnp.argmax(prediction, axis=-1)
-        confusion = jnp.zeros(num_classes**2).at[cells.reshape(-1)].add(valid.reshape(-1).astype(jnp.float32))
-        return {"confusion": confusion.reshape(num_classes, num_classes)}
+        confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells.reshape(-1)].add(valid.reshape(-1))
+        return {"confusion": confusion.reshape(num_classes, num_classes), NOT_FINITE: no_best(prediction, valid)}
 
     def constant(labels: Batch) -> np.ndarray:
         classes, valid = map(np.asarray, known(labels))
@@ -84,7 +84,7 @@ def segment(
         head=head or heads.Dense(num_classes, width=width),
         labels=(label,),
         loss=loss,
-        metrics=(Metric("mIoU", True, mean_iou), Metric("pixel_accuracy", True, pixel_accuracy)),
+        metrics=of_numbers(Metric("mIoU", True, mean_iou), Metric("pixel_accuracy", True, pixel_accuracy)),
         sums=sums,
         constant=constant,
         draw=draw,

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtljax.models import heads
-from mtljax.tasks._counts import ratio
+from mtljax.tasks._counts import of_numbers, ratio
 from mtljax.tasks._movable import Movable, quantile
 from mtljax.tasks._self_supervision import Objective
 from mtljax.tasks.task import Metric, Sums, Task
@@ -138,7 +138,7 @@ def _metrics(movable: Movable | None) -> tuple[Metric, ...]:
     found = [Metric(key, False, ratio(key, over="frames")) for key in ("photometric", "auto_masked")]
     if movable is not None:
         found += [Metric(f"iou_{share}", True, _iou(share / 100)) for share in _IOU_SHARES]
-    return tuple(found)
+    return of_numbers(*found)
 
 
 def _iou(share: float) -> Any:

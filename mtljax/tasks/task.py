@@ -18,7 +18,8 @@ class Metric:
     Attributes:
         name: as it appears in `metrics.jsonl`, such as `mIoU`.
         higher_is_better: the metric's direction.
-        value: maps a task's accumulated sums (NumPy) to a float; NaN where nothing was counted.
+        value: maps a task's accumulated sums (NumPy) to a float; NaN where nothing was counted, or where a
+            judged prediction is no number.
     """
 
     name: str
@@ -41,7 +42,8 @@ class Task:
         loss: `(prediction, batch) -> (total, count)`, two float32 scalars: the sum of the loss over what it
             was computed on, and how much that was. Pure and differentiable; `(0, 0)` where nothing is labelled.
         metrics: the task's metrics, the primary one first.
-        sums: `(prediction, batch) -> dict of arrays`, pure and jit-able, that add over batches and devices.
+        sums: `(prediction, batch) -> dict of arrays`, pure and jit-able, that add over batches and devices. Counts are
+            int32, exact up to 2^31 in a batch of all devices; the host adds up batches in float64.
         host_sums: as `sums`, for what does not run on a device: NumPy in, NumPy out. The two dicts are merged.
         constant: `labels -> (C,) float32`, the constant prediction that does best on the given batch of labels
             (NumPy, with masks): the baseline every model must beat. Or None, where a constant means nothing.

@@ -109,7 +109,7 @@ def table(tasks: Mapping[str, Task], model: Mapping[str, float], constant: Mappi
             ours, theirs = model[key], constant.get(key, math.nan)
             better = ours > theirs if metric.higher_is_better else ours < theirs
             arrow = "up" if metric.higher_is_better else "down"
-            verdict = "" if math.isnan(ours) or math.isnan(theirs) else "better" if better else "NOT better"
+            verdict = "" if math.isnan(theirs) else "better" if better else "NOT better"  # NaN is not better
             rows.append((name, f"{metric.name} ({arrow})", f"{ours:.4f}", f"{theirs:.4f}", verdict))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     lines = []

@@ -64,8 +64,10 @@ def test_the_table_says_which_is_better_and_in_which_direction():
     tasks = {"depth": mtl.tasks.depth(), "segment": mtl.tasks.segment(num_classes=2)}
     ours = {f"{name}/{m.name}": 0.4 for name, task in tasks.items() for m in task.metrics}
     theirs = {key: 0.5 for key in ours} | {"depth/RMSE": math.nan}
+    ours["depth/delta2"] = math.nan
     rows = {tuple(line.split()[:2]): line for line in evaluation.table(tasks, ours, theirs).splitlines()[2:]}
     assert rows["depth", "AbsRel"].endswith("0.4000    0.5000  better")
     assert rows["depth", "delta1"].endswith("0.4000    0.5000  NOT better")
     assert rows["segment", "mIoU"].endswith("NOT better")
     assert rows["depth", "RMSE"].endswith("nan")
+    assert rows["depth", "delta2"].endswith("nan    0.5000  NOT better")

@@ -1,0 +1,122 @@
+"""No figure of predictions that are no numbers is a good one: every task, every metric, every loss."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+import mtljax as mtl
+from mtljax.train.evaluate import Accumulator
+from tests.tasks import still_world, test_ego_motion, test_flow, test_odometry
+from tests.tasks.test_losses import BATCH, TASKS, VALID
+
+SCORES = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+SIGHT = {"depth": "depth", "ego_motion": "ego_motion"}
+ALL = {"flow": "flow", "backward_flow": "backward_flow", "segment": "segment", "normals": "normals", "edges": "edges"}
+ADDED = {**ALL, "semantic_mask": (1,), "edge_normal": True, "motion_mask": True}
+CASES = {
+    **{name: (task, prediction, BATCH) for name, (task, prediction) in TASKS.items()},
+    "depth-median": (mtl.tasks.depth(median_scaling=True), TASKS["depth-l1"][1], BATCH),
+    "classify-2": (
+        mtl.tasks.classify(num_classes=2, label="class", primary="AUC"),
+        SCORES,
+        BATCH | {"class": np.array([0, 1, 1]), "class_valid": np.ones(3, bool)},
+    ),
+    "flow": (test_flow.TASK, test_flow.PREDICTION, test_flow.BATCH),
+    "ego_motion": (test_ego_motion.TASK, test_ego_motion.PREDICTION, test_ego_motion.BATCH),
+    "odometry": (test_odometry.TASK, test_odometry.OVERLAPPING[1], test_odometry.OVERLAPPING[0]),
+    "self_supervised": (still_world.task(), still_world.TRUTH, still_world.BATCH),
+    "self_supervised-all": (still_world.task(**ADDED), still_world.TRUTH, still_world.BATCH),
+}
+every_case = pytest.mark.parametrize("name", CASES)
+
+
+@functools.cache
+def jitted(name):
+    task = CASES[name][0]
+    return jax.jit(lambda p, b: {"loss": task.loss(p, b), "sums": task.sums(p, b)})
+
+
+def figures(name, prediction):
+    """The loss's total, and every figure as evaluation has it."""
+    task, _, batch = CASES[name]
+    found = jitted(name)(prediction, batch)
+    total, count = found["loss"]
+    added = Accumulator({"it": task})
+    added.add({"it": {"total": total, "count": count, "sums": found["sums"]}}, {"it": prediction}, batch)
+    return float(total), added.figures()
+
+
+def spoilings(name):
+    """(what, prediction) with all, and with one judged element, made no number."""
+    task, prediction, batch = CASES[name]
+    if isinstance(prediction, dict):
+        for key in (*SIGHT, *(ALL if "all" in name else ())):
+            yield f"all of {key}", prediction | {key: np.full_like(prediction[key], np.nan)}
+            for value in (np.nan, np.inf):
+                one = np.array(prediction[key])
+                one[(1, 1, *(0,) * (one.ndim - 2))] = value
+                yield f"one {value} of {key}", prediction | {key: one}
+        return
+    yield "all", np.full_like(prediction, np.nan)
+    valid = {"classify": BATCH["class_valid"], "classify-2": np.ones(3, bool)}.get(name)
+    valid = batch[f"{task.labels[0]}_valid"][..., 0] if valid is None else valid
+    at = tuple(np.argwhere(valid)[0])
+    for value in (np.nan, np.inf):
+        one = np.array(prediction, np.float32)
+        one[(*at, 0)] = value
+        yield f"one {value}", one
+
+
+def test_every_task_is_among_them():
+    assert {name.split("-")[0] for name in CASES} == set(mtl.tasks.FACTORIES)
+
+
+@every_case
+def test_what_is_no_number_is_told_by_every_figure(name):
+    total, found = figures(name, CASES[name][1])
+    assert np.isfinite(total)
+    there = {key for key, value in found.items() if np.isfinite(value)}
+    assert len(there) > 1
+    for what, prediction in spoilings(name):
+        _, spoiled = figures(name, prediction)
+        told = {key for key in there if key != "it/loss" and np.isnan(spoiled[key])}
+        assert told == there - {"it/loss"}, (what, spoiled)
+
+
+@every_case
+def test_what_is_no_number_is_told_by_the_loss(name):
+    for what, prediction in spoilings(name):
+        if name == "flow" and what != "all":  # the loss is of the coarser estimates
+            prediction = np.roll(prediction, 2, axis=-1)
+        assert not np.isfinite(figures(name, prediction)[0]), what
+
+
+@every_case
+def test_a_picture_of_what_is_no_number_is_a_picture(name):
+    task, prediction, batch = CASES[name]
+    if task.draw is None:
+        return
+    image = np.zeros((*VALID.shape[:-1], 3), np.float32)
+    for value in (np.nan, np.inf):
+        spoiled = jax.tree.map(lambda x: np.full_like(x, value), prediction)  # noqa: B023
+        for picture in task.draw(spoiled, {"image": image, **batch}):
+            assert picture.dtype == np.uint8
+
+
+def test_a_class_may_be_ruled_out():
+    for name in ("segment", "classify", "classify-2"):
+        prediction = np.array(CASES[name][1])
+        prediction[..., 0] = -np.inf
+        assert np.isfinite([*figures(name, prediction)[1].values()][1:]).all()
+
+
+def test_a_normal_without_direction_is_not_right():
+    """Nothing, what underflows and what overflows."""
+    task, _, batch = CASES["normals"]
+    for size, degrees in ((0.0, 90), (1e-30, 180), (1e30, 180)):
+        _, found = figures("normals", -np.float32(size) * batch["normal"])
+        np.testing.assert_allclose(found["it/mean_angle"], degrees, atol=0.05)
+        assert found["it/within_30.0"] == 0
+    assert task.primary.name == "mean_angle"
