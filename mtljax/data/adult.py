@@ -8,6 +8,7 @@ from typing import SupportsIndex
 import numpy as np
 
 from mtljax.data.dataset import Example, Source
+from mtljax.data.text import finite
 from mtljax.errors import UserError, unknown
 
 _COLUMNS = (
@@ -147,9 +148,9 @@ def _row(line: str, where: str) -> list[str | float]:
     for name, value in zip(_COLUMNS, values, strict=True):
         if name in _NUMBERS:
             try:
-                row.append(float(value))
+                row.append(finite(value))
             except ValueError:
-                raise UserError(f"{where}: {name} is {value!r}; expected a number.") from None
+                raise UserError(f"{where}: {name} is {value!r}; expected a number, finite.") from None
         elif name == "income":
             income = value.rstrip(".")  # adult.test ends its lines with one
             if income not in _INCOMES:

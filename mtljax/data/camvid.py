@@ -176,10 +176,7 @@ def _files(path: pathlib.Path, folder: str) -> list[str]:
 
 def _classes(file: pathlib.Path) -> np.ndarray:
     """(h, w) int32 class ids."""
-    image = images.decoded(file)
-    if image.mode not in ("L", "P"):
-        raise UserError(f"annotation {str(file)!r} has mode {image.mode}; expected 8 bit class ids.")
-    classes = np.asarray(image).astype(np.int32)
+    classes = images.class_ids(file, "annotation", "8 bit class ids")
     if classes.max() > _VOID:
         raise UserError(
             f"annotation {str(file)!r} holds the class {classes.max()}; expected 0 to {_VOID - 1}, or {_VOID} for void."

@@ -7,9 +7,11 @@ import pathlib
 import numpy as np
 
 from mtljax.data import images
+from mtljax.data.cameras import must_be_of
 from mtljax.data.dataset import Example
-from mtljax.data.folders import Folder, class_ids, grey16, must_exist, still_camera
+from mtljax.data.folders import Folder, grey16, must_exist, still_camera
 from mtljax.data.resize import checked_size, resized
+from mtljax.data.text import finite
 from mtljax.errors import UserError
 
 _SPLITS = {"train": "train", "validation": "val"}
@@ -97,7 +99,7 @@ def _example(
     parts = _parts(root)
     if "gtFine" in parts:
         file = _file(root, "gtFine", stem)
-        ids = class_ids(file)
+        ids = images.class_ids(file)
         images.must_fit("label image", file, ids, image)
         if (beyond := ids[(ids > _LAST_ID) & (ids != _NO_ID)]).size:
             raise UserError(
@@ -106,6 +108,7 @@ def _example(
         example |= _label("semantic", table[ids], table[ids] >= 0)
     if "camera" in parts:
         intrinsics, baseline = _camera(_file(root, "camera", stem))
+        must_be_of(image, intrinsics, str(_file(root, "camera", stem)))
         if "disparity" in parts:
             file = _file(root, "disparity", stem)
             stored = grey16(file, "disparity x 256 + 1")
@@ -125,8 +128,11 @@ def _camera(file: pathlib.Path) -> tuple[np.ndarray, float]:
     """(3, 3) intrinsics, for pixel centres at integers + 0.5, and the baseline in metres."""
     try:
         found = json.loads(file.read_text())
-        fx, fy, u, v, baseline = (float(found[group][key]) for group, keys in _CAMERA.items() for key in keys)
+        values = [finite(str(found[group][key])) for group, keys in _CAMERA.items() for key in keys]
     except (OSError, ValueError, KeyError, TypeError) as error:
         expected = ", ".join(key for keys in _CAMERA.values() for key in keys)
         raise UserError(f"camera {str(file)!r} cannot be read ({error!r}); expected {expected}.") from error
+    fx, fy, u, v, baseline = values
+    if min(fx, fy, baseline) <= 0:
+        raise UserError(f"camera {str(file)!r} has fx, fy, baseline = {fx:g}, {fy:g}, {baseline:g}; expected above 0.")
     return np.array([[fx, 0, u + 0.5], [0, fy, v + 0.5], [0, 0, 1]]), baseline

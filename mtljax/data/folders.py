@@ -77,32 +77,21 @@ def must_exist(kind: str, path: pathlib.Path, wanted: Iterable[pathlib.Path]) ->
         raise images.half_copied(kind, path, lacking)
 
 
-def grey16(file: pathlib.Path, meaning: str) -> np.ndarray:
+def grey16(file: pathlib.Path, meaning: str, kind: str = "image") -> np.ndarray:
     """The values of a grey image of 16 bits: (h, w) int32.
 
     Args:
         file: of the image.
         meaning: of its values, for messages.
+        kind: of image, likewise.
 
     Raises:
         UserError: where the file does not decode, or is another kind of image.
     """
     image = images.decoded(file)
-    if image.mode not in ("I;16", "I;16B", "I"):
-        raise UserError(f"image {str(file)!r} has mode {image.mode}; expected 16 bit grey: {meaning}.")
-    return np.asarray(image).astype(np.int32)
-
-
-def class_ids(file: pathlib.Path) -> np.ndarray:
-    """The values of a grey image of 8 bits, or the indices of one with a palette: (h, w) int32.
-
-    Raises:
-        UserError: where the file does not decode, or is another kind of image.
-    """
-    image = images.decoded(file)
-    if image.mode not in ("L", "P"):
-        raise UserError(f"label image {str(file)!r} has mode {image.mode}; expected 8 bit grey: a class of each pixel.")
-    return np.asarray(image).astype(np.int32)
+    if image.mode not in ("I;16", "I;16B", "I;16L", "I"):
+        raise UserError(f"{kind} {str(file)!r} has mode {image.mode}; expected 16 bit grey: {meaning}.")
+    return images.grey_of_16_bits(file, image)
 
 
 def still_camera(intrinsics: np.ndarray) -> dict[str, np.ndarray]:

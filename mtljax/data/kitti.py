@@ -9,14 +9,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mtljax.data import images
+from mtljax.data.cameras import must_be_of
 from mtljax.data.dataset import Example
 from mtljax.data.folders import Folder
 from mtljax.data.kitti_poses import read_kitti
 from mtljax.data.motion import ego_motion
 from mtljax.data.resize import checked_size, resized
+from mtljax.data.text import finite
 from mtljax.errors import UserError
 
-_CAMERA = "P2"
+_CALIBRATION, _CAMERA = "calib.txt", "P2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +117,7 @@ def _drive(root: pathlib.Path, name: str, first: int) -> Drive:
             raise UserError(f"KITTI folder {str(file.parent)!r} lacks {number:06d}; expected all from 000000 on.")
     if not found:
         raise UserError(f"KITTI folder {str(folder)!r} has no images; expected image_2/000000.png and so on.")
-    intrinsics, offset = _calibration(folder / "calib.txt")
+    intrinsics, offset = _calibration(folder / _CALIBRATION)
     file = root / "poses" / f"{name}.txt"
     numbers, poses = read_kitti(file)
     if not np.array_equal(numbers, np.arange(len(found))):
@@ -127,12 +129,13 @@ def _drive(root: pathlib.Path, name: str, first: int) -> Drive:
 
 def _calibration(file: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Intrinsics, and what moves points of the grey camera's frame to the colour camera's."""
-    rows = dict(line.split(":", 1) for line in _lines(file) if ":" in line)
+    rows = {line.split(":", 1)[0]: (i, line) for i, line in enumerate(_lines(file), 1) if ":" in line}
     if _CAMERA not in rows:
         raise UserError(f"{str(file)!r} has no {_CAMERA}; expected lines such as 'P2: ' and 12 numbers.")
-    projection = _numbers(rows[_CAMERA], f"{_CAMERA} of {str(file)!r}")
+    number, line = rows[_CAMERA]
+    projection = _numbers(line.split(":", 1)[1], f"line {number}, {_CAMERA} of {str(file)!r}")
     intrinsics, shifted = projection[:, :3], projection[:, 3]
-    if np.abs(np.linalg.det(intrinsics)) < 1e-6:
+    if np.abs(np.linalg.det(intrinsics)) < 1e-6 or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
         raise UserError(f"{_CAMERA} of {str(file)!r} is no projection: {projection.tolist()}.")
     half = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
     return intrinsics + half, np.linalg.solve(intrinsics, shifted)
@@ -148,9 +151,9 @@ def _lines(file: pathlib.Path) -> list[str]:
 def _numbers(text: str, where: str) -> np.ndarray:
     """(3, 4)."""
     try:
-        return np.array(text.split(), np.float64).reshape(3, 4)
+        return np.array([finite(word) for word in text.split()]).reshape(3, 4)
     except ValueError:
-        raise UserError(f"{where}: expected 12 numbers, not {text.strip()[:60]!r}.") from None
+        raise UserError(f"{where}: expected 12 numbers, all finite, not {text.strip()[:60]!r}.") from None
 
 
 def _example(frames: int, size: tuple[int, int] | None, clip: tuple[Drive, int]) -> Example:
@@ -160,8 +163,10 @@ def _example(frames: int, size: tuple[int, int] | None, clip: tuple[Drive, int])
     poses = drive.poses[part]
     quaternions = np.roll(Rotation.from_matrix(poses[:, :3, :3]).as_quat(), 1, axis=-1)
     camera = {"positions": poses[:, :3, 3], "quaternions": quaternions, "intrinsics": drive.intrinsics}
+    seen = images.stacked(loaded, drive.frames[start].parent)
+    must_be_of(seen["image"], drive.intrinsics, str(drive.frames[start].parents[1] / _CALIBRATION))
     example = {
-        **images.stacked(loaded, drive.frames[start].parent),
+        **seen,
         **ego_motion(poses),
         "frame_index": np.arange(drive.first + start, drive.first + start + frames, dtype=np.int32),
         "frame_index_valid": np.ones(frames, bool),

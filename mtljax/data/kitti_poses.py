@@ -5,10 +5,12 @@ import pathlib
 
 import numpy as np
 
+from mtljax.data.text import is_finite, number
 from mtljax.errors import UserError
 from mtljax.geometry.trajectories import rigid
 
 _NUMBERS = 12
+_MOST = 2**53  # whole numbers beyond have no float64 of their own
 
 
 def read_kitti(file: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +54,7 @@ def read_kitti(file: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         if len(row) != width:
             raise UserError(f"{where} has {len(row)} numbers; the file's first line has {width}.")
         if width > _NUMBERS:
-            if row[0] != round(row[0]) or row[0] <= before:
+            if row[0] != round(row[0]) or not before < row[0] < _MOST:
                 raise UserError(f"{where}: frame {row[0]:g} after {before}; expected whole numbers that increase.")
             before = int(row[0])
     numbers = np.array(list(rows.values()))
@@ -73,9 +75,9 @@ def _row(line: str, where: str) -> np.ndarray:
     if len(words) not in (_NUMBERS, _NUMBERS + 1):
         raise UserError(f"{where} has {len(words)} numbers; expected {expected}.")
     try:
-        row = np.array(words, np.float64)
+        row = np.array([number(word) for word in words])
     except ValueError as error:
         raise UserError(f"{where} is no pose: {error}; expected {expected}.") from error
-    if not np.isfinite(row).all():
+    if not all(map(is_finite, row)):
         raise UserError(f"{where} holds numbers that are not finite.")
     return row

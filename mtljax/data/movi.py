@@ -133,8 +133,8 @@ def to_example(record: Mapping[str, Any], part: slice, objects: int) -> Example:
     Raises:
         UserError: where a feature is missing or does not fit the others.
     """
-    video = decoded(_feature(record, "video")[part])
-    ids = decoded(_feature(record, "segmentations")[part]).astype(np.int32)
+    video = _images(record, "video", part, (np.uint8,), 3)
+    ids = _images(record, "segmentations", part, (np.uint8, np.uint16), 1).astype(np.int32)
     s, h, w, _ = video.shape
     instances = _instances(record, part, ids, objects)
     turns, camera = _camera(record, part, h, w)
@@ -180,7 +180,7 @@ def _camera(record: Mapping[str, Any], part: slice, h: int, w: int) -> tuple[np.
 def _depth(record: Mapping[str, Any], part: slice, intrinsics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """z-depth (s, h, w) in metres, and its mask."""
     low, high = _feature(record, "metadata/depth_range").astype(np.float64)
-    distance = decoded(_feature(record, "depth")[part])[..., 0] / 65535 * (high - low) + low
+    distance = _images(record, "depth", part, (np.uint16,), 1)[..., 0] / 65535 * (high - low) + low
     rays = points_from_depth(np.ones(distance.shape[1:]), intrinsics)
     # Where any pixel of a video shows the sky, the steps between its depths are of kilometres.
     known = np.full(distance.shape, high < _SKY)
@@ -191,7 +191,7 @@ def _normal(
     record: Mapping[str, Any], part: slice, turns: np.ndarray, intrinsics: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Unit normals (s, h, w, 3) in the camera's frame, towards it, and their mask."""
-    normal = np.einsum("sji,shwj->shwi", turns, decoded(_feature(record, "normal")[part]) / (65535 / 2) - 1)
+    normal = np.einsum("sji,shwj->shwi", turns, _images(record, "normal", part, (np.uint16,), 3) / (65535 / 2) - 1)
     length = np.linalg.norm(normal, axis=-1)
     known = length > 0.5
     normal /= np.where(known, length, np.inf)[..., None]
@@ -260,4 +260,17 @@ def _length(record: Mapping[str, Any]) -> int:
 def _feature(record: Mapping[str, Any], key: str) -> Any:
     if key not in record:
         raise unknown("feature of MOVi", key, record)
-    return record[key]
+    value = record[key]
+    if isinstance(value, np.ndarray) and not np.isfinite(value).all():
+        raise UserError(f"feature {key!r} holds numbers that are not finite.")
+    return value
+
+
+def _images(record: Mapping[str, Any], key: str, part: slice, dtypes: tuple[Any, ...], channels: int) -> np.ndarray:
+    """(s, h, w, channels), of one of the types in which MOVi stores that feature."""
+    found = decoded(_feature(record, key)[part])
+    if found.dtype not in dtypes or found.shape[-1] != channels:
+        expected = f"{' or '.join(np.dtype(dtype).name for dtype in dtypes)} with {channels}"
+        has = f"{found.dtype} with {found.shape[-1]} channels"
+        raise UserError(f"feature {key!r} has images of {has}; expected {expected}.")
+    return found

@@ -18,6 +18,7 @@ from mtljax.data import images
 from mtljax.data.quiet import quiet_tfds
 from mtljax.errors import UserError, unknown
 
+_KEPT = ("L", "LA", "RGB", "RGBA", "I;16B", "RGB;16B")  # ways to store PNGs whose numbers Pillow keeps
 _SHARD = re.compile(r"(?P<name>\w+)-(?P<split>\w+)\.array_record-(?P<number>\d{5})-of-(?P<count>\d{5})")
 
 
@@ -113,6 +114,8 @@ def _decoded(png: bytes) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(png)) as image:
             codec, box, offset, mode = image.tile[0]
+            if mode not in _KEPT:
+                raise UserError(f"an image is stored as {mode}, in which its numbers are not those of its pixels.")
             array = np.asarray(image)
         if mode == "RGB;16B":
             # Pillow keeps the upper byte of 16 bit colours; read as if their bytes were swapped, it keeps the lower.

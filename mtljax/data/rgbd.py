@@ -12,16 +12,18 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mtljax.data import images
+from mtljax.data.cameras import must_be_of
 from mtljax.data.dataset import Example, Source
+from mtljax.data.folders import grey16
 from mtljax.data.geometry import edges_from_depth, normals_from_depth
 from mtljax.data.motion import pose_matrices, static_labels
+from mtljax.data.text import finite
 from mtljax.errors import UserError, unknown
 
 _FRAME = re.compile(r"frame-(\d{6})\.(color\.(?:jpg|png)|depth\.png|pose\.txt)")
 _MISSING = (0, 65535)
 _INTRINSICS = "camera-intrinsics.txt"
 _SPLITS = ("train", "validation")
-_CENTRAL = (0.25, 0.75)  # shares of the image between which its camera's principal point is
 _PIXEL_BYTES = 23  # of a pixel of a frame with all its labels
 _GAP = 2  # in `frame_index` between frames that do not follow one another
 
@@ -185,9 +187,9 @@ class RgbdSource:
         stem = self.path / f"frame-{number:06d}"
         colour = next(f for f in (stem.with_suffix(".color.jpg"), stem.with_suffix(".color.png")) if f.exists())
         image = images.colour(colour)
-        self._check_intrinsics(image)
+        must_be_of(image, self.intrinsics, str(self.path / _INTRINSICS))
         depth_file = stem.with_suffix(".depth.png")
-        raw = _depth(depth_file)
+        raw = grey16(depth_file, "millimetres", "depth map")
         images.must_fit("depth map", depth_file, raw, image)
         valid = ~np.isin(raw, _MISSING)
         depth = np.where(valid, raw / 1000.0, 0.0)
@@ -205,15 +207,6 @@ class RgbdSource:
             "position": pose[:3, 3],
             "quaternion": np.roll(Rotation.from_matrix(pose[:3, :3]).as_quat(), 1),
         }
-
-    def _check_intrinsics(self, image: np.ndarray) -> None:
-        size, (x, y) = image.shape[1::-1], self.intrinsics[:2, 2]
-        low, high = _CENTRAL
-        if not (low <= x / size[0] <= high and low <= y / size[1] <= high):
-            raise UserError(
-                f"{str(self.path / _INTRINSICS)!r} is of another resolution than the images: its principal point is "
-                f"({x:g}, {y:g}) for images of {size[0]} x {size[1]} pixels; expected it in their middle half."
-            )
 
 
 @functools.lru_cache(maxsize=16)
@@ -266,19 +259,20 @@ def _pose(file: pathlib.Path) -> np.ndarray:
 
 
 def _matrix(file: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
+    expected = f"the file must hold {shape[0]} x {shape[1]} finite numbers (a lost frame has no pose)"
     try:
-        matrix = np.array([line.split() for line in file.read_text().splitlines() if line.strip()], np.float64)
+        lines = file.read_text().splitlines()
     except FileNotFoundError:
         raise UserError(f"{str(file)!r} is missing; expected a {shape[0]} x {shape[1]} matrix of numbers.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{str(file)!r} is no matrix of {shape[0]} x {shape[1]} numbers: {error}.") from error
-    if matrix.shape != shape or not np.isfinite(matrix).all():
-        raise UserError(f"{str(file)!r} must hold {shape[0]} x {shape[1]} finite numbers (a lost frame has no pose).")
-    return matrix
-
-
-def _depth(file: pathlib.Path) -> np.ndarray:
-    image = images.decoded(file)
-    if image.mode not in ("I;16", "I;16B", "I"):
-        raise UserError(f"depth map {str(file)!r} has mode {image.mode}; expected 16 bit grey, in millimetres.")
-    return np.asarray(image).astype(np.int32)
+    rows = []
+    for i, line in enumerate(lines, 1):
+        try:
+            rows += [[finite(word) for word in line.split()]] if line.strip() else []
+        except ValueError as error:
+            raise UserError(f"{str(file)!r}, line {i}: {error}; {expected}.") from None
+    if [len(row) for row in rows] != [shape[1]] * shape[0]:
+        found = f"its rows hold {', '.join(str(len(row)) for row in rows)}"
+        raise UserError(f"{str(file)!r} is no matrix of {shape[0]} x {shape[1]} numbers: {found}; {expected}.")
+    return np.array(rows)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtljax.data import images
 from mtljax.data.dataset import Example
-from mtljax.data.folders import Folder, class_ids, grey16, must_exist
+from mtljax.data.folders import Folder, grey16, must_exist
 from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError, unknown
 
@@ -125,7 +125,7 @@ def _example(root: pathlib.Path, edges: str, threshold: float, size: Any, view: 
 
     def part(name: str) -> np.ndarray:
         file = _file(root, name, view)
-        read = {_NORMAL: images.colour, _SEMANTIC: class_ids}.get(name)
+        read = {_NORMAL: _directions, _SEMANTIC: images.class_ids}.get(name)
         label = read(file) if read else grey16(file, "1/512 m" if name == _DEPTH else "strengths of edges")
         images.must_fit(name, file, label, image)
         return label
@@ -152,6 +152,13 @@ def _example(root: pathlib.Path, edges: str, threshold: float, size: Any, view: 
             )
         example |= _label("semantic", stored - 1, stored > 0)
     return resized(example, size) if size else example
+
+
+def _directions(file: pathlib.Path) -> np.ndarray:
+    """(h, w, 3) uint8: the three components that are stored as colours."""
+    if (mode := images.decoded(file).mode) not in ("RGB", "RGBA"):
+        raise UserError(f"normals {str(file)!r} have mode {mode}; expected 8 bit colours: 127.5 (n + 1).")
+    return images.colour(file)
 
 
 def _label(key: str, label: np.ndarray, valid: np.ndarray) -> Example:

@@ -6,7 +6,8 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from mtljax.data.dataset import Example, Source, valid_everywhere
+from mtljax.data import decoding
+from mtljax.data.dataset import Example, Source
 from mtljax.data.quiet import quiet_tfds
 from mtljax.data.records import read_record
 from mtljax.errors import UserError, unknown
@@ -20,6 +21,7 @@ class Tfds:
     splits: Mapping[str, str]
     keys: Mapping[str, str]
     data_dir: str | None = None
+    decode: Mapping[str, decoding.How] = dataclasses.field(default_factory=dict)
 
     def split(self, name: str) -> Source:
         """The examples of a split, prepared on first use.
@@ -38,7 +40,9 @@ class Tfds:
             first = read_record(records, 0)  # The first image that a process decodes makes TFDS ask for OpenCV, once.
         for path in self.keys.values():
             _feature(first, path, self.name)
-        return TfdsSource(self.name, records, dict(self.keys))
+        source = TfdsSource(self.name, records, dict(self.keys), self.decode)
+        source[0]  # What is stored in a way that cannot be told is said now, not when training has begun.
+        return source
 
 
 def tfds(
@@ -46,6 +50,7 @@ def tfds(
     split: str | Mapping[str, str] | None = None,
     keys: Mapping[str, str] | None = None,
     data_dir: str | None = None,
+    decode: Mapping[str, decoding.How] | None = None,
 ) -> Tfds:
     """A TensorFlow Datasets builder whose features are labels for several tasks, read without TensorFlow.
 
@@ -55,14 +60,19 @@ def tfds(
             and its last 10 %; default: the builder's `train`, with `validation` from its `test`.
         keys: our key -> path of the builder's feature, nested ones with `/`: {"image": "image", "fine": "label"}.
         data_dir: where TFDS keeps its data; default: `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+        decode: our key -> how stored numbers are to be read, where their type does not tell: {"depth": 0.001} for
+            millimetres, {"image": 1 / 65535} for 16 bits, {"normal": (2 / 255, -1)}, {"image": "rgb"} for the first
+            three of four channels, {"label": "classes"} for classes stored as floats; see `mtljax.data.decoding`.
 
     Returns:
-        A data set. Images become (s, H, W, 3) uint8 with s = 1 for single ones, grey ones repeated; scalar classes
-        int32 with a mask that is False for negative ones; dense labels (s, H, W, C) with masks, depth valid where
-        finite and positive.
+        A data set. Images of uint8 stay, as (s, H, W, 3) with s = 1 for single ones, and those of floats in [0, 1]
+        become float32; grey ones are repeated. Whole numbers are classes, int32, with a mask that is False for
+        negative ones; floats are numbers, float32, with a mask that is False where they are not finite; dense labels
+        are (s, H, W, C), and depth is valid where positive.
 
     Raises:
-        UserError: where `keys` does not name the image.
+        UserError: where `keys` does not name the image, or `decode` has what is no way to read. When examples are
+            read: for numbers whose meaning neither their type nor `decode` tells.
 
     Example:
         >>> data = tfds("cifar100", keys={"image": "image", "fine": "label", "coarse": "coarse_label"})
@@ -75,7 +85,7 @@ def tfds(
         split = {"train": "train", "validation": "test"}
     elif isinstance(split, str):
         split = {"train": f"{split}[:90%]", "validation": f"{split}[90%:]"}
-    return Tfds(name, split, keys, data_dir)
+    return Tfds(name, split, keys, data_dir, decoding.checked(f"tfds({name!r})", decode, keys))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,11 +96,13 @@ class TfdsSource:
         name: of the data set, for messages.
         records: the TFDS data source.
         keys: our key -> feature path.
+        decode: our key -> how to read what is stored: see `mtljax.data.decoding`.
     """
 
     name: str
     records: Any
     keys: Mapping[str, str]
+    decode: Mapping[str, decoding.How]
 
     def __len__(self) -> int:
         return len(self.records)
@@ -99,29 +111,14 @@ class TfdsSource:
         record = read_record(self.records, int(index))
         example: Example = {}
         for key, path in self.keys.items():
-            value = np.asarray(_feature(record, path, self.name))
-            example |= _image(value) if key == "image" else _label(key, value)
+            value, how = np.asarray(_feature(record, path, self.name)), self.decode.get(key)
+            try:
+                example |= decoding.image(value, how) if key == "image" else decoding.label(key, value, how)
+            except UserError as error:
+                raise UserError(
+                    f"TFDS data set {self.name}, feature {path!r}, example {int(index)}: {error}"
+                ) from error
         return example
-
-
-def _image(value: np.ndarray) -> Example:
-    value = value[None] if value.ndim == 3 else value
-    return {"image": np.broadcast_to(value, (*value.shape[:-1], 3)).astype(np.uint8)}
-
-
-def _label(key: str, value: np.ndarray) -> Example:
-    if value.ndim == 0:
-        return {key: value.astype(np.int32), f"{key}_valid": np.asarray(value >= 0)}
-    if value.ndim == 2:
-        value = value[..., None]
-    if value.ndim == 3:
-        value = value[None]
-    if value.dtype.kind == "f":
-        value = value.astype(np.float32)
-        finite = np.isfinite(value).all(axis=-1, keepdims=True)
-        valid = finite & (value > 0) if key == "depth" else finite
-        return {key: np.where(valid, value, 0), f"{key}_valid": valid}
-    return {key: value.astype(np.int32), f"{key}_valid": valid_everywhere(value)}
 
 
 def _feature(record: Mapping[str, Any], path: str, name: str) -> Any:

@@ -132,6 +132,28 @@ def truncate(root):
     file.write_bytes(file.read_bytes()[:50])
 
 
+def camera(**other):
+    """Writes numbers of a camera as they stand in text."""
+    texts = {"baseline": str(BASELINE), "fx": str(FX), "fy": str(FY), "u0": str(U), "v0": str(V)} | other
+
+    def harm(root):
+        inner = ", ".join(f'"{key}": {text}' for key, text in texts.items()).replace("nan", "NaN")
+        first(root, "*.json").write_text(f'{{"extrinsic": {{{inner}}}, "intrinsic": {{{inner}}}}}')
+
+    return harm
+
+
+def enlarge(factor):
+    """All pictures of another size, beside the camera of the former ones."""
+
+    def harm(root):
+        for file in root.rglob("*.png"):
+            with Image.open(file) as picture:
+                picture.resize((int(W * factor), int(H * factor)), 0).save(file)
+
+    return harm
+
+
 def put(pattern, array):
     return lambda root: Image.fromarray(array).save(first(root, pattern))
 
@@ -153,6 +175,13 @@ def put(pattern, array):
         (put("*labelIds*", np.zeros((H, 8), np.uint8)), r"labelIds.png' is 8 x 16 pixels; its image is 32 x 16"),
         (put("*disparity.png", np.zeros((H, W), np.uint8)), r"disparity.png' has mode L; expected 16 bit grey"),
         (put("*disparity.png", np.zeros((8, W), np.uint16)), r"disparity.png' is 32 x 8 pixels; its image is 32 x 16"),
+        (camera(fx="nan"), r"camera.json' cannot be read .*'nan' is no finite number"),
+        (camera(u0="Infinity"), r"camera.json' cannot be read .*'inf' is no finite number"),
+        (camera(fy="true"), r"camera.json' cannot be read .*'True' is no number"),
+        (camera(fx="0"), r"camera.json' has fx, fy, baseline = 0, 36.5, 0.209313; expected above 0"),
+        (camera(baseline="-1"), r"camera.json' has fx, fy, baseline = 36, 36.5, -1; expected above 0"),
+        (enlarge(2), r"camera.json' is of another resolution .*\(17.5, 8.5\) for images of 64 x 32 pixels"),
+        (enlarge(0.25), r"camera.json' is of another resolution than the images"),
         (lambda r: first(r, "*.json").write_text('{"intrinsic": {}}'), r"camera.json' cannot be read .*'fx'.*baseline"),
     ],
 )

@@ -150,6 +150,16 @@ def shrink(root):
     Image.new("RGB", (W, H // 2)).save(root / "sequences" / "00" / "image_2" / "000001.png")
 
 
+def not_finite(word):
+    return edit("sequences/00/calib.txt", lambda t: [t[0], " ".join([*t[1].split()[:4], word, *t[1].split()[5:]])])
+
+
+def enlarge(root, factor):
+    """Other pictures, beside the calibration of the former ones."""
+    for file in (root / "sequences" / "00" / "image_2").iterdir():
+        Image.new("RGB", (int(W * factor), int(H * factor))).save(file)
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -173,6 +183,16 @@ def shrink(root):
         (edit("sequences/00/calib.txt", lambda t: t[:1]), r"calib.txt' has no P2"),
         (edit("sequences/00/calib.txt", lambda t: ["P2: 1 2"]), r"P2 of '.*calib.txt': expected 12 numbers"),
         (edit("sequences/00/calib.txt", lambda t: ["P2:" + " 0" * 12]), r"P2 of '.*calib.txt' is no projection"),
+        (edit("sequences/00/calib.txt", lambda t: [t[1].replace("P2: ", "P2: -")]), r"calib.txt' is no projection"),
+        (not_finite("nan"), r"line 2, P2 of '.*calib.txt': expected 12 numbers, all finite"),
+        (not_finite("inf"), r"line 2, P2 of '.*calib.txt': expected 12 numbers, all finite"),
+        (not_finite("1e200"), r"line 2, P2 of '.*calib.txt': expected 12 numbers, all finite"),
+        (
+            lambda r: enlarge(r, 0.5),
+            r"calib.txt' is of another resolution than the images: its principal point is \(20, 6\) for .* 20 x 6 pixels",
+        ),
+        (lambda r: enlarge(r, 1.6), r"calib.txt' is of another resolution .* 64 x 19 pixels"),
+        (lambda r: enlarge(r, 0.7), r"calib.txt' is of another resolution .* 28 x 8 pixels"),
         (truncate, r"000001.png' does not decode"),
         (shrink, r"frames of '.*image_2' differ in size"),
     ],

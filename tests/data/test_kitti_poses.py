@@ -34,6 +34,8 @@ def test_frames_in_front_are_read(tmp_path):
         (f"2 {LINES[0]}", r"09.txt', line 3 has 13 numbers; the file's first line has 12"),
         (LINES[0].replace("1.", "one", 1), r"09.txt', line 3 is no pose: .*one"),
         (LINES[0].replace("1.000000e+00", "nan", 1), r"09.txt', line 3 holds numbers that are not finite"),
+        (LINES[0].replace("1.000000e+00", "1e999", 1), r"09.txt', line 3 holds numbers that are not finite"),
+        (LINES[0].replace("1.000000e+00", "1_0", 1), r"09.txt', line 3 is no pose: '1_0' is no number"),
         (LINES[0].replace("1.000000e+00", "1.1", 1), r"09.txt', line 3: the pose is not rigid"),
         (LINES[0].replace("1.000000e+00", "-1", 1), r"09.txt', line 3: the pose is not rigid"),  # a reflection
     ],
@@ -44,7 +46,7 @@ def test_a_line_that_is_no_pose_is_named(tmp_path, third, message):
         read_kitti(tmp_path / "09.txt")
 
 
-@pytest.mark.parametrize("front", [("0", "0"), ("3", "2"), ("0", "1.5"), ("-1", "0")])
+@pytest.mark.parametrize("front", [("0", "0"), ("3", "2"), ("0", "1.5"), ("-1", "0"), ("0", "1e30")])
 def test_frames_that_do_not_increase_are_named(tmp_path, front):
     (tmp_path / "09.txt").write_text("\n".join(f"{frame} {LINES[0]}" for frame in front))
     with pytest.raises(UserError, match=r"line \d: frame .* after .*; expected whole numbers that increase"):

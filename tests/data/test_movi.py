@@ -1,9 +1,11 @@
 """MOVi: clips of `scenes`, whose labels are exact, in MOVi's encoding give those labels back to quantisation."""
 
+import io
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from mtljax.data import DataSet, movi
@@ -175,12 +177,28 @@ def test_a_surface_without_a_normal_is_masked_and_none_faces_away(records, clips
     assert example["normal_valid"][:, 3:].all()
 
 
+def grey_of_4_bits():
+    buffer = io.BytesIO()
+    Image.new("L", (SIZE, SIZE), 1).save(buffer, "PNG", bits=4)
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda r: r.pop("depth"), r"movi_e/24x24, record 0: unknown feature of MOVi 'depth'"),
         (lambda r: r.update(depth=[b"PNG"] * FRAMES), r"record 0: an image does not decode"),
         (lambda r: r.update(segmentations=[png(np.full((SIZE, SIZE, 1), 99, np.uint8))] * FRAMES), r"has the id 99"),
+        (lambda r: r.update(segmentations=[grey_of_4_bits()] * FRAMES), r"an image is stored as L;4"),
+        (lambda r: r.update(depth=r["segmentations"]), r"'depth' has images of uint8 with 1 channels; expected uint16"),
+        (
+            lambda r: r.update(normal=r["video"]),
+            r"'normal' has images of uint8 with 3 channels; expected uint16 with 3",
+        ),
+        (
+            lambda r: r.update({"camera/focal_length": np.float32([np.nan])}),
+            r"record 0: feature 'camera/focal_length' holds numbers that are not finite",
+        ),
     ],
 )
 def test_a_bad_record_is_named(records, tmp_path, change, message):

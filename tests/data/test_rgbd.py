@@ -206,6 +206,18 @@ def truncate(folder):
         ),
         (lambda f: np.savetxt(f / "frame-000002.pose.txt", 2 * np.eye(4)), r"frame-000002.pose.txt' is not rigid"),
         (lambda f: np.savetxt(f / "frame-000002.pose.txt", np.full((4, 4), np.nan)), r"4 x 4 finite numbers"),
+        (
+            lambda f: (f / "frame-000002.pose.txt").write_text("1 0 0 0\n0 1 0 -inf\n0 0 1 0\n0 0 0 1"),
+            r"frame-000002.pose.txt', line 2: '-inf' is no finite number",
+        ),
+        (
+            lambda f: np.savetxt(f / "camera-intrinsics.txt", np.where(K == 15.5, np.nan, K)),
+            r"camera-intrinsics.txt', line 1: 'nan' is no finite number",
+        ),
+        (
+            lambda f: np.savetxt(f / "camera-intrinsics.txt", K * [[0.55], [0.6], [1]]),
+            r"camera-intrinsics.txt' is of another resolution",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_folder_is_said_with_the_file(folder, spoil, message):

@@ -143,6 +143,7 @@ def truncate(root):
         (put("depth_zbuffer", np.zeros((H, 4), np.uint16)), r"zbuffer.png' is 4 x 8 pixels; its image is 12 x 8"),
         (put("segment_semantic", np.full((H, W), 18, np.uint8)), r"semantic.png' holds 18; expected 0 .. 17"),
         (put("segment_semantic", np.zeros((H, W, 3), np.uint8)), r"semantic.png' has mode RGB; expected 8 bit grey"),
+        (put("normal", np.zeros((H, W), np.uint8)), r"normal.png' have mode L; expected 8 bit colours"),
         (lambda r: [f.unlink() for f in (r / "rgb").iterdir() if "point_0_" not in f.name], r"of one point alone"),
     ],
 )
