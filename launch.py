@@ -10,11 +10,25 @@ python launch.py --config configs/adult.py --mode=compare --vary=model --methods
 import os
 import pathlib
 import re
+import signal
 import sys
 import time
 
-from absl import flags, logging
-from ml_collections import config_flags
+
+def _leave(number: int, frame: object) -> None:
+    os.write(1, f"\n{signal.Signals(number).name}: left before anything was begun.\n".encode())
+    os._exit(_STATUS[number])
+
+
+# Of one that was stopped: 0 where the same command goes on, but no success where figures were wanted.
+_STATUS = {signal.SIGTERM: 143 if {"--mode=eval", "eval"} & {*sys.argv} else 0, signal.SIGINT: 130}
+
+if __name__ == "__main__":  # before what takes seconds to import
+    for _number in _STATUS:
+        signal.signal(_number, _leave)
+
+from absl import flags, logging  # noqa: E402
+from ml_collections import config_flags  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 FROM_WORKDIR = HERE / "configs" / "from_workdir.py"
@@ -106,9 +120,11 @@ def _run() -> int:
         jax.config.update("jax_num_cpu_devices", _SIMULATE_DEVICES.value)
     from mtljax import studies
     from mtljax.errors import UserError
-    from mtljax.train import hosts, loop
+    from mtljax.train import hosts, loop, signals
 
+    signals.watch(_STATUS)
     hosts.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    signals.watch(_STATUS)  # JAX may have put handlers of its own there
     config, mode = _CONFIG.value, _MODE.value
     logging.set_verbosity(logging.FATAL)  # Orbax logs whole tracebacks of what it raises again in our thread.
     if (_METHODS.value is not None) != (mode == "compare"):

@@ -8,6 +8,7 @@ import ml_collections
 from mtljax.errors import unknown
 from mtljax.studies import cross_stitch, toy
 from mtljax.studies.compare import run as compare
+from mtljax.train.workdir import sole_use
 
 __all__ = ["STUDIES", "compare", "run"]
 
@@ -21,8 +22,9 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     """Runs the study that the config names and leaves its figures in the workdir.
 
     Raises:
-        UserError: for an unknown study, or any mistake in its config.
+        UserError: for an unknown study, any mistake in its config, or a workdir that another process uses.
     """
     if config.study not in STUDIES:
         raise unknown("study", config.study, STUDIES)
-    STUDIES[config.study](config, workdir)
+    with sole_use(workdir):
+        STUDIES[config.study](config, workdir)

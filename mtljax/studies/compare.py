@@ -14,6 +14,7 @@ from mtljax.studies.results import load, write, write_json
 from mtljax.tasks import delta_m
 from mtljax.train import config as run_config
 from mtljax.train import experiment, loop
+from mtljax.train.workdir import sole_use
 
 RESULTS, TABLE = "compare.json", "compare.md"
 SINGLE = "single"  # in place of a method: a network of its own for every task
@@ -56,6 +57,20 @@ def run(
     for method in chosen:  # All of them, before the first takes its time.
         for _, part in _runs(config, vary, method, config.seed):
             experiment.build(run_config.checked(part))
+    with sole_use(workdir):
+        _train_all(config, workdir, vary, chosen, seeds, primary, allow_config_change)
+
+
+def _train_all(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    vary: str,
+    chosen: Sequence[str],
+    seeds: int,
+    primary: Mapping[str, tuple[str, bool]],
+    allow_config_change: bool,
+) -> None:
+    """Runs what the workdir has no figures of, and writes and prints what has come out; see `run`."""
     run_config.settle(config, workdir, allow_change=allow_config_change)
     results = load(workdir / RESULTS)
     for seed in range(config.seed, config.seed + seeds):

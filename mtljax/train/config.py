@@ -7,7 +7,7 @@ from typing import Any
 import ml_collections
 
 from mtljax.errors import UserError, unknown
-from mtljax.train.workdir import unwritable
+from mtljax.train.workdir import replace_text, unwritable
 
 CONFIG_FILE = "config.json"
 _CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "vmap")}
@@ -86,23 +86,42 @@ def settle(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_ch
     Raises:
         UserError: where the workdir holds another config (and `allow_change` is not given) or cannot be written.
     """
+    refuse_change(config, workdir, allow_change=allow_change)
+    write(config, workdir)
+
+
+def refuse_change(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_change: bool = False) -> None:
+    """Writes nothing, but checks the config against that of a workdir, if there is one.
+
+    Raises:
+        UserError: with the keys that differ (unless `allow_change` is given), or where that config cannot be read.
+    """
     file = workdir / CONFIG_FILE
-    if file.exists():
-        before = flat(default_config()) | flat(load(file))  # it may be older than a key
-        now = flat(config)
-        changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-        if changed and not allow_change:
-            lines = [f"  {key}: {before.get(key)!r} there, {now.get(key)!r} now" for key in changed]
-            raise UserError(
-                f"workdir {str(workdir)!r} holds a run of another config:\n"
-                + "\n".join(lines)
-                + "\nChoose another --workdir, or --allow_config_change to go on with the new config."
-            )
+    if not file.exists():
+        return
+    before = flat(default_config()) | flat(load(file))  # it may be older than a key
+    now = flat(config)
+    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    if changed and not allow_change:
+        lines = [f"  {key}: {before.get(key)!r} there, {now.get(key)!r} now" for key in changed]
+        raise UserError(
+            f"workdir {str(workdir)!r} holds a run of another config:\n"
+            + "\n".join(lines)
+            + "\nChoose another --workdir, or --allow_config_change to go on with the new config."
+        )
+
+
+def write(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Writes the config into a workdir, made if need be.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    file, text = workdir / CONFIG_FILE, json.dumps(config.to_dict(), indent=2) + "\n"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-        temporary.replace(file)
+        if not file.exists() or file.read_text() != text:
+            replace_text(file, text)
     except OSError as error:
         raise unwritable(workdir, error) from error
 

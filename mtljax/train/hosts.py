@@ -104,6 +104,15 @@ def total(tree: Any) -> Any:
     return jax.tree.map(lambda x: process_allgather(both(x)).astype(np.float64).sum(axis=(0, 1)), tree)
 
 
+def of_first(number: int) -> int:
+    """The first host's number; all must ask."""
+    if jax.process_count() == 1:
+        return number
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
+    return int(broadcast_one_to_all(np.array(number)))
+
+
 def anywhere(flag: bool) -> bool:
     """Whether the flag is set on any host; all must ask."""
     if jax.process_count() == 1:

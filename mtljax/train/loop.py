@@ -6,8 +6,8 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import jax
 import ml_collections
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mtljax.errors import UserError
 from mtljax.train import config as run_config
 from mtljax.train import evaluate as evaluation
-from mtljax.train import hosts
+from mtljax.train import hosts, signals
 from mtljax.train.checkpoint import Checkpoints
 from mtljax.train.run import CHECKPOINTS, Run
 from mtljax.train.workdir import sole_use
@@ -39,6 +39,7 @@ def train(
     Raises:
         UserError: for any mistake in the input, a workdir that cannot be written, or a run of non-finite updates.
         Stopped: after SIGTERM (status 0) or SIGINT (status 130), when the state is saved.
+        KeyboardInterrupt: after a second of them, at once.
     """
     config = run_config.checked(config)
     # Before the workdir is touched, so that a mistake leaves nothing behind.
@@ -46,18 +47,20 @@ def train(
     for note in run.check():
         if hosts.first():
             print(f"warning: {note}", file=sys.stderr, flush=True)
+    known = (workdir / run_config.CONFIG_FILE).exists()
     with hosts.watched(workdir), contextlib.ExitStack() as until_the_end:
+        until_the_end.enter_context(sole_use(workdir))
         if hosts.first():
-            until_the_end.enter_context(sole_use(workdir))
-            run_config.settle(config, workdir, allow_change=allow_config_change)
+            run_config.refuse_change(config, workdir, allow_change=allow_config_change)
             print(f"workdir: {workdir}", flush=True)
-        checkpoints = until_the_end.enter_context(contextlib.closing(run.open_checkpoints()))
         start, examples = 0, 0
-        restored = checkpoints.restore(run.parts.spread.to_disk(run.state))
+        restored = run.restore()
         if restored is not None:
-            start, examples = restored.step, restored.examples
-            run.state = run.parts.spread.place_state(restored.state)
+            run.state, start, examples = restored
         batches = run.train_batches(examples)
+        if not known:
+            _settle(run)
+        checkpoints = until_the_end.enter_context(contextlib.closing(run.open_checkpoints()))
         if hosts.first():
             if restored is not None:
                 print(f"resuming {workdir} at step {start}", flush=True)
@@ -66,6 +69,12 @@ def train(
         with contextlib.closing(writer):
             _Loop(run, batches, checkpoints, writer, start, examples).run()
             return _finish(run, writer)
+
+
+def _settle(run: Run) -> None:
+    """Writes the config into the workdir: where it changes one that is there, only when what it asks for has worked."""
+    if hosts.first():
+        run_config.write(run.config, run.workdir)
 
 
 class _Loop:
@@ -93,10 +102,13 @@ class _Loop:
             mininterval=often,
             disable=not hosts.first(),
         )
-        with _on_signals(self._ask_to_stop), bar:
+        with signals.saving(self._ask_to_stop) as something_to_save, bar:
             for step in range(self._start + 1, config.steps + 1):
                 batch = self._next_batch(step)
                 self._run.state, report = step_fn(self._run.state, batch)
+                if step == self._start + 1:
+                    self._begin()
+                    something_to_save()
                 # One step late, so that reading the figures never holds up the device.
                 self._note(pending, bar)
                 pending = (step, report)
@@ -111,8 +123,10 @@ class _Loop:
                 if step % config.eval_every == 0 and step != config.steps:
                     self._evaluate(step)
             self._note(pending, bar)
-        if self._start < config.steps:
-            self._save(config.steps, wait=True)
+            if self._start < config.steps:
+                self._save(config.steps, wait=True)
+            if self._signal is not None and hosts.shard()[1] == 1:
+                self._leave(config.steps)
 
     def _next_batch(self, step: int) -> Any:
         begin = time.perf_counter()
@@ -168,11 +182,19 @@ class _Loop:
         self._writer.write(step, "validation", self._run.evaluate())
         self._timed_from = None
 
-    def _ask_to_stop(self, number: int, _: Any) -> None:
+    def _begin(self) -> None:
+        """Changes the workdir of an earlier run: not before a step has shown that this one can go on from it."""
+        _settle(self._run)
+        self._writer.begin()
+
+    def _ask_to_stop(self, number: int) -> None:
         self._signal = number
 
-    def _stop(self, step: int) -> None:
+    def _stop(self, step: int) -> NoReturn:
         self._save(step, wait=True)
+        self._leave(step)
+
+    def _leave(self, step: int) -> NoReturn:
         number = self._signal or signal.SIGTERM  # another host's
         name = signal.Signals(number).name
         if hosts.first():
@@ -190,6 +212,7 @@ class _Loop:
 def _finish(run: Run, writer: MetricWriter) -> dict[str, float]:
     steps = run.config.steps
     figures, constant = run.evaluate(), run.evaluate_constant()
+    _settle(run)
     writer.write(steps, "validation", figures)
     writer.write(steps, "constant", constant)
     run.draw()
@@ -199,34 +222,23 @@ def _finish(run: Run, writer: MetricWriter) -> dict[str, float]:
 
 
 def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str, float]:
-    """Evaluates the newest checkpoint of a workdir and writes the panel.
+    """Evaluates the newest checkpoint of a workdir and writes the panel. A run may go on in the workdir meanwhile.
 
     Raises:
         UserError: where the workdir has no checkpoint, or the config does not fit it.
     """
     config = run_config.checked(config)
     run = Run(config, workdir)
-    with contextlib.closing(run.open_checkpoints()) as checkpoints:
-        restored = checkpoints.restore(run.parts.spread.to_disk(run.state))
-        if restored is None:
-            raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
-        run.state, step = run.parts.spread.place_state(restored.state), restored.step
-        print(f"evaluating step {step} of {workdir}", flush=True)
-        figures = run.evaluate()
-        run.draw()
+    restored = run.restore()
+    if restored is None:
+        raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
+    run.state, step = restored.state, restored.step
+    print(f"evaluating step {step} of {workdir}", flush=True)
+    figures = run.evaluate()
+    run.draw()
     return {"step": step, **figures}
 
 
 def as_json(figures: Mapping[str, float]) -> str:
     """One JSON object on one line; figures that are not finite are null."""
     return json.dumps({key: value if np.isfinite(value) else None for key, value in figures.items()})
-
-
-@contextlib.contextmanager
-def _on_signals(handler: Any) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

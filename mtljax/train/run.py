@@ -1,6 +1,5 @@
 """The parts of a run put together: data, model, state, and what is done with them outside the training loop."""
 
-import contextlib
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,10 +15,11 @@ from mtljax.errors import UserError
 from mtljax.train import config as run_config
 from mtljax.train import data_checks, experiment, hosts, initial, panel, state
 from mtljax.train import evaluate as evaluation
-from mtljax.train.checkpoint import Checkpoints
+from mtljax.train.checkpoint import Checkpoints, Restored, finished, restore
 from mtljax.train.checks import check_labels_there, check_on_host, check_shapes
 from mtljax.train.group_table import group_table, task_order
 from mtljax.train.step import make_eval_step, make_train_step
+from mtljax.train.workdir import replacing
 
 CHECKPOINTS = "checkpoints"
 PANEL_FILE = "panel.png"
@@ -55,7 +55,7 @@ class Run:
         )
 
     def open_checkpoints(self) -> Checkpoints:
-        """The checkpoints in the workdir."""
+        """The checkpoints in the workdir, to add to; for the one run that trains in it."""
         return Checkpoints(self.workdir / CHECKPOINTS, self.config.keep_checkpoints)
 
     def check(self) -> list[str]:
@@ -78,6 +78,11 @@ class Run:
         ]
         where = f"the training split of data {self.config.data!r}"
         return [*notes, *data_checks.look_at_labels(self.parts.tasks, indices, examples, where)]
+
+    def restore(self) -> Restored | None:
+        """The newest checkpoint in the workdir, its state placed as steps want it; the workdir is only read."""
+        found = restore(self.workdir / CHECKPOINTS, self.parts.spread.to_disk(self.state))
+        return found and found._replace(state=self.parts.spread.place_state(found.state))
 
     def train_step(self) -> Any:
         """The training step, spread over the devices."""
@@ -111,7 +116,11 @@ class Run:
         """The validation split once, in order; by default, this host's part of it."""
         shard = shard or hosts.shard()
         return pipeline.eval_batches(
-            self.validation, self.config.batch_size // shard[1], keep=self.parts.labels, shard=shard
+            self.validation,
+            self.config.batch_size // shard[1],
+            keep=self.parts.labels,
+            num_threads=self.config.loader_threads,
+            shard=shard,
         )
 
     def evaluate(self) -> dict[str, float]:
@@ -146,7 +155,8 @@ class Run:
             return
         file = self.workdir / PANEL_FILE
         try:
-            panel.draw_panel(file, batch, self.parts.spread.collect(predictions), self.parts.tasks, number)
+            with replacing(file) as temporary:
+                panel.draw_panel(temporary, batch, self.parts.spread.collect(predictions), self.parts.tasks, number)
         except OSError as error:
             raise UserError(f"cannot write {str(file)!r}: {error.strerror or error}.") from error
 
@@ -160,7 +170,7 @@ class Run:
         """The variables that training starts from."""
         notes = []
         self.started_from = ""
-        if any((self.workdir / CHECKPOINTS).glob("[0-9]*")):
+        if finished(self.workdir / CHECKPOINTS):
             return variables  # to be replaced by those of the checkpoint
         if self.config.pretrained:
             variables, note = initial.from_file(self.config.pretrained, self.parts.model, variables)
@@ -218,11 +228,10 @@ def newest_variables(workdir: pathlib.Path) -> tuple[int, dict[str, Any]]:
         UserError: where there is none.
     """
     run = Run(run_config.checked(run_config.load(workdir / run_config.CONFIG_FILE)), workdir)
-    with contextlib.closing(run.open_checkpoints()) as checkpoints:
-        restored = checkpoints.restore(run.parts.spread.to_disk(run.state))
+    restored = run.restore()
     if restored is None:
         raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
-    state = run.parts.spread.to_disk(run.parts.spread.place_state(restored.state))
+    state = run.parts.spread.to_disk(restored.state)
     variables = {"params": state.params, **state.model_state}
     return restored.step, jax.tree.map(np.asarray, variables)
 

@@ -3,14 +3,17 @@
 import contextlib
 import os
 import pathlib
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from mtljax.errors import UserError
+from mtljax.train import checkpoint
 from mtljax.train.checkpoint import Checkpoints
 from tests.train import toys
 
@@ -125,8 +128,69 @@ def test_a_half_written_one_is_no_checkpoint(saved, made):
 
 def test_a_state_of_other_shapes_is_refused(saved):
     other = toys.setup(norm="none")[0]
-    with pytest.raises(UserError, match="can be read"):
+    with pytest.raises(UserError, match=r"3 can be read, but .*\n  params/encoder/BatchNorm_0: there, not now"):
         restored(saved, other)
+
+
+def contents(folder):
+    return {p: (p.read_bytes() if p.is_file() else None, p.stat().st_mtime_ns) for p in folder.rglob("*")}
+
+
+def begun(folder, step):
+    """A checkpoint that is being written, or that a killed run has left half written."""
+    temporary = folder / f"{step}.orbax-checkpoint-tmp"
+    shutil.copytree(folder / "3", temporary)
+    (temporary / "commit_success.txt").unlink()
+    return temporary
+
+
+def test_reading_changes_nothing(saved, made):
+    """Not what another process is about to save either, nor checksums that are not noted yet."""
+    folder = saved / "in a run"
+    folder.mkdir()
+    for step in (1, 2, 3):
+        (saved / f"{step}").rename(folder / f"{step}")
+    begun(folder, 4)
+    before = contents(saved)
+    assert checkpoint.restore(folder, made[0]).step == 3
+    assert contents(saved) == before
+    assert checkpoint.restore(saved / "nowhere", made[0]) is None
+    assert contents(saved) == before
+
+
+def test_what_a_killed_run_has_left_half_written_goes_when_training_goes_on(saved, made):
+    temporary = begun(saved, 4)
+    with contextlib.closing(Checkpoints(saved)) as checkpoints:
+        checkpoints.save(5, made[3], 80)
+    assert not temporary.exists()
+    assert checkpoint.finished(saved) == [2, 3, 5]
+
+
+def test_one_that_is_dropped_while_it_is_read_gives_way_to_a_newer(saved, made, monkeypatch, capsys):
+    load = ocp.load_checkpointables
+
+    def dropped(path, *arguments):
+        if path.name == "3":
+            path.rename(saved / "7")
+        return load(path, *arguments)
+
+    monkeypatch.setattr(ocp, "load_checkpointables", dropped)
+    found = checkpoint.restore(saved, made[0])
+    assert found.step == 7
+    assert_same(found.state, made[2])
+    assert capsys.readouterr().err == ""
+
+
+def test_one_that_was_written_over_is_as_good_as_new(saved, made, capsys):
+    flip_a_bit(saved / "3")
+    with contextlib.closing(Checkpoints(saved)) as checkpoints:
+        assert checkpoints.restore(made[0]).step == 2
+        checkpoints.save(3, made[3], 48)
+    capsys.readouterr()
+    found = restored(saved, made[0])
+    assert found.step == 3
+    assert_same(found.state, made[3])
+    assert capsys.readouterr().err == ""
 
 
 def test_a_folder_that_cannot_be_written_is_named(made, tmp_path):
