@@ -11,11 +11,6 @@ from scipy.optimize import nnls
 
 import mtljax as mtl
 
-# The file's upgrad directions of these two Jacobians are not at the optimum: every projection has a unique answer, and
-# test_upgrad_is_the_sum_of_projections_onto_the_dual_cone checks the conditions that single it out on the same Jacobians.
-NOT_OPTIMAL = {("eleven_random", "upgrad"), ("forty_random", "upgrad")}
-
-
 TASKS, WIDTH = 12, 200
 
 
@@ -49,8 +44,6 @@ def test_golden_directions(shared, dtype, tolerance, tasks):
     with jax.enable_x64(dtype == jnp.float64):
         for case in cases:
             for method, expected in case["expected"].items():
-                if (case["name"], method) in NOT_OPTIMAL:
-                    continue
                 found = direction(method, np.array(case["jacobian"]), dtype, **expected["kwargs"])
                 error = relative_error(found, np.array(expected["direction"]))
                 if not error < tolerance:
@@ -113,8 +106,7 @@ def test_upgrad_on_the_golden_jacobians(shared):
         jacobian = np.array(case["jacobian"])
         expected = np.mean([projection(jacobian, row) for row in jacobian], axis=0)
         assert relative_error(direction("upgrad", jacobian, jnp.float32), expected) < 1e-3
-        if (case["name"], "upgrad") in NOT_OPTIMAL:
-            assert relative_error(np.array(case["expected"]["upgrad"]["direction"]), expected) > 1e-3
+        assert relative_error(np.array(case["expected"]["upgrad"]["direction"]), expected) < 1e-6
 
 
 @cases()
