@@ -91,7 +91,7 @@ def _check_metrics(task: Task, prediction: Any, batch: Any) -> None:
     sums = {key: np.zeros(x.shape) for key, x in shapes.items()}
     if task.host_sums is not None:
         sums |= task.host_sums(prediction, batch)
-    for metric in task.metrics:
+    for metric in (*task.metrics, *getattr(task, "told", ())):
         float(metric.value(sums))
 
 

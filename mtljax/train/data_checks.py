@@ -61,7 +61,7 @@ def look_at_images(indices: Sequence[int], examples: Sequence[Example]) -> Itera
 def look_at_labels(
     tasks: Mapping[str, Task], indices: Sequence[int], examples: Sequence[Example], where: str
 ) -> Iterator[str]:
-    """Notes on the labels that tasks read, as the pipeline yields them; then each task's own check.
+    """Notes on the labels that tasks read, as the pipeline yields them; then what each task says of them.
 
     Args:
         tasks: name -> task.
@@ -84,10 +84,23 @@ def look_at_labels(
             if label in there and not any(np.any(example[f"{label}_valid"]) for example in examples):
                 yield f"task {name!r}: none of {len(examples)} training examples looked at has a label {label!r}."
     batch = pipeline.collate([_labels(example, read) for example in examples])
-    for task in tasks.values():
-        check: Callable[[Any], None] | None = getattr(task, "check", None)
-        if check is not None:
-            check(batch)
+    yield from ask_tasks(tasks, batch, f"{len(examples)} training examples")
+
+
+def ask_tasks(tasks: Mapping[str, Task], batch: Mapping[str, Any], which: str) -> Iterator[str]:
+    """What tasks themselves have to say of a batch of labels.
+
+    Raises:
+        UserError: where one refuses them.
+    """
+    for name, task in tasks.items():
+        check: Callable[[Any], str | None] | None = getattr(task, "check", None)
+        try:
+            told = check and check(batch)
+        except UserError as error:
+            raise UserError(f"task {name!r}, in {which} looked at: {error}") from error
+        if told:
+            yield f"task {name!r}, in {which} looked at: {told}"
 
 
 def _labels(example: Example, read: Mapping[str, Any]) -> Example:

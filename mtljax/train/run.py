@@ -77,7 +77,8 @@ class Run:
             self._augmented(prepare.chosen(example), int(i)) for i, example in zip(indices, examples, strict=True)
         ]
         where = f"the training split of data {self.config.data!r}"
-        return [*notes, *data_checks.look_at_labels(self.parts.tasks, indices, examples, where)]
+        notes += data_checks.look_at_labels(self.parts.tasks, indices, examples, where)
+        return [*notes, *data_checks.ask_tasks(self.parts.tasks, self.sample, "the first validation examples")]
 
     def restore(self) -> Restored | None:
         """The newest checkpoint in the workdir, its state placed as steps want it; the workdir is only read."""

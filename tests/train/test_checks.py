@@ -163,18 +163,36 @@ def test_a_label_that_is_not_there_is_named_with_the_nearest():
         list(labels_of(tasks.depth(label="dept")))
 
 
+def checked(says=None):
+    """A task that says this of its labels, or refuses them with it; and what it is asked of."""
+    task, seen = tasks.classify(num_classes=CLASSES, label="kind", name="kind"), []
+
+    def check(labels):
+        seen.append({key: (value.shape, value.dtype.name) for key, value in labels.items() if key.startswith("kind")})
+        if isinstance(says, UserError):
+            raise says
+        return says
+
+    object.__setattr__(task, "check", check)
+    return task, seen
+
+
 def test_what_a_task_checks_of_its_labels_is_called_with_a_batch_of_them():
-    seen = []
-
-    class Checked(tasks.Task):  # a task with a field `check`
-        def check(self, labels):
-            seen.append({key: (value.shape, value.dtype.name) for key, value in labels.items()})
-            raise UserError("ids 7, 9")
-
-    task = Checked(**vars(tasks.classify(num_classes=CLASSES, label="kind", name="kind")))
-    with pytest.raises(UserError, match="ids 7, 9"):
-        list(labels_of(task))
+    task, seen = checked()
+    assert list(labels_of(task)) == []
     assert seen == [{"kind": ((12,), "int32"), "kind_valid": ((12,), "bool")}]
+    with pytest.raises(UserError, match=r"task 'kind', in 12 training examples looked at: ids 7, 9 have no class"):
+        list(labels_of(checked(UserError("ids 7, 9 have no class."))[0]))
+    [note] = labels_of(checked("1 % have no class.")[0])
+    assert note == "task 'kind', in 12 training examples looked at: 1 % have no class."
+
+
+def test_tasks_are_asked_of_training_and_validation_labels(monkeypatch, tmp_path):
+    run = Run(config(monkeypatch), tmp_path)
+    task, seen = checked()
+    run.parts = dataclasses.replace(run.parts, tasks={"kind": task})
+    run.check()
+    assert [labels["kind"] for labels in seen] == [((12,), "int32"), ((8,), "int32")]
 
 
 @pytest.mark.parametrize(
