@@ -110,7 +110,7 @@ def test_bad_jacobians_give_a_finite_direction(method, case):
     assert (
         (found != 0).any()
         or case in ("all zeros", "opposite rows", "zero in the hull", "zero row")
-        or method in ("config")
+        or method == "config"
     )
     for _ in range(2):
         found, state = direction(method, BAD[case], state=state)

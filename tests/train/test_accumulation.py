@@ -52,6 +52,17 @@ def test_parts_of_a_batch_add_up_on_many_devices(expected, balance):
     same(found(balance, accumulate=2, spread=train.mesh(data=2, fsdp=2, smallest=8)), expected(balance))
 
 
+def test_a_part_waits_for_the_one_before_it():
+    """So that only one part's activations are held: the parameters of each come with what the one before has found."""
+    gradient_of = balanced_gradient(toys.model(), toys.TASKS, mtl.pcgrad(3), "shared", accumulate=4)
+    params = toys.setup()[0].params
+    given = (params, {}, mtl.pcgrad(3).init(params), toys.batch(), jax.random.key(0))
+    equations = jax.make_jaxpr(gradient_of)(*given).jaxpr.eqns
+    waits = [equation for equation in equations if equation.primitive.name == "optimization_barrier"]
+    assert len(waits) == 3
+    assert all(len(equation.invars) > len(jax.tree.leaves(params)) for equation in waits)
+
+
 def test_a_task_without_labels_in_one_part_counts_in_the_others():
     """The first examples of a batch have no label of the last task: its mean is over the others' alone."""
     batch = toys.batch()

@@ -2,6 +2,7 @@
 
 import re
 
+import grain
 import jax
 import ml_collections
 import numpy as np
@@ -173,3 +174,12 @@ def test_seeds_make_the_parameters():
     ]
     assert (kernels[0] == kernels[1]).all()
     assert (kernels[0] != kernels[2]).any()
+
+
+def test_evaluation_reads_with_as_many_threads_as_training(ten_frames, tmp_path, monkeypatch):
+    run = Run(config(ten_frames, loader_threads=3), tmp_path / "run")
+    options, threads = grain.ReadOptions, []
+    monkeypatch.setattr(grain, "ReadOptions", lambda **given: threads.append(given["num_threads"]) or options(**given))
+    run.eval_batches()
+    run.train_batches()
+    assert threads == [3, 3]

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -37,14 +38,17 @@ with signals.saving(ask) as something_to_save:
 def test_what_compiles_does_not_hold_a_signal_up(code, number, asked, status):
     options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", f"{BEGINNING}    {code}\n"], **options) as process:
+        hangs = threading.Timer(WAIT, process.kill)
+        hangs.start()
         try:
             assert process.stdout.readline() == "ready\n", process.stderr.read()
             process.send_signal(number)
             if asked:
                 assert process.stdout.readline() == f"asked {number:d}\n"
                 process.send_signal(number)
-            out, err = process.communicate(timeout=WAIT)
+            out, err = process.communicate()
         finally:
+            hangs.cancel()
             process.kill()
     assert process.returncode == status, err
     name = signal.Signals(number).name
