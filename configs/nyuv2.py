@@ -5,8 +5,9 @@ python launch.py --config configs/nyuv2.py:FOLDER --config.pretrained=resnet50.s
 
 FOLDER is the one that the authors of MTAN share (docs/data.md). The published protocol: 200 epochs of 795 images in
 batches of 2, Adam at 1e-4, halved after half of them; a dilated ResNet-50 from ImageNet's weights (`pretrained`), as
-LibMTL has it; no augmentation, as in MTAN's paper. The heads are feature pyramids in place of DeepLab's. The metrics
-of the papers are mIoU and pixel accuracy, AbsErr and AbsRel, and those of angles, here pooled over all valid pixels.
+LibMTL has it; no augmentation, as in MTAN's paper, and images as they are, though those weights want normalised ones.
+The heads are feature pyramids in place of DeepLab's. The metrics of the papers are mIoU and pixel accuracy, AbsErr and
+AbsRel, and those of angles, here pooled over all valid pixels.
 
 For one GPU with 16 GB or more (batch normalisation reads the whole batch of 2). No figures yet.
 """
@@ -17,7 +18,7 @@ from mtljax.train import default_config
 def get_config(path: str = "data/nyuv2"):
     config = default_config()
     config.data = f"nyuv2({path!r})"
-    config.model = "MultiTask(encoder=ResNet(depth=50, norm='batch', dilated=True))"
+    config.model = "MultiTask(encoder=ResNet(depth=50, norm='batch', dilated=True, normalise=False))"
     config.tasks = {
         "segment": "segment(num_classes=13, width=128)",
         "depth": "depth(loss='l1', width=128)",

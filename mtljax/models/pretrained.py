@@ -1,5 +1,6 @@
 """Weights of torchvision's AlexNet and ResNets and timm's ViTs, from a file, as parameters of our encoders."""
 
+import math
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,16 +17,22 @@ Entry = tuple[str, tuple[str, ...], np.ndarray]  # the tensor's name, the place 
 _NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
 
 
-def load(file: str | pathlib.Path, encoder: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
+def load(
+    file: str | pathlib.Path, encoder: Any, variables: Mapping[str, Any], size: tuple[int, int] | None = None
+) -> dict[str, Any]:
     """The variables of an encoder with the weights of a file in the place of its own.
 
-    The classifier's weights are left out. Every other tensor of the file must find its place, and every place one.
+    The classifier's weights are left out. Every other tensor of the file must find its place, and every place one. A
+    ViT's position embedding is interpolated to the grid of patches of the encoder's images. The weights want images as
+    they were trained on: `normalise=True` of the encoder, or what the file's publisher says.
 
     Args:
         file: `.safetensors`, or `.pth` where PyTorch is installed: a state dict, as torchvision (`resnet18`, ...,
             `resnet101`, `alexnet`) and timm (`vit_tiny_patch16_224`, small or base, ...) save them.
         encoder: a `ResNet` with batch normalisation and the `imagenet` stem, an `AlexNet`, or a `ViT`.
         variables: of the encoder: `params`, and `batch_stats` where it has them.
+        size: (H, W) of the images that the encoder was initialised with, from which a ViT's grid of patches is known;
+            by default they are square.
 
     Returns:
         Variables as the given ones.
@@ -40,6 +47,8 @@ def load(file: str | pathlib.Path, encoder: Any, variables: Mapping[str, Any]) -
     tensors = read(file)
     leaves = jax.tree_util.tree_leaves_with_path(dict(variables))
     places = {tuple(part.key for part in path): leaf for path, leaf in leaves}
+    if isinstance(encoder, ViT):
+        tensors = _at_size(tensors, encoder, places, size)
     filled: dict[tuple[str, ...], Any] = {}
     for name, place, array in kinds[type(encoder)](encoder, tensors):
         if place not in places:
@@ -154,6 +163,53 @@ def _vit(encoder: ViT, tensors: Tensors) -> Iterator[Entry]:
         else:
             ours = {"patch_embed.proj": "patches"}.get(layer, layers.get(layer, layer))
             yield name, ("params", *block, ours, _leaf(leaf)), _kernel(tensor) if leaf == "weight" else tensor
+
+
+def positions_at(embedding: np.ndarray, grid: tuple[int, int], wanted: tuple[int, int]) -> np.ndarray:
+    """A position embedding for another grid of patches: cubic between positions, as timm has it.
+
+    Args:
+        embedding: (1, 1 + h w, C), that of the class token first.
+        grid: (h, w) it is for.
+        wanted: (h, w) it is to be for.
+
+    Returns:
+        (1, 1 + h w, C) float32.
+
+    Example:
+        >>> import numpy as np
+        >>> positions_at(np.ones((1, 1 + 14 * 14, 8)), (14, 14), (18, 24)).shape
+        (1, 433, 8)
+    """
+    embedding = np.asarray(embedding, np.float32)
+    if grid == wanted:
+        return embedding
+    token, channels = embedding[:, :1], embedding.shape[-1]
+    cells = jax.image.resize(embedding[:, 1:].reshape(1, *grid, channels), (1, *wanted, channels), "cubic")
+    return np.concatenate([token, np.asarray(cells).reshape(1, -1, channels)], axis=1)
+
+
+def _at_size(
+    tensors: Tensors, encoder: ViT, places: Mapping[tuple[str, ...], Any], size: tuple[int, int] | None
+) -> Tensors:
+    """The tensors with the position embedding for images of the encoder's size, where it can be made so."""
+    name, place = "pos_embed", places.get(("params", "position"))
+    if name not in tensors or place is None or tensors[name].shape[::2] != place.shape[::2]:
+        return tensors
+    grid = _square(tensors[name].shape[1] - 1)
+    wanted = _square(place.shape[1] - 1) if size is None else tuple(length // encoder.patch for length in size)
+    if wanted is None:
+        raise UserError(
+            f"a ViT's position embedding of shape {place.shape} is not of square images; expected their size=(H, W)."
+        )
+    if grid is None or wanted[0] * wanted[1] != place.shape[1] - 1:
+        return tensors
+    return {**tensors, name: positions_at(tensors[name], grid, wanted)}
+
+
+def _square(number: int) -> tuple[int, int] | None:
+    side = math.isqrt(number)
+    return (side, side) if side * side == number > 0 else None
 
 
 def _leaf(leaf: str) -> str:

@@ -107,6 +107,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
             "axis_name": spread.axis,
             "remat": config.remat,
             "dtype": None if config.dtype == "float32" else config.dtype,
+            "normalise": bool(config.pretrained),
         },
         nested=_public(models.encoders) | _public(models.heads),
     )

@@ -12,8 +12,16 @@ from mtljax.models import pretrained
 Variables = Mapping[str, Any]
 
 
-def from_file(file: str, model: Any, variables: Variables) -> tuple[dict[str, Any], str]:
+def from_file(
+    file: str, model: Any, variables: Variables, size: tuple[int, int] | None = None
+) -> tuple[dict[str, Any], str]:
     """A model's variables with pretrained weights in all of its encoders, and a line that says so.
+
+    Args:
+        file: with the weights.
+        model: with encoders.
+        variables: of the model, at random.
+        size: (H, W) of the images; by default they are square.
 
     Raises:
         UserError: for a model without encoders, or whatever `pretrained.load` refuses.
@@ -24,9 +32,32 @@ def from_file(file: str, model: Any, variables: Variables) -> tuple[dict[str, An
     result = {collection: dict(tree) for collection, tree in variables.items()}
     for name in names:
         own = {collection: tree[name] for collection, tree in variables.items() if name in tree}
-        for collection, tree in pretrained.load(file, model.encoder, own).items():
+        for collection, tree in pretrained.load(file, model.encoder, own, size).items():
             result[collection][name] = tree
-    return result, f"pretrained weights of {file} in {', '.join(names)}"
+    images = "images as they are" if model.encoder.normalise is False else "normalised images"
+    return result, f"pretrained weights of {file} for {images} in {', '.join(names)}"
+
+
+def check_normalised(workdir: str, other: Any, model: Any, text: str) -> None:
+    """Refuses to go on from weights for normalised images with a model that does not normalise them, or the reverse.
+
+    Args:
+        workdir: of the other run.
+        other: its model.
+        model: of this run.
+        text: the call-string that it was made from; one that says how images are normalised is left alone.
+
+    Raises:
+        UserError: where the encoders differ in what they normalise images by.
+    """
+    theirs, ours = (
+        getattr(getattr(m, "encoder", getattr(m, "expert", None)), "normalise", None) for m in (other, model)
+    )
+    if None not in (theirs, ours) and theirs != ours and "normalise" not in text:
+        raise UserError(
+            f"init_from={workdir!r}: that run had normalise={theirs!r} (True comes with `pretrained`), this one has "
+            f"normalise={ours!r}; expected normalise={theirs!r} in the encoder of config.model, or a choice there."
+        )
 
 
 def from_run(

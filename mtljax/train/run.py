@@ -174,9 +174,13 @@ class Run:
         if finished(self.workdir / CHECKPOINTS):
             return variables  # to be replaced by those of the checkpoint
         if self.config.pretrained:
-            variables, note = initial.from_file(self.config.pretrained, self.parts.model, variables)
+            size = self.sample["image"].shape[-3:-1]
+            variables, note = initial.from_file(self.config.pretrained, self.parts.model, variables, size)
             notes.append(note)
         if self.config.init_from:
+            there = run_config.load(pathlib.Path(self.config.init_from) / run_config.CONFIG_FILE)
+            other = experiment.build(run_config.checked(there)).model
+            initial.check_normalised(self.config.init_from, other, self.parts.model, self.config.model)
             variables, note = initial.from_run(self.config.init_from, variables, newest_variables)
             notes.append(note)
         self.started_from = "".join(f"started from {note}\n" for note in notes)

@@ -8,6 +8,8 @@ from safetensors.numpy import save_file
 
 from mtljax.errors import UserError
 from mtljax.models import encoders, pretrained
+from mtljax.models.encoders.normalise import normalised
+from tests.models.test_multitask import random_like
 
 
 def made(encoder, size=64):
@@ -68,6 +70,78 @@ def test_a_vit_gives_what_the_original_gives(vit_file):
     np.testing.assert_allclose(found[0], vit_by_hand(torch_names(0), image), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(("encoder", "mean", "deviation"), [
+    (encoders.ResNet(depth=10, width=4, norm="group"), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    (encoders.AlexNet(width=0.1, hidden=4), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    (encoders.ViT("Ti", depth=1), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+])  # fmt: skip
+def test_images_are_normalised_as_the_weights_want(encoder, mean, deviation):
+    images = np.random.default_rng(1).uniform(size=(1, 64, 64, 3)).astype(np.float32)
+    by_hand = (images - np.array(mean, np.float32)) / np.array(deviation, np.float32)
+    other = encoder.clone(normalise=True)
+    named = "inception" if mean[0] == 0.5 else "imagenet"
+    variables = random_like(jax.eval_shape(encoder.init, jax.random.key(0), images))
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(
+        jnp.shape, jax.eval_shape(other.init, jax.random.key(0), images)
+    )
+    plain = jax.jit(encoder.apply, compiler_options={"xla_backend_optimization_level": 0})
+    found = jax.jit(other.apply, compiler_options={"xla_backend_optimization_level": 0})(variables, images)
+    for a, b, c in zip(found, plain(variables, by_hand), plain(variables, images), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+        assert not np.allclose(a, c, rtol=1e-2)
+    for way in (named, (mean, deviation)):
+        np.testing.assert_allclose(normalised(images, way, "imagenet"), by_hand, rtol=1e-5, atol=1e-6)
+    assert normalised(images, False, "imagenet") is images
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [
+        ("imagenett", "unknown normalise= 'imagenett'; did you mean 'imagenet'"),
+        (((0.5,), (0.5,)), r"for images of shape \(1, 2, 2, 3\): expected a pair"),
+        ((0.5, 0.5), "expected a pair"),
+        (((0.5,) * 3, (0.0,) * 3), "expected positive deviations"),
+    ],
+)
+def test_what_cannot_normalise_is_told(by, message):
+    with pytest.raises(UserError, match=message):
+        normalised(jnp.ones((1, 2, 2, 3)), by, "imagenet")
+
+
+@pytest.mark.parametrize("size", [(96, 96), (32, 128), (48, 16)])
+def test_positions_of_a_vit_are_interpolated_to_other_sizes(vit_file, size):
+    encoder = encoders.ViT("Ti", depth=1)
+    variables = jax.eval_shape(encoder.init, jax.random.key(0), jnp.ones((1, *size, 3)))
+    h, w = (length // 16 for length in size)
+    across, down = np.meshgrid((np.arange(4) + 0.5) / 4, (np.arange(4) + 0.5) / 4)
+    smooth = np.stack([np.ones((4, 4)), across, down] * 64, axis=-1).reshape(1, 16, 192)  # (1, x, y) at every position
+    token = torch_names(0)["pos_embed"][:, :1]
+    tensors = torch_names(0) | {"pos_embed": np.concatenate([token, smooth], axis=1).astype(np.float32)}
+    save_file(tensors, vit_file)
+    found = pretrained.load(vit_file, encoder, variables, size)["params"]["position"]
+    np.testing.assert_array_equal(found[:, :1], token)
+    cells = found[:, 1:].reshape(h, w, 64, 3)
+    np.testing.assert_allclose(cells[..., 0], 1, rtol=1e-5)
+    # Linear but for the borders, beyond which nothing is known.
+    np.testing.assert_allclose(cells[:, :, 0, 1], np.tile((np.arange(w) + 0.5) / w, (h, 1)), atol=0.06)
+    np.testing.assert_allclose(cells[:, :, 0, 2], np.tile((np.arange(h) + 0.5)[:, None] / h, (1, w)), atol=0.06)
+
+
+def test_positions_for_the_grid_of_the_file_are_as_they_are(vit_file):
+    encoder = encoders.ViT("Ti", depth=1)
+    wanted = torch_names(0)["pos_embed"]
+    square, wide = (
+        jax.eval_shape(encoder.init, jax.random.key(0), jnp.ones((1, *s, 3))) for s in ((64, 64), (32, 128))
+    )
+    for size in (None, (64, 64)):
+        np.testing.assert_array_equal(pretrained.load(vit_file, encoder, square, size)["params"]["position"], wanted)
+    # As many positions, but elsewhere.
+    other = pretrained.load(vit_file, encoder, wide, (32, 128))["params"]["position"]
+    assert not np.allclose(other, wanted)
+    with pytest.raises(UserError, match=r"not of square images; expected their size=\(H, W\)"):
+        pretrained.load(vit_file, encoder, jax.eval_shape(encoder.init, jax.random.key(0), jnp.ones((1, 32, 64, 3))))
+
+
 def change(tensors, name, to):
     return {k: v for k, v in tensors.items() if k != name} if to is None else tensors | {name: to}
 
@@ -76,7 +150,8 @@ def change(tensors, name, to):
     ("name", "to", "message"),
     [
         ("norm.weight", None, "has no tensor for params/norm/scale"),
-        ("pos_embed", np.zeros((1, 197, 192), np.float32), r"'pos_embed' of shape \(1, 197, 192\) does not fit"),
+        ("pos_embed", np.zeros((1, 196, 192), np.float32), r"'pos_embed' of shape \(1, 196, 192\) does not fit"),
+        ("pos_embed", np.zeros((1, 17, 384), np.float32), r"'pos_embed' of shape \(1, 17, 384\) does not fit"),
         ("neck.weight", np.zeros((3, 3), np.float32), "'neck.weight' has no place"),
         ("extra", np.zeros(3, np.float32), "'extra' has no place"),
     ],

@@ -7,8 +7,10 @@ import pytest
 from safetensors.numpy import save_file
 
 import mtljax as mtl
+from configs import nyuv2
 from mtljax.errors import UserError
 from mtljax.train import default_config, initial, loop
+from mtljax.train.experiment import build
 from mtljax.train.run import newest_variables
 from tests.data.test_multi_mnist import write
 from tests.models.test_pretrained import torch_names
@@ -61,3 +63,37 @@ def test_pretrained_weights_go_into_every_encoder(tmp_path, way):
         np.testing.assert_array_equal(found["params"][name]["norm"]["scale"], torch_names(0)["norm.weight"])
     with pytest.raises(UserError, match="MMoE has no encoder"):
         initial.from_file(str(file), mtl.MMoE(HEADS, mtl.encoders.MLP()), {"params": {"shared_experts_0": {}}})
+
+
+def test_pretrained_weights_see_normalised_images_unless_the_config_says_otherwise(tmp_path):
+    config = default_config()
+    config.tasks = {"depth": "depth(width=8)"}
+    config.optimizers = {"shared": "sgd(0.1)", "depth": "sgd(0.1)"}
+
+    def model(text, file=""):
+        config.model, config.pretrained = text, file
+        return build(config).model
+
+    plain, on = model("MultiTask(ViT('Ti'))"), model("MultiTask(ViT('Ti'))", "vit.safetensors")
+    off = model("MultiTask(ViT('Ti', normalise=False))", "vit.safetensors")
+    own = model("MultiTask(ViT('Ti', normalise=((0.1, 0.2, 0.3), (1.0, 1.0, 2.0))))")
+    assert [m.encoder.normalise for m in (plain, on, off)] == [False, True, False]
+    assert own.encoder.normalise == ((0.1, 0.2, 0.3), (1.0, 1.0, 2.0))
+    with pytest.raises(UserError, match=r"init_from='w': that run had normalise=True .*; expected normalise=True"):
+        initial.check_normalised("w", on, plain, "MultiTask(ViT('Ti'))")
+    initial.check_normalised("w", on, plain, "MultiTask(ViT('Ti', normalise=False))")
+    initial.check_normalised("w", on, on, "MultiTask(ViT('Ti'))")
+    initial.check_normalised("w", mtl.MultiTask(mtl.encoders.MLP(), HEADS), on, "")
+    file = tmp_path / "vit.safetensors"
+    save_file(torch_names(0), file)
+    small = mtl.MultiTask(mtl.encoders.ViT("Ti", depth=1, normalise=True), HEADS)
+    variables = jax.eval_shape(small.init, jax.random.key(0), jnp.zeros((1, 32, 128, 3)))
+    found, note = initial.from_file(str(file), small, variables, (32, 128))
+    assert "for normalised images in encoder" in note
+    assert found["params"]["encoder"]["position"].shape == (1, 17, 192)
+
+
+def test_the_protocol_of_nyuv2_takes_images_as_they_are():
+    config = nyuv2.get_config()
+    config.pretrained = "resnet50.safetensors"
+    assert "normalise=False" in config.model

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mtljax.models.encoders.normalise import Normalise, normalised
 from mtljax.models.encoders.staged import Outputs, Staged, previous
 
 _CONVOLUTIONS = {  # stage: number, channels, size, stride, padding, max-pooled after
@@ -34,6 +35,9 @@ class AlexNet(Staged):
         hidden: channels of `fc6` and `fc7`.
         dropout: probability with which a unit of `fc6` and `fc7` is dropped in training.
         dtype: of the computation; parameters are float32.
+        normalise: what images of values in [0, 1] are normalised by: True for ImageNet's mean and deviation, which
+            torchvision's weights want; `imagenet`, `inception`; or a pair (mean, deviation) of numbers for each
+            channel. False for images as they are.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -48,6 +52,7 @@ class AlexNet(Staged):
     hidden: int = 4096
     dropout: float = 0.5
     dtype: Any = None
+    normalise: Normalise = False
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -63,7 +68,7 @@ class AlexNet(Staged):
     def stage(self, name: str, x: jax.Array, before: Outputs, train: bool) -> jax.Array:
         """One layer with what belongs to it."""
         self._check_images(x)
-        x = previous(x, before)
+        x = previous(x, before) if before else normalised(x, self.normalise, "imagenet")
         if name in ("fc6", "fc7"):
             return self._connected(name, x, train)
         number, channels, size, stride, padding, pooled = _CONVOLUTIONS[name]

@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from mtljax.models.encoders.normalise import Normalise, normalised
 from mtljax.models.encoders.staged import Outputs, Staged, previous
 from mtljax.models.layers import Norm
 
@@ -35,6 +36,9 @@ class ResNet(Staged):
         dtype: of the computation (`"bfloat16"`); parameters are float32.
         dilated: keep the second stage's resolution in the last two, with convolutions dilated by 2 and 4 in place of
             strides (Chen et al. 2017), as peers do for dense tasks.
+        normalise: what images of values in [0, 1] are normalised by: True for ImageNet's mean and deviation, which
+            torchvision's weights want; `imagenet`, `inception`; or a pair (mean, deviation) of numbers for each
+            channel. False for images as they are.
 
     Its stages are `stem`, `stage1`, ..., `stage4`.
 
@@ -53,6 +57,7 @@ class ResNet(Staged):
     axis_name: str | tuple[str, ...] | None = None
     dtype: Any = None
     dilated: bool = False
+    normalise: Normalise = False
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -75,7 +80,7 @@ class ResNet(Staged):
         self._check(x)
         x = previous(x, before)
         if name == "stem":
-            return self._stem(x, train)
+            return self._stem(normalised(x, self.normalise, "imagenet"), train)
         number = int(name[-1]) - 1
         block = _Bottleneck if self.depth >= 50 else _BasicBlock
         for i in range(_BLOCKS[self.depth][number]):

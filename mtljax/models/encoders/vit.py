@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mtljax.models.encoders.normalise import Normalise, normalised
 from mtljax.models.encoders.staged import Outputs, Staged, previous
 
 _SIZES = {"Ti": (192, 12, 3), "S": (384, 12, 6), "B": (768, 12, 12)}  # width, depth, heads
@@ -23,6 +24,9 @@ class ViT(Staged):
         depth: number of blocks, by default that of the size.
         dropout: probability with which a unit is dropped in training, after the embedding and in the blocks.
         dtype: of the computation; parameters are float32.
+        normalise: what images of values in [0, 1] are normalised by: True for a mean and a deviation of 0.5, which most
+            of timm's weights want; `imagenet` (DeiT's want it), `inception`; or a pair (mean, deviation) of numbers for
+            each channel. False for images as they are.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -37,6 +41,7 @@ class ViT(Staged):
     depth: int | None = None
     dropout: float = 0.0
     dtype: Any = None
+    normalise: Normalise = False
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -64,7 +69,7 @@ class ViT(Staged):
         self._check(x)
         width = _SIZES[self.size][0]
         if name == "embed":
-            return self._embedded(x, width, train)
+            return self._embedded(normalised(x, self.normalise, "inception"), width, train)
         tokens = previous(x, before)
         if name == "map":
             tokens = nn.LayerNorm(epsilon=1e-6, dtype=self.dtype, name="norm")(tokens)
