@@ -26,6 +26,7 @@ from mtljax.balance._sampled import cr_mogm, modo, sdmgrad
 from mtljax.balance._scalarizations import cosmos, geometric_mean, pbi
 from mtljax.balance._stch import stch
 from mtljax.balance._tracked import db_mtl, excess_mtl, moco
+from mtljax.balance._vectorised import check_vectorised, mapped_rows_fail
 
 __all__ = [
     "MEASURES",
@@ -38,6 +39,7 @@ __all__ = [
     "Weights",
     "aligned_mtl",
     "cagrad",
+    "check_vectorised",
     "combine",
     "compose",
     "config",
@@ -63,6 +65,7 @@ __all__ = [
     "imtl_l",
     "krum",
     "linearize",
+    "mapped_rows_fail",
     "mean",
     "mgda",
     "moco",

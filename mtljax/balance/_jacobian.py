@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import _rows
+from mtljax.balance._vectorised import check_vectorised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +38,13 @@ class Linearized:
             params: the parameters, or a tree of their structure.
             vectorised: whether the rows are computed together, under `vmap`, rather than one after the other.
             each: applied to every row, a tree as `params`, before they are stacked.
+
+        Raises:
+            ValueError: for `vectorised` where the compiler gets it wrong (`mtl.balance.mapped_rows_fail`).
         """
         number = len(self.losses)
         if vectorised:
+            check_vectorised()
             stacked = jax.vmap(self.weighted)(jnp.eye(number, dtype=self.losses.dtype))
             rows = [each(jax.tree.map(lambda leaf, t=t: leaf[t], stacked)) for t in range(number)]
         else:
