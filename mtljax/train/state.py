@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mtljax.balance import Holding, hold_absent
 from mtljax.errors import UserError, unknown
 from mtljax.models import INITIAL, PENALTIES
 
@@ -48,10 +49,11 @@ def create(variables: Mapping[str, Any], balancer: Any, optimizer: optax.Gradien
     )
 
 
-def partition(
-    transforms: Mapping[str, optax.GradientTransformation], labels: Any
-) -> optax.GradientTransformationExtraArgs:
+def partition(transforms: Mapping[str, optax.GradientTransformation], labels: Any) -> Holding:
     """An optimiser for every group of parameters: `optax.partition`, with every group and label accounted for.
+
+    A group that no present task reaches is held (`mtl.balance.hold_absent`): its `update` takes `present=`, (T,) bool,
+    and `owners=`, a tree as the parameters of tuples of task indices.
 
     Args:
         transforms: group -> optax transformation.
@@ -62,7 +64,7 @@ def partition(
 
     Example:
         >>> import optax
-        >>> tx = partition({"shared": optax.sgd(0.1), "depth": optax.sgd(1.0)}, {"a": "shared", "b": "depth"})
+        >>> tx = partition({"shared": optax.sgd(0.1), "depth": optax.adam(1.0)}, {"a": "shared", "b": "depth"})
         >>> state = tx.init({"a": 1.0, "b": 1.0})
         >>> partition({"shared": optax.sgd(0.1)}, {"a": "shared", "b": "depth"})
         Traceback (most recent call last):
@@ -79,4 +81,5 @@ def partition(
     for label in transforms:
         if label not in groups:
             raise unknown("optimiser group (it has no parameters):", label, groups)
-    return optax.partition(dict(transforms), labels)
+    held = optax.partition({group: hold_absent(transform) for group, transform in transforms.items()}, labels)
+    return Holding(held.init, held.update)
