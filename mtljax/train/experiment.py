@@ -12,7 +12,7 @@ from mtljax import balance, data, models, tasks
 from mtljax.balance import MEASURES
 from mtljax.data import DataSet, augment
 from mtljax.errors import UserError, unknown
-from mtljax.train import parallel, state
+from mtljax.train import parallel, state, streams
 from mtljax.train.callstring import resolve
 
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
@@ -108,7 +108,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         },
         nested=_public(models.encoders) | _public(models.heads),
     )
-    balancer = balancer_of(config.balance, len(chosen), config.seed)
+    balancer = balancer_of(config.balance, len(chosen), streams.seed_of(config.seed, streams.BALANCE))
     _check_measure(config, balancer, spread)
     if config.measure == "features" and balancer.sees != "losses" and model.own_features:
         raise UserError(

@@ -9,6 +9,7 @@ import optax
 
 from mtljax.balance import Holding, hold_absent, reached_by
 from mtljax.tasks import Task
+from mtljax.train import streams
 from mtljax.train.frozen import frozen, kept_statistics
 from mtljax.train.gradients import balanced_gradient
 from mtljax.train.parallel import Spread
@@ -44,7 +45,7 @@ def make_train_step(
         balancer: as `mtl.pcgrad(num_tasks)`.
         optimizer: over all parameters, as `partition` makes it.
         measure: what a balancer that sees gradients looks at; see `mtljax.train.gradients`.
-        seed: of dropout and other noise; its stream depends on (seed, step, replica).
+        seed: of dropout and other noise; its stream depends on (seed, name, step, replica, part).
         spread: what the step will be spread by (`spread.train(step)`); None for one replica.
         accumulate: k parts of a replica's batch that are worked through one after the other.
         vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
@@ -62,7 +63,7 @@ def make_train_step(
     def replica(
         params: Any, model_state: Any, balance: Any, batch: Any, step: jax.Array, shards: Shards | None = None
     ) -> Balanced:
-        key = jax.random.fold_in(jax.random.key(seed), step)
+        key = streams.key_of(seed, streams.DROPOUT, step)
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
         batch = {**batch, STEP: jnp.full(len(batch["image"]), step)}  # for losses that change in training
