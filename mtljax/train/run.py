@@ -18,7 +18,7 @@ from mtljax.train import evaluate as evaluation
 from mtljax.train import experiment, hosts, initial, panel, state
 from mtljax.train.checkpoint import Checkpoints
 from mtljax.train.group_table import group_table
-from mtljax.train.step import make_eval_step, make_train_step
+from mtljax.train.step import make_eval_step, make_predict_step, make_train_step
 
 CHECKPOINTS = "checkpoints"
 PANEL_FILE = "panel.png"
@@ -51,6 +51,8 @@ class Run:
         self._eval_step = self.parts.spread.evaluate(
             make_eval_step(self.parts.model, self.parts.tasks, self.parts.spread)
         )
+        drawn = [name for name, task in self.parts.tasks.items() if task.draw is not None]
+        self._predict_step = self.parts.spread.evaluate(make_predict_step(self.parts.model, drawn))
 
     def open_checkpoints(self) -> Checkpoints:
         """The checkpoints in the workdir."""
@@ -116,7 +118,7 @@ class Run:
         index, count = hosts.shard()
         chosen = np.linspace(0, len(self.validation) - 1, self.config.batch_size).astype(int)[index::count]
         batch = pipeline.stack([self.validation[int(i)] for i in chosen], keep=self.parts.labels)
-        _, predictions = self._eval_step(
+        _, predictions = self._predict_step(
             (self.state.params, self.state.model_state), self.parts.spread.place_batch(batch)
         )
         if not hosts.first():

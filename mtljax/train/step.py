@@ -1,6 +1,6 @@
 """The training step and the evaluation step, written once, for one replica."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ from mtljax.train.shards import Shards
 from mtljax.train.state import TrainState
 
 STEP = "step"
+Variables = tuple[Any, Any]  # params, model_state
 
 
 def make_train_step(
@@ -121,20 +122,37 @@ def _still_finite(new: TrainState, old: TrainState) -> jax.Array:
 
 def make_eval_step(
     model: Any, tasks: Mapping[str, Task], spread: Spread | None = None
-) -> Callable[[tuple[Any, Any], Any], tuple[dict[str, Any], dict[str, jax.Array]]]:
+) -> Callable[[Variables, Any], tuple[dict[str, Any], dict[str, Any]]]:
     """Makes `((params, model_state), batch) -> (added up, predictions)`.
 
     What is added up over replicas, and may be added over batches: task -> `total`, `count` of the loss, and `sums`
-    of the metrics. Predictions stay with their replica.
+    of the metrics. Predictions are those of tasks with metrics that the host works out, and stay with their replica.
     """
 
-    def eval_step(variables: tuple[Any, Any], batch: Any) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-        params, model_state = variables
-        predictions = model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
+    def eval_step(variables: Variables, batch: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        predictions = _predictions(model, variables, batch)
         added = {name: measured(task, predictions[name], batch) for name, task in tasks.items()}
-        return (added if spread is None else jax.lax.psum(added, spread.axis)), predictions
+        read = {name: predictions[name] for name, task in tasks.items() if task.host_sums}
+        return (added if spread is None else jax.lax.psum(added, spread.axis)), read
 
     return eval_step
+
+
+def make_predict_step(
+    model: Any, names: Collection[str]
+) -> Callable[[Variables, Any], tuple[dict[str, Any], dict[str, Any]]]:
+    """Makes `((params, model_state), batch) -> ({}, predictions of these tasks)`, spread as an evaluation step is."""
+
+    def predict_step(variables: Variables, batch: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        predictions = _predictions(model, variables, batch)
+        return {}, {name: predictions[name] for name in names}
+
+    return predict_step
+
+
+def _predictions(model: Any, variables: Variables, batch: Any) -> dict[str, Any]:
+    params, model_state = variables
+    return model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
 
 
 def measured(task: Task, prediction: jax.Array, batch: Any) -> dict[str, Any]:
