@@ -12,7 +12,7 @@ from mtljax import balance, data, models, tasks
 from mtljax.balance import MEASURES
 from mtljax.data import DataSet, augment
 from mtljax.errors import UserError, unknown
-from mtljax.train import parallel, state, streams
+from mtljax.train import decay, parallel, state, streams
 from mtljax.train.callstring import resolve
 
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
@@ -60,7 +60,9 @@ class Experiment:
         if models.SHARED in self.transforms:
             for special in found.intersection(self.model.special_groups):
                 transforms.setdefault(special, self.transforms[models.SHARED])
-        return state.partition(transforms, groups)
+        if self.config.no_decay:
+            decay.check(self.config.no_decay, params, self.config.optimizers)
+        return state.partition(transforms, groups, self.config.clip_norm)
 
     def shapes(self, images: Any) -> Any:
         """The shapes of the model's variables, without computing any.
@@ -116,7 +118,8 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
             "task: expected measure='shared'."
         )
     transforms = {
-        group: optimizer_of(text, config.steps, key=f"optimizers.{group}") for group, text in config.optimizers.items()
+        group: optimizer_of(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay)
+        for group, text in config.optimizers.items()
     }
     data_set = resolve(config.data, data.SOURCES, kind="data")
     augmentation = augmentation_of(config.augment) if config.augment else None
@@ -148,18 +151,20 @@ def balancer_of(text: str, num_tasks: int, seed: int) -> balance.Balancer:
     return resolve(text, methods, kind="balancer", inject=inject, nested=_OPTIMISERS)
 
 
-def optimizer_of(text: str, steps: int, key: str = "optimizer") -> optax.GradientTransformation:
+def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = "") -> optax.GradientTransformation:
     """The optax transformation that a call-string names; `steps` may stand in it.
 
     Args:
         text: as `'adam(1e-3)'`.
         steps: what the name `steps` stands for.
         key: of the config, for messages.
+        no_decay: what weight decay leaves out, as `mtljax.train.decay.decayed` takes it.
 
     Raises:
         UserError: for an unknown name or argument, or something else than a transformation.
     """
-    found = resolve(text, _OPTIMISERS, kind="optimiser", nested={"steps": steps})
+    known = decay.masking(_OPTIMISERS, no_decay) if no_decay else _OPTIMISERS
+    found = resolve(text, known, kind="optimiser", nested={"steps": steps})
     if not (hasattr(found, "init") and hasattr(found, "update")):
         raise UserError(f"{key}={text!r}: expected an optax transformation, not {type(found).__name__}.")
     return found
