@@ -110,6 +110,8 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         },
         nested=_public(models.encoders) | _public(models.heads),
     )
+    if config.jacobian == "vmap":
+        _check_vectorised()
     balancer = balancer_of(config.balance, len(chosen), streams.seed_of(config.seed, streams.BALANCE))
     _check_measure(config, balancer, spread)
     if config.measure == "features" and balancer.sees != "losses" and model.own_features:
@@ -186,6 +188,13 @@ def _check_measure(config: ml_collections.ConfigDict, balancer: balance.Balancer
                 f"batch_size={config.batch_size}: {who} splits what each of the {spread.num_devices} devices gets in "
                 f"{number}; expected a multiple of {spread.num_devices * number}."
             )
+
+
+def _check_vectorised() -> None:
+    try:
+        balance.check_vectorised()
+    except ValueError as error:
+        raise UserError(f"jacobian='vmap': {error}") from error
 
 
 def _task(name: str, text: str) -> tasks.Task:

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import MEASURES, BalanceState, reached_by
+from mtljax.balance import MEASURES, BalanceState, check_vectorised, reached_by
 from mtljax.errors import UserError, unknown
 from mtljax.tasks import Task
 from mtljax.train.accumulation import Accumulating
@@ -52,6 +52,7 @@ def balanced_gradient(
 
     Raises:
         UserError: for an unknown `measure`, or one that the balancer or `accumulate` cannot work with.
+        ValueError: for `vectorised` where the compiler in use gets its rows wrong.
     """
     if measure not in MEASURES:
         raise unknown("measure", measure, MEASURES)
@@ -60,6 +61,8 @@ def balanced_gradient(
     if accumulate > 1 and (balancer.samples > 1 or (balancer.sees != "losses" and measure != "shared")):
         what = f"measure={measure!r}" if balancer.samples == 1 else "a balancer of independent samples"
         raise UserError(f"accumulate={accumulate} works with measure='shared', not with {what}.")
+    if vectorised and balancer.sees != "losses":
+        check_vectorised()
     way = "losses" if balancer.sees == "losses" else "samples" if balancer.samples > 1 else measure
 
     def gradient_of(

@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 import pytest
 
+from mtljax import balance
 from mtljax.data import rgbd
 from mtljax.errors import UserError
 from mtljax.train import config as run_config
@@ -101,6 +102,16 @@ def test_what_does_not_fit_is_named(ten_frames, tmp_path, changes, message):
     with pytest.raises(UserError, match=re.compile(message, re.DOTALL)):
         Run(config(ten_frames, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_under_vmap_are_refused_where_the_compiler_gets_them_wrong(monkeypatch):
+    def refuses():
+        raise ValueError("this compiler gets them wrong")
+
+    monkeypatch.setattr(balance, "check_vectorised", refuses)
+    with pytest.raises(UserError, match="jacobian='vmap': this compiler gets them wrong"):
+        build(config(jacobian="vmap"))
+    build(config(jacobian="unrolled"))
 
 
 def test_training_images_alone_are_augmented(ten_frames, tmp_path):
