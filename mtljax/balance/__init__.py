@@ -1,5 +1,6 @@
 """Losses and Jacobian -> one gradient: balancers as optax transformations. Needs JAX and optax only."""
 
+from mtljax.balance._absent import Holding, hold_absent, reached_by
 from mtljax.balance._aligned_mtl import aligned_mtl
 from mtljax.balance._balancer import MEASURES, Balancer, BalanceState, Weights, scale_private
 from mtljax.balance._bargaining import fairgrad, nash_mtl
@@ -34,6 +35,7 @@ __all__ = [
     "Balancer",
     "GradNormState",
     "Gramian",
+    "Holding",
     "Linearized",
     "Observation",
     "Weights",
@@ -60,6 +62,7 @@ __all__ = [
     "gradnorm",
     "gradvac",
     "gramian",
+    "hold_absent",
     "imtl",
     "imtl_g",
     "imtl_l",
@@ -76,6 +79,7 @@ __all__ = [
     "pcgrad",
     "random_direction",
     "random_weighting",
+    "reached_by",
     "scale_private",
     "sdmgrad",
     "stch",

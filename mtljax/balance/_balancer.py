@@ -205,8 +205,15 @@ def _update(
     known = {k: extra[k] for k in ("losses", "present", "owners", "samples") if extra.get(k) is not None}
     known |= {k: jnp.asarray(known[k]) for k in ("losses", "present") if k in known}
     if "owners" in known:
-        known["owners"] = tuple(jax.tree.structure(params).flatten_up_to(known["owners"]))
+        known["owners"] = _owners_of(known["owners"], params)
     return compiled(updates, state, params, **known)
+
+
+def _owners_of(owners: Any, params: Any) -> tuple[tuple[int, ...], ...]:
+    """The owners of the leaves that `optax.masked` and `optax.partition` leave to be seen."""
+    leaves, structure = jax.tree.flatten(params, is_leaf=lambda node: isinstance(node, optax.MaskedNode))
+    pairs = zip(leaves, structure.flatten_up_to(owners), strict=True)
+    return tuple(owner for leaf, owner in pairs if not isinstance(leaf, optax.MaskedNode))
 
 
 def _finite_direction(

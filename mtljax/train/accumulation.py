@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import BalanceState, linearize
-from mtljax.train.replica import Balanced, Replica, loss_terms, private_from
+from mtljax.train.replica import Balanced, Owners, Replica, loss_terms, private_from
 
 
 class Accumulating(Replica):
@@ -30,8 +30,8 @@ class Accumulating(Replica):
         terms: Any = None
         for part in self._split(batch, key):
             totals, (counts, _) = self._terms(_after(params, terms), model_state, *part)
-            terms = _added(terms, (jnp.stack(totals), counts))
-        losses, present, scale = _means(self._sum(terms))
+            terms = added(terms, (jnp.stack(totals), counts))
+        losses, present, scale = means(self._sum(terms))
         weights, balance = self._balancer.weigh(balance, losses=losses, present=present)
         gradient: Any = None
         for part in self._split(batch, key):
@@ -39,8 +39,9 @@ class Accumulating(Replica):
             found = at.weighted(weights.shared * scale)
             if weights.private is not weights.shared:
                 found = private_from(at.weighted(weights.private * scale), found, at.owners)
-            gradient, model_state = _added(gradient, found), at.aux[1]
-        return Balanced(self._total(gradient), losses, present, None, balance, model_state)
+            gradient, model_state = added(gradient, found), at.aux[1]
+        owners = Owners.of(at.owners, params)
+        return Balanced(self._total(gradient), losses, present, None, balance, model_state, owners)
 
     def from_shared(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         """Adds up losses and Jacobians."""
@@ -49,10 +50,10 @@ class Accumulating(Replica):
         for part in self._split(batch, key):
             at = linearize(self._terms, _after(params, jacobian), model_state, *part, has_aux=True)
             counts, model_state = at.aux
-            terms = _added(terms, (at.losses, counts))
-            jacobian = _added(jacobian, self._rows(at, params))
-        losses, present, scale = _means(self._sum(terms))
-        jacobian = _scaled(jacobian, at.owners, scale)
+            terms = added(terms, (at.losses, counts))
+            jacobian = added(jacobian, self._rows(at, params))
+        losses, present, scale = means(self._sum(terms))
+        jacobian = scaled(jacobian, at.owners, scale)
         return self._from_jacobian(jacobian, at.owners, losses, present, balance, model_state, params)
 
     def _split(self, batch: Any, key: jax.Array) -> Iterator[tuple[Any, jax.Array]]:
@@ -68,14 +69,15 @@ class Accumulating(Replica):
         return tuple(total for total, _ in found), (counts, model_state)
 
 
-def _means(terms: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Losses, which tasks are present, and what a sum is to be multiplied by to be a mean."""
+def means(terms: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Sums of losses and counts of labels -> losses, presence, and what a sum is to be multiplied by to be a mean."""
     totals, counts = terms
     scale = 1 / jnp.where(counts > 0, counts, 1.0)
     return totals * scale, counts > 0, scale
 
 
-def _added(before: Any, found: Any) -> Any:
+def added(before: Any, found: Any) -> Any:
+    """A sum of trees so far, None at first, and one more."""
     return found if before is None else jax.tree.map(jnp.add, before, found)
 
 
@@ -84,11 +86,12 @@ def _after(params: Any, before: Any) -> Any:
     return params if before is None else jax.lax.optimization_barrier((params, before))[0]
 
 
-def _scaled(jacobian: Any, owners: Any, scale: jax.Array) -> Any:
+def scaled(jacobian: Any, owners: Any, scale: jax.Array) -> Any:
+    """A Jacobian whose row t is multiplied by number t of `scale`, (T,)."""
     leaves, structure = jax.tree.flatten(jacobian)
 
-    def scaled(leaf: jax.Array, owner: tuple[int, ...]) -> jax.Array:
+    def times(leaf: jax.Array, owner: tuple[int, ...]) -> jax.Array:
         factor = scale.reshape(-1, *[1] * (leaf.ndim - 1)) if len(owner) > 1 else scale[owner[0] if owner else 0]
         return (factor * leaf).astype(leaf.dtype)
 
-    return structure.unflatten(map(scaled, leaves, structure.flatten_up_to(owners)))
+    return structure.unflatten(map(times, leaves, structure.flatten_up_to(owners)))

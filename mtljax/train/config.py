@@ -26,6 +26,8 @@ def default_config() -> ml_collections.ConfigDict:
             "balance": "equal()",
             "measure": "shared",  # what a gradient method looks at: shared, last_layer or features
             "optimizers": {},  # 'shared' and every task -> call-string; 'steps' may stand in it
+            "clip_norm": 0.0,  # norm to which the gradient of all groups together is clipped; 0 for none
+            "no_decay": "",  # what weight decay leaves out: 'norms and biases', or a regular expression on paths
             "parallel": "mesh(data=-1)",
             "batch_size": 16,
             "accumulate": 1,  # parts of each device's batch that are worked through one after the other
@@ -72,6 +74,8 @@ def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     for key in ("unreadable_share", "missing"):
         if not 0 <= known[key] < 1:
             raise UserError(f"config.{key}={known[key]}: expected a share, from 0 to below 1.")
+    if not 0 <= known.clip_norm < float("inf"):
+        raise UserError(f"config.clip_norm={known.clip_norm}: expected a positive number, or 0 for none.")
     for key, choices in _CHOICES.items():
         if known[key] not in choices:
             raise unknown(f"config.{key}", known[key], choices)

@@ -13,7 +13,7 @@ from mtljax import balance, data, models, tasks
 from mtljax.balance import MEASURES
 from mtljax.data import DataSet, augment
 from mtljax.errors import UserError, unknown
-from mtljax.train import parallel, state
+from mtljax.train import decay, parallel, state, streams
 from mtljax.train.callstring import resolve
 from mtljax.train.learning_rates import check_learning_rate, climbs
 
@@ -62,7 +62,9 @@ class Experiment:
         if models.SHARED in self.transforms:
             for special in found.intersection(self.model.special_groups):
                 transforms.setdefault(special, self.transforms[models.SHARED])
-        return state.partition(transforms, groups)
+        if self.config.no_decay:
+            decay.check(self.config.no_decay, params, self.config.optimizers)
+        return state.partition(transforms, groups, self.config.clip_norm)
 
     def shapes(self, images: Any) -> Any:
         """The shapes of the model's variables, without computing any.
@@ -111,7 +113,10 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         },
         nested=_public(models.encoders) | _public(models.heads),
     )
-    balancer = balancer_of(config.balance, len(chosen), config.seed, tasks=tuple(chosen), steps=config.steps)
+    if config.jacobian == "vmap":
+        _check_vectorised()
+    seed = streams.seed_of(config.seed, streams.BALANCE)
+    balancer = balancer_of(config.balance, len(chosen), seed, tasks=tuple(chosen), steps=config.steps)
     _check_measure(config, balancer, spread)
     if config.measure == "features" and balancer.sees != "losses" and model.own_features:
         raise UserError(
@@ -119,7 +124,8 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
             "task: expected measure='shared'."
         )
     transforms = {
-        group: optimizer_of(text, config.steps, key=f"optimizers.{group}") for group, text in config.optimizers.items()
+        group: optimizer_of(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay)
+        for group, text in config.optimizers.items()
     }
     data_set = resolve(config.data, data.SOURCES, kind="data")
     augmentation = augmentation_of(config.augment) if config.augment else None
@@ -156,24 +162,26 @@ def balancer_of(
     return resolve(text, methods, kind="balancer", inject=inject, nested=_OPTIMISERS, check=check)
 
 
-def optimizer_of(text: str, steps: int, key: str = "optimizer") -> optax.GradientTransformation:
+def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = "") -> optax.GradientTransformation:
     """The optax transformation that a call-string names; `steps` may stand in it.
 
     Args:
         text: as `'adam(1e-3)'`.
         steps: what the name `steps` stands for.
         key: of the config, for messages.
+        no_decay: what weight decay leaves out, as `mtljax.train.decay.decayed` takes it.
 
     Raises:
         UserError: for an unknown name or argument, something else than a transformation, or one that goes uphill.
     """
+    known = decay.masking(_OPTIMISERS, no_decay) if no_decay else _OPTIMISERS
     rated = []
 
     def check(name: str, given: Mapping[str, Any]) -> None:
         rated.append(check_learning_rate(name, given, steps))
 
     try:
-        found = resolve(text, _OPTIMISERS, kind="optimiser", nested={"steps": steps}, check=check)
+        found = resolve(text, known, kind="optimiser", nested={"steps": steps}, check=check)
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
     if not (hasattr(found, "init") and hasattr(found, "update")):
@@ -201,6 +209,13 @@ def _check_measure(config: ml_collections.ConfigDict, balancer: balance.Balancer
                 f"batch_size={config.batch_size}: {who} splits what each of the {spread.num_devices} devices gets in "
                 f"{number}; expected a multiple of {spread.num_devices * number}."
             )
+
+
+def _check_vectorised() -> None:
+    try:
+        balance.check_vectorised()
+    except ValueError as error:
+        raise UserError(f"jacobian='vmap': {error}") from error
 
 
 def _task(name: str, text: str) -> tasks.Task:

@@ -13,13 +13,15 @@ samples gets the Jacobians of k parts of the batch, for the price of one.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from mtljax.balance import MEASURES, BalanceState
+from mtljax.balance import MEASURES, BalanceState, check_vectorised, reached_by
 from mtljax.errors import UserError, unknown
 from mtljax.tasks import Task
 from mtljax.train.accumulation import Accumulating
 from mtljax.train.replica import Axis, Balanced, Replica
+from mtljax.train.samples import Sampling
 from mtljax.train.shards import Shards
 
 
@@ -50,6 +52,7 @@ def balanced_gradient(
 
     Raises:
         UserError: for an unknown `measure`, or one that the balancer or `accumulate` cannot work with.
+        ValueError: for `vectorised` where the compiler in use gets its rows wrong.
     """
     if measure not in MEASURES:
         raise unknown("measure", measure, MEASURES)
@@ -58,6 +61,8 @@ def balanced_gradient(
     if accumulate > 1 and (balancer.samples > 1 or (balancer.sees != "losses" and measure != "shared")):
         what = f"measure={measure!r}" if balancer.samples == 1 else "a balancer of independent samples"
         raise UserError(f"accumulate={accumulate} works with measure='shared', not with {what}.")
+    if vectorised and balancer.sees != "losses":
+        check_vectorised()
     way = "losses" if balancer.sees == "losses" else "samples" if balancer.samples > 1 else measure
 
     def gradient_of(
@@ -66,8 +71,23 @@ def balanced_gradient(
         replica = Replica(model, tasks, balancer, axis_name, shards, vectorised)
         if accumulate > 1:
             replica = Accumulating(replica, accumulate)
+        elif way == "samples":
+            replica = Sampling(replica, balancer.samples)
         found = getattr(replica, f"from_{way}")(replica.whole(params), model_state, balance, batch, key)
+        found = found._replace(gradient=_of_present(found))
         finite = replica.finite((found.losses, found.gradient)) & jnp.all(found.balance.present == found.present)
         return found._replace(finite=finite)
 
     return gradient_of
+
+
+def _of_present(found: Balanced) -> Any:
+    """The gradient with zeros where no present task reaches: what an absent one gave there may be no number."""
+    leaves, structure = jax.tree.flatten(found.gradient)
+
+    def masked(leaf: jax.Array, owner: tuple[int, ...]) -> jax.Array:
+        if len(owner) == len(found.present):
+            return leaf  # of all tasks: the balancer leaves absent ones out
+        return jnp.where(reached_by(owner, found.present), leaf, jnp.zeros_like(leaf))
+
+    return structure.unflatten(map(masked, leaves, found.owners.leaves))

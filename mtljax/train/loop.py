@@ -84,6 +84,7 @@ class _Loop:
         self._run, self._batches, self._checkpoints = run, batches, checkpoints
         self._writer, self._start = writer, start
         self._seen = examples - start * run.config.batch_size  # more or less where the batch size was another before
+        self._latest: tuple[int, Any] = (start, None)  # the step that the state is of, and its report
         self._signal: int | None = None
         self._waited = 0.0  # seconds for data, since
         self._timed_from: float | None = None
@@ -106,6 +107,7 @@ class _Loop:
             for step in range(self._start + 1, config.steps + 1):
                 batch = self._next_batch(step)
                 self._run.state, report = step_fn(self._run.state, batch)
+                self._latest = (step, report)
                 if step == self._start + 1:
                     self._begin()
                     something_to_save()
@@ -142,18 +144,30 @@ class _Loop:
             return
         step, report = pending
         report = jax.tree.map(np.asarray, report)
-        names = list(self._run.parts.tasks)
-        config = self._run.config
+        self._tell(step, report, bar)
+        self._check_losses(step, report)
+        if report["skipped_in_row"] >= self._run.config.max_skipped_in_row:
+            self._give_up(step, int(report["skipped_in_row"]), bar)
+
+    def _tell(self, step: int, report: Mapping[str, Any], bar: tqdm) -> None:
+        names, config = list(self._run.parts.tasks), self._run.config
         if not report["finite"]:
-            bad = [n for n, loss in zip(names, report["losses"], strict=True) if not np.isfinite(loss)]
-            what = f"loss of {', '.join(bad)}" if bad else "gradient"
+            what = _not_finite(names, report)
             bar.write(f"step {step}: non-finite {what}; update skipped ({report['skipped']} in all).", file=sys.stderr)
-            if report["skipped_in_row"] >= config.max_skipped_in_row:
-                self._give_up(step, int(report["skipped_in_row"]))
         if step % config.log_every == 0 or step == config.steps:
             shown = {n: f"{loss:.3g}" for n, loss in zip(names, report["losses"], strict=True)}
             bar.set_postfix(shown, refresh=False)
             self._writer.write(step, "train", self._figures(names, report))
+
+    def _check_losses(self, step: int, report: Mapping[str, Any]) -> None:
+        """Stops at a loss that the balancer cannot take the logarithm of, before it freezes what the tasks share."""
+        method, needy = self._run.config.balance, getattr(self._run.parts.balancer, "needs_positive_losses", False)
+        for name, loss, there in zip(self._run.parts.tasks, report["losses"], report["present"], strict=True):
+            if needy and there and loss <= 0:
+                raise UserError(
+                    f"step {step}: the loss of task {name!r} is {loss:.4g}, but balance={method!r} takes "
+                    "logarithms or quotients of losses; expected losses above 0, or another balancer."
+                )
 
     def _figures(self, names: list[str], report: Mapping[str, Any]) -> dict[str, float]:
         present = zip(names, report["losses"], report["present"], strict=True)
@@ -201,12 +215,25 @@ class _Loop:
             print(f"\n{name}: saved step {step} in {self._run.workdir}; the same command resumes it.", flush=True)
         raise Stopped(0 if number == signal.SIGTERM else 130)
 
-    def _give_up(self, step: int, in_row: int) -> None:
-        self._save(step, wait=True)
+    def _give_up(self, step: int, in_row: int, bar: tqdm) -> None:
+        """Saves the state as that of the step it is of: the loop is one step ahead of what it has read."""
+        taken, report = self._latest
+        if taken > step:
+            self._tell(taken, jax.tree.map(np.asarray, report), bar)
+        self._save(taken, wait=True)
         raise UserError(
-            f"{in_row} updates in a row were not finite (max_skipped_in_row), the last at step {step}; the last good "
-            f"state is saved in {self._run.workdir}. A lower learning rate or gradient clipping may help."
+            f"{in_row} updates in a row were not finite (max_skipped_in_row), the last at step {step}; the last "
+            f"good state is saved in {self._run.workdir} as step {taken}. A lower learning rate or gradient clipping "
+            "may help."
         )
+
+
+def _not_finite(names: list[str], report: Mapping[str, Any]) -> str:
+    """What of a skipped update is not finite, in words."""
+    bad = [name for name, loss in zip(names, report["losses"], strict=True) if not np.isfinite(loss)]
+    if bad:
+        return f"loss of {', '.join(bad)}"
+    return "parameters or state after the update" if report["finite_gradient"] else "gradient"
 
 
 def _finish(run: Run, writer: MetricWriter) -> dict[str, float]:

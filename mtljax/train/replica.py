@@ -1,10 +1,12 @@
 """What one replica does for a balanced gradient, by what the balancer looks at."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend import core
 
 from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize, scale_private
 from mtljax.models import INITIAL, PENALTIES
@@ -13,6 +15,27 @@ from mtljax.train.last_layer import last_shared_layer
 from mtljax.train.shards import FSDP, Shards
 
 Axis = str | tuple[str, ...]
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Owners:
+    """Who owns each parameter: known when a step is traced, so it may leave a mapped function beside its arrays.
+
+    Attributes:
+        leaves: for each leaf of `params`, the indices of the tasks whose losses depend on it.
+    """
+
+    leaves: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, tree: Any, params: Any) -> "Owners":
+        """Of a tree as `params` of tuples of indices."""
+        return cls(tuple(tuple(owner) for owner in jax.tree.structure(params).flatten_up_to(tree)))
+
+    def tree(self, params: Any) -> Any:
+        """A tree as `params` of tuples of indices."""
+        return jax.tree.structure(params).unflatten(self.leaves)
 
 
 class Balanced(NamedTuple):
@@ -25,6 +48,7 @@ class Balanced(NamedTuple):
         gramian: what a gradient method saw, or None.
         balance: the balancer's next state, with the weights it gave.
         model_state: the model's next state.
+        owners: whose losses depend on each parameter.
         finite: bool, whether losses and gradient are, and the balancer found no bad row.
     """
 
@@ -34,6 +58,7 @@ class Balanced(NamedTuple):
     gramian: Gramian | None
     balance: BalanceState
     model_state: Any
+    owners: Owners
     finite: jax.Array | bool = True
 
 
@@ -93,7 +118,8 @@ class Replica:
         gradient = at.weighted(weights.shared)
         if weights.private is not weights.shared:
             gradient = private_from(at.weighted(weights.private), gradient, at.owners)
-        return Balanced(self._total(gradient), losses, present, None, balance, model_state)
+        owners = Owners.of(at.owners, params)
+        return Balanced(self._total(gradient), losses, present, None, balance, model_state, owners)
 
     def from_shared(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         """The Jacobian of all shared parameters."""
@@ -112,36 +138,18 @@ class Replica:
         self, jacobian: Any, owners: Any, losses: Any, present: Any, balance: Any, model_state: Any, params: Any
     ) -> Balanced:
         """A Jacobian as `_rows` gave it -> what the balancer makes of it."""
+        who = Owners.of(owners, params)
         if not self._in_parts:
             jacobian = self._sum(jacobian)
             seen = gramian(jacobian, params, len(losses))
             known = {"losses": losses, "present": present, "owners": owners}
             direction, balance = self._balancer.direct(jacobian, balance, params, **known)
-            return Balanced(self._own(direction), losses, present, seen, balance, model_state)
+            return Balanced(self._own(direction), losses, present, seen, balance, model_state, who)
         parts = jax.eval_shape(self._shards.own, params)
         seen = gramian(self._shards.once(jacobian), parts, len(losses), FSDP)
         weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
         direction = scale_private(combine(jacobian, weights.shared, parts), parts, owners, weights.private)
-        return Balanced(direction, losses, present, seen, balance, model_state)
-
-    def from_samples(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
-        """Jacobians of independent parts of the batch."""
-        number = self._balancer.samples
-        losses, presents, jacobians = [], [], []
-        for i in range(number):
-            # Every k-th example: the same parts on any number of devices.
-            part = jax.tree.map(lambda x, i=i: x[i::number], batch)
-            at = linearize(self._losses, params, model_state, part, jax.random.fold_in(key, i), has_aux=True)
-            present, model_state = at.aux
-            losses.append(self._sum(at.losses))
-            presents.append(present)
-            jacobians.append(self._sum(at.jacobian(params)))
-        mean = jax.tree.map(lambda *parts: sum(parts) / number, *jacobians)
-        loss, present = sum(losses) / number, jnp.all(jnp.stack(presents), axis=0)
-        seen = gramian(mean, params, len(loss))
-        known = {"losses": loss, "present": present, "owners": at.owners, "samples": jacobians}
-        direction, balance = self._balancer.direct(mean, balance, params, **known)
-        return Balanced(self._own(direction), loss, present, seen, balance, model_state)
+        return Balanced(direction, losses, present, seen, balance, model_state, who)
 
     def from_last_layer(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         """The Jacobian of the last layer that tasks share decides on the weights."""
@@ -154,7 +162,8 @@ class Replica:
         weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
         own = scale_private(jacobian, params, at.owners, weights.private)
         gradient = private_from(own, at.weighted(weights.shared), at.owners)
-        return Balanced(self._total(gradient), losses, present, seen, balance, model_state)
+        owners = Owners.of(at.owners, params)
+        return Balanced(self._total(gradient), losses, present, seen, balance, model_state, owners)
 
     def from_features(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         """The tasks' gradients at the encoder's output, balanced and then pulled back once."""
@@ -170,7 +179,7 @@ class Replica:
             losses, present = self._task_losses(predictions, batch)
             return losses, (present, state)
 
-        features, to_params, model_state = jax.vjp(encode, params, has_aux=True)
+        features, tangent, model_state = jax.linearize(encode, params, has_aux=True)
         point = {"params": params, "features": features}
         at = linearize(losses_of, point, model_state, has_aux=True)
         losses, (present, model_state) = self._sum(at.losses), at.aux
@@ -186,8 +195,10 @@ class Replica:
             direction = combine(jacobian["features"], weights.shared, features)
             decoders = combine(jacobian["params"], weights.shared, params)
             decoders = scale_private(decoders, params, at.owners["params"], weights.private)
-        gradient = self._total(jax.tree.map(jnp.add, to_params(direction)[0], decoders))
-        return Balanced(gradient, losses, present, seen, balance, model_state)
+        (encoders,) = jax.linear_transpose(tangent, params)(direction)
+        gradient = self._total(jax.tree.map(jnp.add, encoders, decoders))
+        owners = _through(tangent, point, at.owners)
+        return Balanced(gradient, losses, present, seen, balance, model_state, owners)
 
     def _losses(self, params: Any, model_state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
         predictions, model_state = self._apply(params, model_state, key, batch["image"], camera=batch.get("camera"))
@@ -230,6 +241,25 @@ def private_from(own: Any, shared: Any, owners: Any) -> Any:
     leaves, structure = jax.tree.flatten(shared)
     trees = zip(structure.flatten_up_to(own), leaves, structure.flatten_up_to(owners), strict=True)
     return structure.unflatten([mine if len(owner) == 1 else ours for mine, ours, owner in trees])
+
+
+def _through(tangent: Any, point: Any, owners: Any) -> Owners:
+    """The owners of parameters, directly and through features.
+
+    Args:
+        tangent: the linear map from `params` to the features.
+        point: dict of `params` and `features`.
+        owners: a tree as `point` of tuples of indices.
+    """
+    jaxpr = jax.make_jaxpr(tangent)(point["params"]).jaxpr
+    needed = {var for var in jaxpr.outvars if not isinstance(var, core.Literal)}
+    for equation in reversed(jaxpr.eqns):
+        if not needed.isdisjoint(equation.outvars):
+            needed.update(var for var in equation.invars if not isinstance(var, core.Literal))
+    direct, behind = (Owners.of(owners[part], point[part]).leaves for part in ("params", "features"))
+    behind = {task for owner in behind for task in owner}
+    pairs = zip(direct, jaxpr.invars, strict=True)
+    return Owners(tuple(tuple(sorted({*owner, *behind})) if var in needed else owner for owner, var in pairs))
 
 
 def _where(chosen: Any, tree: Any) -> list[jax.Array]:

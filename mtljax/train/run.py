@@ -18,7 +18,7 @@ from mtljax.train import evaluate as evaluation
 from mtljax.train.checkpoint import Checkpoints, Restored, finished, restore
 from mtljax.train.checks import check_labels_there, check_on_host, check_shapes
 from mtljax.train.group_table import group_table, task_order
-from mtljax.train.step import make_eval_step, make_train_step
+from mtljax.train.step import make_eval_step, make_predict_step, make_train_step
 from mtljax.train.workdir import replacing
 
 CHECKPOINTS = "checkpoints"
@@ -53,6 +53,8 @@ class Run:
         self._eval_step = self.parts.spread.evaluate(
             make_eval_step(self.parts.model, self.parts.tasks, self.parts.spread)
         )
+        drawn = [name for name, task in self.parts.tasks.items() if task.draw is not None]
+        self._predict_step = self.parts.spread.evaluate(make_predict_step(self.parts.model, drawn))
 
     def open_checkpoints(self) -> Checkpoints:
         """The checkpoints in the workdir, to add to; for the one run that trains in it."""
@@ -149,7 +151,7 @@ class Run:
         index, count = hosts.shard()
         chosen = np.linspace(0, len(self.validation) - 1, self.config.batch_size).astype(int)[index::count]
         batch = pipeline.stack([self.validation[int(i)] for i in chosen], keep=self.parts.labels)
-        _, predictions = self._eval_step(
+        _, predictions = self._predict_step(
             (self.state.params, self.state.model_state), self.parts.spread.place_batch(batch)
         )
         if not hosts.first():

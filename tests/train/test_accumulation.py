@@ -77,6 +77,22 @@ def test_a_task_without_labels_in_one_part_counts_in_the_others():
     same((a.losses, a.gradient), (b.losses, b.gradient))
 
 
+@pytest.mark.parametrize("balance", ["equal", "pcgrad"])
+def test_batch_statistics_are_moved_by_every_part(balance):
+    params = toys.model("batch").init(jax.random.key(0), jnp.ones((2, 6)))["params"]
+    gradient_of = balanced_gradient(toys.model("batch"), toys.TASKS, getattr(mtl, balance)(3), "shared", accumulate=2)
+    state = {"batch_stats": {"encoder": {"BatchNorm_0": {"mean": jnp.zeros(12), "var": jnp.ones(12)}}}}
+    balance = getattr(mtl, balance)(3).init(params)
+    found = jax.jit(gradient_of)(params, state, balance, toys.batch(), jax.random.key(0)).model_state
+    features = np.maximum(toys.batch()["image"] @ np.asarray(params["encoder"]["first"]["kernel"]), 0)
+    first, second = features[0::2], features[1::2]
+    mean = 0.9 * 0.1 * first.mean(0) + 0.1 * second.mean(0)
+    variance = 0.9 * (0.9 + 0.1 * first.var(0)) + 0.1 * second.var(0)
+    moved = found["batch_stats"]["encoder"]["BatchNorm_0"]
+    np.testing.assert_allclose(moved["mean"], mean, rtol=1e-4)
+    np.testing.assert_allclose(moved["var"], variance, rtol=1e-4)
+
+
 @pytest.mark.skipif(mtl.balance.mapped_rows_fail() is not None, reason="refused here")
 @pytest.mark.parametrize("spread", [None, lambda: train.mesh(fsdp=2, smallest=8)], ids=["one", "fsdp"])
 def test_rows_under_vmap_are_the_rows(expected, spread):

@@ -3,6 +3,7 @@
 import json
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import mtljax as mtl
 from mtljax import train
 from mtljax.train import evaluate as evaluation
 from mtljax.train import loop
-from mtljax.train.step import make_eval_step
+from mtljax.train.step import make_eval_step, make_predict_step
 from tests.train import toys
 
 BATCHES = [toys.batch(i) for i in range(3)]
@@ -36,6 +37,27 @@ def test_figures_are_those_of_all_examples_pooled():
         pooled = np.sum(error) / np.sum(valid)
         np.testing.assert_allclose(found[f"{name}/MSE"], pooled, rtol=1e-5)
         np.testing.assert_allclose(found[f"{name}/loss"], pooled, rtol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [train.pmap, train.mesh], ids=["pmap", "mesh"])
+def test_predictions_are_returned_where_the_host_reads_them_alone(spread):
+    """Of a task with a metric of the host's, and of those that are drawn."""
+    judged = mtl.Task(**{**vars(toys.TASKS["b"]), "host_sums": lambda prediction, batch: {"total": prediction.sum()}})
+    tasks, spread = {**toys.TASKS, "b": judged}, spread()
+    variables = spread.place_state((toys.setup()[0].params, {}))
+    batch = spread.place_batch(toys.batch())
+    model = toys.model()
+    for made, wanted in (
+        (make_eval_step(model, toys.TASKS, spread), set()),
+        (make_eval_step(model, tasks, spread), {"b"}),
+        (make_predict_step(model, ["a", "c"]), {"a", "c"}),
+    ):
+        added, predictions = jax.eval_shape(spread.evaluate(made), variables, batch)
+        assert set(predictions) == wanted
+        assert set(added) in (set(tasks), set())
+    found = spread.collect(spread.evaluate(make_predict_step(model, ["a", "c"]))(variables, batch)[1])
+    expected = model.apply({"params": toys.setup()[0].params}, toys.batch()["image"])["c"]
+    np.testing.assert_allclose(found["c"], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("spread", [train.pmap, lambda: train.mesh(data=1)], ids=["pmap", "one"])

@@ -114,6 +114,16 @@ def test_what_does_not_fit_is_named(ten_frames, tmp_path, changes, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_rows_under_vmap_are_refused_where_the_compiler_gets_them_wrong(monkeypatch):
+    def refuses():
+        raise ValueError("this compiler gets them wrong")
+
+    monkeypatch.setattr(balance, "check_vectorised", refuses)
+    with pytest.raises(UserError, match="jacobian='vmap': this compiler gets them wrong"):
+        build(config(jacobian="vmap"))
+    build(config(jacobian="unrolled"))
+
+
 def test_training_images_alone_are_augmented(ten_frames, tmp_path):
     run = Run(config(ten_frames, augment="compose(crop(16, 24), flip())"), tmp_path)
     batch = next(run.train_batches())

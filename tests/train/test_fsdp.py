@@ -56,6 +56,17 @@ def test_parameters_in_parts_give_the_numbers_of_one_device(alone, balance, meas
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
 
 
+def test_the_norm_that_is_clipped_is_that_of_all_parts(alone):
+    kwargs = {"balance": "equal", "optimizer": optax.sgd(1e-1), "clip_norm": 0.5}
+    (params, _), _ = alone(**kwargs)
+    (parts, _), _ = run(spread=mesh(2, 4), **kwargs)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), parts, params)
+    start = toys.setup()[0].params
+    [(one, _), _] = run(steps=1, **kwargs)
+    moved = jax.tree.map(lambda a, b: a - np.asarray(b), one, start)
+    np.testing.assert_allclose(optax.tree.norm(moved), 0.1 * 0.5, rtol=1e-4)
+
+
 def test_independent_samples_go_with_parts():
     kwargs = {"balance": "modo", "optimizer": optax.sgd(1e-3), "steps": 1}
     many, report = run(spread=mesh(1, 4), **kwargs)

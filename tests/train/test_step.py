@@ -74,24 +74,32 @@ def test_independent_samples_are_parts_of_the_batch_on_one_device_and_on_many():
     balancer = mtl.modo(3, gamma=0.05)
     params = toys.setup()[0].params
     batch = {key: np.concatenate([value, value[:8]]) for key, value in toys.batch().items()}
-    assert len(batch["image"]) == 24
+    batch["c_valid"] = batch["c_valid"] & (np.arange(24)[:, None] % 3 == 0)
     gradient_of = balanced_gradient(toys.model(), toys.TASKS, balancer, "shared", axis_name="data")
 
     def replica(batch):
-        return gradient_of(params, {}, balancer.init(params), batch, jax.random.key(0)).gradient
+        found = gradient_of(params, {}, balancer.init(params), batch, jax.random.key(0))
+        return found.gradient, found.losses, found.present
 
     def spread(number):
         parts = jax.tree.map(lambda x: x.reshape(number, -1, *x.shape[1:]), batch)
         return jax.jit(jax.vmap(replica, axis_name="data", out_axes=None))(parts)
 
-    jacobians = []
-    for i in range(3):
-        part = {key: value[i::3] for key, value in batch.items()}
-        jacobians.append(mtl.value_and_jacobian(losses_fn)(params, part)[1])
+    def thrice_a_part(params, part):
+        predictions = toys.model().apply({"params": params}, part["image"])
+        totals = [task.loss(predictions[name], part)[0] for name, task in toys.TASKS.items()]
+        return tuple(3 * total / batch[f"{n}_valid"].sum() for n, total in zip(toys.TASKS, totals, strict=True))
+
+    parts = [{key: value[i::3] for key, value in batch.items()} for i in range(3)]
+    assert [part["c_valid"].any() for part in parts].count(False) == 2, "one part alone has labels of c"
+    jacobians = [mtl.value_and_jacobian(thrice_a_part)(params, part)[1] for part in parts]
     mean = jax.tree.map(lambda *rows: sum(rows) / 3, *jacobians)
     expected, _ = balancer.update(mean, balancer.init(params), params, samples=jacobians)
     for number in (1, 4):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), spread(number), expected)
+        gradient, losses, present = spread(number)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), gradient, expected)
+        np.testing.assert_allclose(losses, jnp.stack(losses_fn(params, batch)), rtol=1e-5)
+        assert present.all()
 
 
 def test_loss_weights_scale_private_parameters_and_gradient_methods_do_not():

@@ -69,14 +69,14 @@ def batch(seed=0, bad=None, absent=()):
     return out
 
 
-def setup(balance="pcgrad", measure="shared", spread=None, norm="none", optimizer=None):
+def setup(balance="pcgrad", measure="shared", spread=None, norm="none", optimizer=None, clip_norm=0.0):
     """A state and a step; on one replica without an axis, or spread."""
     axis = None if spread is None else spread.axis
     m = model(norm, axis)
     balancer = balancer_of(balance, len(TASKS), seed=0)
     variables = model(norm).init(jax.random.key(0), jnp.ones((2, 6)))
     transforms = {group: optimizer or optax.adam(1e-2) for group in ("shared", *TASKS)}
-    tx = train.partition(transforms, m.groups(variables["params"]))
+    tx = train.partition(transforms, m.groups(variables["params"]), clip_norm)
     step = train.make_train_step(m, TASKS, balancer, tx, measure=measure, spread=spread)
     state = train.create(variables, balancer, tx)
     return (state, jax.jit(step)) if spread is None else (spread.place_state(state), spread.train(step))
