@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from optax.experimental import aggregating
 
@@ -23,12 +24,16 @@ class BalanceState(NamedTuple):
         rule: the rule's own state.
         weights: (T,) float32, the weights that it gave last; of a method without weights, the share of each task's
             gradient that it kept.
-        present: (T,) bool, the tasks that had a part in them: the flag of absent tasks and non-finite gradients.
+        present: (T,) bool, the tasks that had a part in them: the flag of absent tasks, of non-finite gradients, and of
+            losses at or below zero where positive ones are needed.
+        solved: () bool, False where the method's small problem has no solution or none was found to the dtype's
+            precision, and the weights are the nearest thing to one; True of methods that solve none.
     """
 
     rule: Any
     weights: jax.Array
     present: jax.Array
+    solved: jax.Array = np.True_
 
 
 class Weights(NamedTuple):
@@ -66,16 +71,19 @@ class Balancer(aggregating.Aggregator):
             needs every element.
         measures: what its gradients may be those of: any of `shared`, `last_layer`, `features`.
         samples: how many Jacobians of independent parts of the batch it looks at.
+        needs_positive_losses: whether it takes logarithms or quotients of losses; a task whose loss is not above zero
+            is then left out of the step and flagged in `BalanceState.present`.
         weigh: `(state, *, losses=None, gramian=None, present=None) -> (Weights, state)`; None where it sees the
             Jacobian.
-        direct: as `update`, with `axis_name`, a mapped axis over which the rows are split; private leaves that are not
-            finite stay so.
+        direct: as `update`, with `axis_name`, a mapped axis over which the rows are split, and `features`, whether
+            `params` are features (B, ...) and the rows gradients at them; private leaves that are not finite stay so.
     """
 
     num_tasks: int
     sees: Sees
     measures: tuple[str, ...]
     samples: int
+    needs_positive_losses: bool
     weigh: Weigh | None
     direct: Direct
 
@@ -89,6 +97,7 @@ class Balancer(aggregating.Aggregator):
         direct: Direct | None = None,
         measures: tuple[str, ...] = MEASURES,
         samples: int = 1,
+        needs_positive_losses: bool = False,
     ) -> "Balancer":
         """Makes the (init, update) pair that optax sees."""
         check_num_tasks(num_tasks)
@@ -97,7 +106,7 @@ class Balancer(aggregating.Aggregator):
         compiled = jax.jit(functools.partial(_finite_direction, direct), static_argnames="owners")
         self = super().__new__(cls, functools.partial(_distinct, init), functools.partial(_update, compiled))
         self.num_tasks, self.sees, self.measures, self.samples = num_tasks, sees, measures, samples
-        self.weigh, self.direct = weigh, direct
+        self.weigh, self.direct, self.needs_positive_losses = weigh, direct, needs_positive_losses
         return self
 
 

@@ -16,10 +16,14 @@ class NashState(NamedTuple):
     Attributes:
         step: int32, steps since the weights were solved for.
         weights: (T,) float32, the solution then.
+        norms: (T,) float32, the gradients' lengths then; 0 of absent tasks.
+        solved: () bool, whether it was one.
     """
 
     step: jax.Array
     weights: jax.Array
+    norms: jax.Array
+    solved: jax.Array
 
 
 def nash_mtl(num_tasks: int, max_norm: float | None = None, update_every: int = 1) -> Balancer:
@@ -30,7 +34,8 @@ def nash_mtl(num_tasks: int, max_norm: float | None = None, update_every: int = 
     Args:
         num_tasks: T.
         max_norm: the greatest length of d on shared parameters; None for no limit.
-        update_every: steps between two solutions; w is kept between them.
+        update_every: steps between two solutions; w is kept between them, as long as the same tasks are present and no
+            gradient is ten times as long, or a tenth, as at the last one.
 
     Returns:
         An optax `Aggregator`.
@@ -54,19 +59,25 @@ def nash_mtl(num_tasks: int, max_norm: float | None = None, update_every: int = 
         _arguments.positive("nash_mtl", max_norm=max_norm)
     _arguments.whole("nash_mtl", 1, update_every=update_every)
 
-    def rule(seen: Observation, state: NashState) -> tuple[jax.Array, NashState]:
-        weights = _positive_equation.solve(seen.gramian, alpha=1.0)
+    def rule(seen: Observation, state: NashState) -> tuple[jax.Array, NashState, jax.Array]:
+        norms = seen.gramian.norms
+        weights, solved = _positive_equation.solve(seen.gramian, alpha=1.0)
+        fresh = NashState(jnp.int32(1), weights.astype(jnp.float32), norms.astype(jnp.float32), solved)
+        kept = fresh._replace(step=fresh.step % update_every)
         if update_every > 1:
-            weights = jnp.where(state.step == 0, weights, state.weights.astype(weights.dtype))
-        kept = NashState((state.step + 1) % update_every, weights.astype(jnp.float32))
+            due = (state.step == 0) | jnp.any((norms > 10 * state.norms) | (state.norms > 10 * norms))
+            old = state._replace(step=(state.step + 1) % update_every)
+            kept = jax.tree.map(lambda new, old: jnp.where(due, new, old), fresh, old)
+            weights, solved = jnp.where(due, weights, state.weights.astype(weights.dtype)), kept.solved
         if max_norm is not None:
             lengths = weights * seen.gramian.norms
             size = jnp.sqrt(jnp.maximum(_qp.dot(lengths, _qp.dot(seen.gramian.cosines, lengths)), 0.0))
             weights = weights * jnp.minimum(1.0, max_norm / jnp.maximum(size, jnp.finfo(size.dtype).tiny))
-        return weights, kept
+        return weights, kept, solved
 
     def init() -> NashState:
-        return NashState(jnp.int32(0), jnp.ones(num_tasks, jnp.float32))
+        ones = jnp.ones(num_tasks, jnp.float32)
+        return NashState(jnp.int32(0), ones, jnp.zeros(num_tasks, jnp.float32), jnp.array(True))
 
     return from_rule(rule, num_tasks, sees="gramian", init=init)
 
@@ -99,7 +110,8 @@ def fairgrad(num_tasks: int, alpha: float = 2.0) -> Balancer:
     """
     _arguments.positive("fairgrad", alpha=alpha)
 
-    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
-        return _positive_equation.solve(seen.gramian, alpha=float(alpha)), state
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
+        weights, solved = _positive_equation.solve(seen.gramian, alpha=float(alpha))
+        return weights, state, solved
 
     return from_rule(rule, num_tasks, sees="gramian")

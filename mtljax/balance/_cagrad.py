@@ -42,14 +42,14 @@ def cagrad(num_tasks: int, c: float = 0.4, rescale: bool = False) -> Balancer:
     """
     _arguments.non_negative("cagrad", c=c)
 
-    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
         norms, cosines = seen.gramian
         mean = seen.present / _present.count(seen.present).astype(norms.dtype)
         largest = jnp.max(norms)
         lengths = norms / jnp.where(largest > 0, largest, 1.0)
-        pull = _towards_worst(lengths, cosines, mean * lengths, seen.present, c)
+        pull, solved = _towards_worst(lengths, cosines, mean * lengths, seen.present, c)
         weights = mean + jnp.where(lengths > 0, pull / jnp.where(lengths > 0, lengths, 1.0), 0.0)
-        return (weights / (1 + c**2) if rescale else weights), state
+        return (weights / (1 + c**2) if rescale else weights), state, solved
 
     return from_rule(rule, num_tasks, sees="gramian")
 
@@ -61,10 +61,13 @@ class _Search(NamedTuple):
     pull: jax.Array  # (T,): d - g_0 in coefficients on the unit rows, at the last level inside the ball
     free: jax.Array  # (T,) bool
     done: jax.Array
+    solved: jax.Array  # whether that level's problem was
 
 
-def _towards_worst(lengths: jax.Array, cosines: jax.Array, mean: jax.Array, present: jax.Array, c: float) -> jax.Array:
-    """`d - g_0` in coefficients on the unit rows, (T,).
+def _towards_worst(
+    lengths: jax.Array, cosines: jax.Array, mean: jax.Array, present: jax.Array, c: float
+) -> tuple[jax.Array, jax.Array]:
+    """`d - g_0` in coefficients on the unit rows, (T,), and whether the search for it ended.
 
     At a level t, `d(t) = g_0 + U^T y` with `y = argmin over y >= 0 of 1/2 y^T C y - y^T (t a - C m)`: piecewise linear
     in t for a given set of free variables. Each step takes the level at which the present piece leaves the ball.
@@ -82,7 +85,7 @@ def _towards_worst(lengths: jax.Array, cosines: jax.Array, mean: jax.Array, pres
 
     def step(search: _Search) -> _Search:
         linear = search.level * inverse - slope
-        pull, free = _qp.nonnegative_qp(cosines, linear, search.free)
+        pull, solved, free = _qp.nonnegative_qp(cosines, linear, search.free)
         along = _qp.dot(cosines, pull)
         squared = _qp.dot(pull, along)
         # Beyond the levels that any direction has, y grows until rounding hides its length.
@@ -96,15 +99,18 @@ def _towards_worst(lengths: jax.Array, cosines: jax.Array, mean: jax.Array, pres
         near = (jnp.abs(squared - radius**2) <= tolerance * 8 * radius**2) & reachable
         flat = high - low <= tolerance * jnp.maximum(jnp.abs(low), jnp.abs(high))
         kept = jnp.where(inside | near, pull, search.pull)
-        return _Search(following, low, high, kept, free, near | flat)
+        ended = jnp.where(inside | near, solved, search.solved)
+        return _Search(following, low, high, kept, free, near | flat, ended)
 
     zeros = jnp.zeros_like(lengths)
-    first = _Search(bound, start, bound, zeros, jnp.zeros_like(present), jnp.asarray(c == 0) | ~jnp.any(usable))
+    first = _Search(
+        bound, start, bound, zeros, jnp.zeros_like(present), jnp.asarray(c == 0) | ~jnp.any(usable), jnp.array(True)
+    )
     found = _qp.bounded_while(lambda s: ~s.done, step, first, max_steps=60)
     pull = found.pull
     reached = jnp.sqrt(jnp.maximum(_qp.dot(pull, _qp.dot(cosines, pull)), 0.0))
     outside = reached > radius
-    return jnp.where(outside, pull * radius / jnp.where(outside, reached, 1.0), pull)
+    return jnp.where(outside, pull * radius / jnp.where(outside, reached, 1.0), pull), found.done & found.solved
 
 
 def _leaving(cosines: jax.Array, inverse: jax.Array, slope: jax.Array, free: jax.Array, radius: jax.Array) -> jax.Array:

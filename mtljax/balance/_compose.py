@@ -55,7 +55,7 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
 
     def init(params: object) -> BalanceState:
         states = (first.init(params), second.init(params))
-        return BalanceState(states, states[1].weights, states[1].present)
+        return BalanceState(states, states[1].weights, states[1].present, states[0].solved & states[1].solved)
 
     def weigh(
         state: BalanceState,
@@ -72,9 +72,12 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
             present=before.present,
         )
         weights = Weights(one.shared * two.shared, one.private * two.private)
-        return weights, BalanceState((before, after), weights.shared.astype(jnp.float32), after.present)
+        solved = before.solved & after.solved
+        return weights, BalanceState((before, after), weights.shared.astype(jnp.float32), after.present, solved)
 
-    def direct(jacobian, state, params, *, losses=None, present=None, owners=None, samples=(), axis_name=None):
+    def direct(
+        jacobian, state, params, *, losses=None, present=None, owners=None, samples=(), axis_name=None, features=False
+    ):
         seen = gramian(jacobian, params, first.num_tasks, axis_name)
         one, before = first.weigh(state.rule[0], losses=losses, gramian=seen, present=present)
         direction, after = second.direct(
@@ -86,9 +89,10 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
             owners=owners,
             samples=tuple(_scaled(sample, params, one, owners) for sample in samples),
             axis_name=axis_name,
+            features=features,
         )
         weights = one.shared.astype(jnp.float32) * after.weights
-        return direction, BalanceState((before, after), weights, after.present)
+        return direction, BalanceState((before, after), weights, after.present, before.solved & after.solved)
 
     return Balancer(
         init,
@@ -98,6 +102,7 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
         direct=direct if sees == "jacobian" else None,
         measures=tuple(m for m in first.measures if m in second.measures),
         samples=second.samples,
+        needs_positive_losses=first.needs_positive_losses or second.needs_positive_losses,
     )
 
 

@@ -39,15 +39,16 @@ def upgrad(num_tasks: int, preference: Sequence[float] | None = None) -> Balance
     """
     chosen = _checked("upgrad", num_tasks, preference)
 
-    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
         norms, cosines = seen.gramian
         units = jnp.eye(num_tasks, dtype=norms.dtype)
         # A projection is homogeneous: that of the unit row, then its length.
-        projected = jax.vmap(_qp.onto_dual_cone, (None, 0))(cosines, units)
+        projected, solved = jax.vmap(_qp.onto_dual_cone, (None, 0))(cosines, units)
         amounts = chosen(seen.present).astype(norms.dtype)
         ratios = norms[:, None] / jnp.where(norms > 0, norms, 1.0)
         terms = jnp.where(projected == 0, 0.0, projected * ratios * amounts[:, None])
-        return jnp.sum(jnp.where(norms > 0, terms, jnp.where(units > 0, amounts, 0.0)), axis=0), state
+        weights = jnp.sum(jnp.where(norms > 0, terms, jnp.where(units > 0, amounts, 0.0)), axis=0)
+        return weights, state, jnp.all(solved)
 
     return from_rule(rule, num_tasks, sees="gramian")
 
@@ -78,14 +79,15 @@ def dualproj(num_tasks: int, preference: Sequence[float] | None = None) -> Balan
     """
     chosen = _checked("dualproj", num_tasks, preference)
 
-    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
         norms, cosines = seen.gramian
         amounts = chosen(seen.present).astype(norms.dtype)
         largest = jnp.max(norms)
         lengths = amounts * norms / jnp.where(largest > 0, largest, 1.0)
-        added = _qp.onto_dual_cone(cosines, lengths) - lengths
+        projected, solved = _qp.onto_dual_cone(cosines, lengths)
+        added = projected - lengths
         weights = amounts + jnp.where(added == 0, 0.0, added * (largest / jnp.where(norms > 0, norms, 1.0)))
-        return weights, state
+        return weights, state, solved
 
     return from_rule(rule, num_tasks, sees="gramian")
 

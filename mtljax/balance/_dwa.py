@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import _arguments, _present
+from mtljax.balance import _arguments, _present, _typical
 from mtljax.balance._balancer import Balancer
 from mtljax.balance._rule import Observation, from_rule
 
@@ -33,7 +33,8 @@ def dwa(num_tasks: int, temperature: float = 2.0, period: int = 100) -> Balancer
     before`.
 
     The means are those of the last whole window of `period` steps and of the one before it; in the first two windows
-    all weights are 1. A task that was absent in one of them counts with `r = 1`.
+    all weights are 1. A task that was absent in one of them, or whose mean is at or below zero, has no quotient and
+    counts with `r = 1`. A loss of more than ten times its window's mean so far counts as ten times that.
 
     Args:
         num_tasks: T.
@@ -71,8 +72,11 @@ def dwa(num_tasks: int, temperature: float = 2.0, period: int = 100) -> Balancer
         rates = jnp.where(known, state.last / jnp.where(known, state.before, 1.0), 1.0)
         weights = _present.count(seen.present) * _present.softmax(rates / temperature, seen.present)
         weights = jnp.where(state.step < 2 * period, 1.0, weights)
-        total = state.total + seen.losses.astype(jnp.float32)
-        number = state.number + seen.present
+        losses = seen.losses.astype(jnp.float32)
+        counted = seen.present & _typical.in_range(losses)
+        usual = state.total / jnp.maximum(state.number, 1.0)
+        total = state.total + jnp.where(counted, _typical.limited(losses, usual, state.number), 0.0)
+        number = state.number + counted
         step = state.step + 1
         ends = step % period == 0
         mean = total / jnp.maximum(number, 1.0)

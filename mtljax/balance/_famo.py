@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mtljax.balance import _arguments, _present
+from mtljax.balance import _arguments, _descent, _present, _typical
 from mtljax.balance._balancer import Balancer, check_num_tasks
 from mtljax.balance._rule import Observation, from_rule
 
@@ -17,15 +17,15 @@ class FAMOState(NamedTuple):
 
     Attributes:
         logits: xi, (T,) float32.
-        adam: the state of the transformation that moves them.
-        previous: (T,) float32, the losses of the step before.
-        known: (T,) bool, which of them there are.
+        descent: the state of the transformation that moves them, of each task.
+        previous: (T,) float32, each task's last loss.
+        age: (T,) int32, how many steps ago that was; 0 where there is none yet.
     """
 
     logits: jax.Array
-    adam: optax.OptState
+    descent: _descent.Descent
     previous: jax.Array
-    known: jax.Array
+    age: jax.Array
 
 
 def famo(
@@ -35,7 +35,8 @@ def famo(
 
     With `z = softmax(xi)`: `w_t = c z_t / (L_t - b_t)`, `c = 1 / sum_t z_t / (L_t - b_t)`. The logits xi move by Adam
     along `J_softmax^T delta`, `delta_t = log(L_t before - b_t) - log(L_t after - b_t)`, where the losses of the next
-    step stand for "after". A task that is absent keeps what is known of it.
+    step stand for "after". A task that is absent keeps what is known of it, its logit and Adam's state; when it is
+    back, its delta is divided by the steps between its two losses.
 
     Args:
         num_tasks: T.
@@ -44,7 +45,9 @@ def famo(
         min_losses: b, T numbers below all losses; 0 by default.
 
     Returns:
-        An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,), above b.
+        An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,), above b: a task
+        whose loss is not has no part in the step, and is flagged in the state's `present`. Less than 1e-8 above b
+        counts as 1e-8.
 
     Raises:
         ValueError: for `lr <= 0`, `weight_decay < 0`, or `min_losses` of another length.
@@ -72,22 +75,23 @@ def famo(
 
     def init() -> FAMOState:
         zeros = jnp.zeros(num_tasks, jnp.float32)
-        return FAMOState(zeros, optimizer.init(zeros), zeros, jnp.zeros(num_tasks, bool))
+        return FAMOState(zeros, _descent.start(optimizer, zeros), zeros, jnp.zeros(num_tasks, jnp.int32))
 
     def above(losses: jax.Array) -> jax.Array:
         return jnp.maximum(losses.astype(jnp.float32) - lowest, 1e-8)
 
     def rule(seen: Observation, state: FAMOState) -> tuple[jax.Array, FAMOState]:
-        counted = seen.present & state.known
-        delta = jnp.where(counted, jnp.log(above(state.previous)) - jnp.log(above(seen.losses)), 0.0)
-        _, pull = jax.vjp(jax.nn.softmax, state.logits)
-        change, adam = optimizer.update(pull(delta)[0], state.adam, state.logits)
-        moving = jnp.any(counted)
-        logits = jnp.where(moving, state.logits + change, state.logits)
-        adam = jax.tree.map(lambda new, old: jnp.where(moving, new, old), adam, state.adam)
+        there = seen.present & _typical.in_range(seen.losses)
+        counted = there & (state.age > 0)
+        fall = jnp.log(above(state.previous)) - jnp.log(above(seen.losses))
+        delta = jnp.where(counted, fall / jnp.maximum(state.age, 1), 0.0)
+        _, pull = jax.vjp(lambda logits: _present.softmax(logits, counted), state.logits)
+        logits, descent = _descent.step(optimizer, state.logits, pull(delta)[0], state.descent, counted, least=0.1)
         shares = _present.softmax(logits, seen.present) / above(seen.losses)
-        previous = jnp.where(seen.present, seen.losses.astype(jnp.float32), state.previous)
+        previous = jnp.where(there, seen.losses.astype(jnp.float32), state.previous)
+        age = jnp.where(there, 1, jnp.where(state.age > 0, optax.safe_increment(state.age), 0))
         weights = shares / jnp.maximum(jnp.sum(shares), jnp.finfo(jnp.float32).tiny)
-        return weights, FAMOState(logits, adam, previous, state.known | seen.present)
+        return weights, FAMOState(logits, descent, previous, age)
 
-    return from_rule(rule, num_tasks, sees="losses", init=init, needs_losses=True)
+    positive = True if min_losses is None else lowest
+    return from_rule(rule, num_tasks, sees="losses", init=init, needs_losses=True, needs_positive_losses=positive)

@@ -25,7 +25,10 @@ def graddrop(num_tasks: int, leak: float | Sequence[float] = 0.0, seed: int = 0)
 
     Returns:
         An optax `Aggregator` that sees every element of the Jacobian. The weights in its state are the mean shares of
-        the tasks' entries that passed. With `measure="features"` it acts on the gradients at the features.
+        the tasks' entries that passed. With `measure="features"` it acts on the gradients at the features A, (B, ...),
+        as the authors' layer does: P and the draws are of `sum over the batch of sign(A) g_t`, one for each feature,
+        and a task whose sum is of the sign drawn passes for every example. The gradient is not brought back to its
+        length before, which the authors' code does and their algorithm does not.
 
     Raises:
         ValueError: for a leak outside [0, 1], or another number of them.
@@ -57,7 +60,12 @@ def graddrop(num_tasks: int, leak: float | Sequence[float] = 0.0, seed: int = 0)
             if row is None:
                 direction.append(None)
                 continue
-            chosen, kept = _one_sign(row, _uniform(jax.random.fold_in(now, i), row, seen.axis_name), leaks)
+            key_of_leaf = jax.random.fold_in(now, i)
+            if seen.features:
+                signal = _over_batch(row, seen.features[i], seen.axis_name)
+                chosen, kept = _one_sign(row, signal, _uniform(key_of_leaf, signal, None), leaks)
+            else:
+                chosen, kept = _one_sign(row, row, _uniform(key_of_leaf, row, seen.axis_name), leaks)
             direction.append(chosen)
             passed += leaks * row[0].size + (1 - leaks) * kept
             size += row[0].size
@@ -68,22 +76,35 @@ def graddrop(num_tasks: int, leak: float | Sequence[float] = 0.0, seed: int = 0)
     return from_jacobian_rule(rule, num_tasks, init=init, measures=("shared", "features"))
 
 
-def _one_sign(row: jax.Array, uniform: jax.Array, leaks: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The direction from (T, ...) and a draw (...), and how many entries of each task have the sign drawn, (T,)."""
-    # Written out over tasks: XLA's CPU backend takes ten times as long for sums over the first axis.
-    parts = [part.astype(uniform.dtype) for part in row]
-    ahead = functools.reduce(jnp.add, [jnp.maximum(part, 0) for part in parts])
-    behind = functools.reduce(jnp.add, [jnp.minimum(part, 0) for part in parts])
+def _over_batch(row: jax.Array, features: jax.Array, axis_name: str | None) -> jax.Array:
+    """`sum over the batch of sign(A) g_t`, (T, 1, ...), of gradients (T, B, ...) at features A (B, ...)."""
+    signed = jnp.sum(jnp.sign(features).astype(row.dtype) * row, axis=1, keepdims=True)
+    return signed if axis_name is None else jax.lax.psum(signed, axis_name)
+
+
+def _one_sign(row: jax.Array, signal: jax.Array, uniform: jax.Array, leaks: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The direction from (T, ...), and how many entries of each task passed, (T,).
+
+    The sign is drawn by `uniform` (...) of the signal (T, ...), which is the row itself or broadcasts to it; what has
+    no sign passes.
+    """
+    row, signal = row.astype(uniform.dtype), signal.astype(uniform.dtype)
+    ahead, behind = _sum_of_tasks(jnp.maximum(signal, 0)), _sum_of_tasks(jnp.minimum(signal, 0))
     size = ahead - behind
     purity = jnp.where(size > 0, ahead / jnp.where(size > 0, size, 1.0), 0.5)
-    up, down = purity > uniform, purity < uniform
+    passes = jnp.where(signal > 0, purity > uniform, (signal == 0) | (purity < uniform))
+    counted = jnp.broadcast_to(passes, row.shape) & (row != 0)
+    kept = jnp.sum(counted, axis=tuple(range(1, row.ndim)), dtype=leaks.dtype)
+    leaks = leaks.reshape(-1, *[1] * (row.ndim - 1))
+    return _sum_of_tasks((leaks + (1 - leaks) * passes) * row), kept
 
-    def passes(part: jax.Array) -> jax.Array:
-        return jnp.where(part > 0, up, (part < 0) & down)
 
-    kept = jnp.stack([jnp.sum(passes(part), dtype=leaks.dtype) for part in parts])
-    factors = [leak + (1 - leak) * passes(part) for leak, part in zip(leaks, parts, strict=True)]
-    return functools.reduce(jnp.add, [factor * part for factor, part in zip(factors, parts, strict=True)]), kept
+def _sum_of_tasks(rows: jax.Array) -> jax.Array:
+    """The sum over the first axis."""
+    if len(rows) > 40:
+        return jnp.sum(rows, axis=0)
+    # Written out: XLA's CPU backend takes ten times as long for sums over the first axis.
+    return functools.reduce(jnp.add, [rows[t] for t in range(len(rows))])
 
 
 def _uniform(key: jax.Array, row: jax.Array, axis_name: str | None) -> jax.Array:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mtljax.balance import _descent, _typical
 from mtljax.balance._balancer import Balancer
 from mtljax.balance._rule import Observation, from_rule
 
@@ -16,12 +17,12 @@ class GradNormState(NamedTuple):
     Attributes:
         weights: (T,) float32, positive, their sum T.
         initial_losses: (T,) float32, the first finite positive loss of each task; 0 before there is one.
-        adam: the state of Adam on the weights.
+        descent: the state of Adam on the weights, of each task.
     """
 
     weights: jax.Array
     initial_losses: jax.Array
-    adam: optax.OptState
+    descent: _descent.Descent
 
 
 def gradnorm(num_tasks: int, alpha: float = 1.5, lr: float = 0.025) -> Balancer:
@@ -31,7 +32,10 @@ def gradnorm(num_tasks: int, alpha: float = 1.5, lr: float = 0.025) -> Balancer:
     on `sum_t |n_t - stop_grad(mean(n) r_t^alpha)|`, whose gradient is `sign(n_t - target_t) |g_t|`; then
     `w <- T w / sum(w)`. The direction of a step uses the weights from before it, as in the paper's algorithm 1.
 
-    Choose with `measure` what `g_t` is: the paper takes the last shared layer. A task that is absent keeps its weight.
+    Choose with `measure` what `g_t` is: the paper takes the last shared layer. A task that is absent, or
+    whose loss is at or below zero and so has no rate, keeps its weight and Adam's state. A norm of more than ten times
+    the task's usual one counts as ten times that, so that one bad gradient is not remembered.
+
     Private parameters get their own task's gradient, unscaled, as with every method here that reads gradients.
 
     Args:
@@ -67,21 +71,23 @@ def gradnorm(num_tasks: int, alpha: float = 1.5, lr: float = 0.025) -> Balancer:
 
     def init() -> GradNormState:
         weights = jnp.ones(num_tasks, jnp.float32)
-        return GradNormState(weights, jnp.zeros(num_tasks, jnp.float32), adam.init(weights))
+        return GradNormState(weights, jnp.zeros(num_tasks, jnp.float32), _descent.start(adam, weights))
 
     def rule(seen: Observation, state: GradNormState) -> tuple[jax.Array, GradNormState]:
         losses = seen.losses.astype(jnp.float32)
         norms = seen.gramian.norms.astype(jnp.float32)
-        initial = jnp.where((state.initial_losses == 0) & seen.present & (losses > 0), losses, state.initial_losses)
-        counted = seen.present & (initial > 0) & (norms > 0)
+        usable = seen.present & (losses > 0) & _typical.in_range(losses)
+        initial = jnp.where((state.initial_losses == 0) & usable, losses, state.initial_losses)
+        counted = usable & (norms > 0) & _typical.in_range(norms)
+        norms = jnp.minimum(norms, _typical.limit_of(state.descent.typical))
         target = _targets(state.weights * norms, losses, initial, counted, alpha)
-        gradient = jnp.where(counted, jnp.sign(state.weights * norms - target) * norms, 0.0)
-        change, adam_state = adam.update(gradient, state.adam, state.weights)
-        moved = jnp.where(counted, jnp.maximum(state.weights + change, 1e-3), state.weights)
+        gradient = jnp.sign(state.weights * norms - target) * norms
+        moved, descent = _descent.step(adam, state.weights, gradient, state.descent, counted)
+        moved = jnp.where(counted, jnp.maximum(moved, 1e-3), state.weights)
         held = jnp.sum(jnp.where(counted, 0.0, moved))
         total = jnp.maximum(jnp.sum(jnp.where(counted, moved, 0.0)), 1e-3)
         moved = jnp.where(counted, moved * (num_tasks - held) / total, moved)
-        return state.weights, GradNormState(moved, initial, adam_state)
+        return state.weights, GradNormState(moved, initial, descent)
 
     return from_rule(rule, num_tasks, sees="gramian", init=init, needs_losses=True)
 

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mtljax.balance import _linalg, _present
+from mtljax.balance import _linalg, _present, _qp
 from mtljax.balance._balancer import Balancer
 from mtljax.balance._compose import compose
+from mtljax.balance._gramian import Gramian
 from mtljax.balance._learned_weights import imtl_l
 from mtljax.balance._rule import Observation, from_rule
 
@@ -14,7 +15,8 @@ from mtljax.balance._rule import Observation, from_rule
 def imtl_g(num_tasks: int) -> Balancer:
     """A direction with equal projections on all gradients: `w ~ pinv(G) sqrt(diag G)`, `sum w = 1`.
 
-    Where that sum is 0 (zero in the affine hull of the gradients), d = 0.
+    Where that sum is 0 (zero in the affine hull of the gradients), d = 0. So it is where two gradients are opposite:
+    only 0 has equal projections on both, `w ~ 1 / |g|` on the two.
 
     Args:
         num_tasks: T.
@@ -43,9 +45,21 @@ def imtl_g(num_tasks: int) -> Balancer:
         # A lone task, or tasks whose gradients are all zero, weigh the same.
         alike = seen.present / _present.count(seen.present).astype(solution.dtype)
         weights = jnp.where(usable, solution / jnp.where(usable, total, 1.0), 0.0)
+        opposed = _opposed(seen.gramian)
+        weights = jnp.where(jnp.any(opposed > 0), opposed, weights)
         return jnp.where(size > 0, weights, alike), state
 
     return from_rule(rule, num_tasks, sees="gramian")
+
+
+def _opposed(gramian: Gramian) -> jax.Array:
+    """Weights (T,) of the gradients that have an opposite one, to rounding, in proportion to 1 / length; sum 1 or 0."""
+    norms, cosines = gramian
+    near = 40 * len(norms) * jnp.finfo(norms.dtype).eps
+    pairs = jnp.sum(cosines < near - 1, axis=1)
+    weights = pairs * _qp.unit_ratio(norms, norms > 0)
+    total = jnp.sum(weights)
+    return weights / jnp.where(total > 0, total, 1.0)
 
 
 def imtl(num_tasks: int, optimizer: optax.GradientTransformation | None = None) -> Balancer:

@@ -9,10 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+_backend = jax.default_backend
+
 
 def branches_pay() -> bool:
     """Whether a branch is cheaper than a pass over the gradients."""
-    return jax.default_backend() == "cpu"
+    return _backend() == "cpu"
 
 
 def unless(fine: jax.Array, value: Any, otherwise: Callable[[], Any]) -> Any:

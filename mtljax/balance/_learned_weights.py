@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mtljax.balance import _descent
 from mtljax.balance._balancer import Balancer
 from mtljax.balance._rule import Observation, from_rule
+
+_LARGEST = 30.0
 
 
 class LearnedState(NamedTuple):
@@ -16,22 +19,23 @@ class LearnedState(NamedTuple):
 
     Attributes:
         scales: s, (T,) float32.
-        optimizer: the state of the optax transformation that moves s.
+        descent: the state of the optax transformation that moves s, of each task.
     """
 
     scales: jax.Array
-    optimizer: optax.OptState
+    descent: _descent.Descent
 
 
 def uncertainty(num_tasks: int, optimizer: optax.GradientTransformation | None = None) -> Balancer:
     """Weighs losses by learned homoscedastic uncertainty: minimises `sum_t L_t exp(-s_t) / 2 + s_t / 2` over s too.
 
     So `w_t = exp(-s_t) / 2`, with `s_t = log sigma_t^2` from 0 on. The weights of a step are those from before s moves.
-    A task that is absent keeps its s.
+    A task that is absent keeps its s and its optimiser state. s stays within -30 and 30: where a loss is below zero,
+    as likelihoods may be, nothing else would hold it.
 
     Args:
         num_tasks: T.
-        optimizer: what moves s; `optax.adam(1e-3)` by default.
+        optimizer: what moves s, each task's apart from the others'; `optax.adam(1e-3)` by default.
 
     Returns:
         An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,).
@@ -60,11 +64,12 @@ def imtl_l(num_tasks: int, optimizer: optax.GradientTransformation | None = None
     """Brings all weighted losses to the same size: minimises `sum_t exp(s_t) L_t - s_t` over s too.
 
     So `w_t = exp(s_t)`, with s from 0 on. The weights of a step are those from before s moves. A task that is absent
-    keeps its s. Put `imtl_g` behind it for IMTL: `mtl.imtl`.
+    keeps its s and its optimiser state. s stays within -30 and 30: nothing else would hold it where a loss is at or
+    below zero. Put `imtl_g` behind it for IMTL: `mtl.imtl`.
 
     Args:
         num_tasks: T.
-        optimizer: what moves s; `optax.adam(1e-3)` by default.
+        optimizer: what moves s, each task's apart from the others'; `optax.adam(1e-3)` by default.
 
     Returns:
         An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,).
@@ -101,13 +106,12 @@ def _learned(
 
     def init() -> LearnedState:
         scales = jnp.zeros(num_tasks, jnp.float32)
-        return LearnedState(scales, optimizer.init(scales))
+        return LearnedState(scales, _descent.start(optimizer, scales))
 
     def rule(seen: Observation, state: LearnedState) -> tuple[jax.Array, LearnedState]:
         losses = seen.losses.astype(jnp.float32)
-        gradient = jnp.where(seen.present, gradient_of(state.scales, losses), 0.0)
-        change, optimizer_state = optimizer.update(gradient, state.optimizer, state.scales)
-        scales = jnp.where(seen.present, optax.apply_updates(state.scales, change), state.scales)
-        return weights_of(state.scales), LearnedState(scales, optimizer_state)
+        gradient = gradient_of(state.scales, losses)
+        scales, descent = _descent.step(optimizer, state.scales, gradient, state.descent, seen.present, least=1.0)
+        return weights_of(state.scales), LearnedState(jnp.clip(scales, -_LARGEST, _LARGEST), descent)
 
     return from_rule(rule, num_tasks, sees="losses", init=init, needs_losses=True)

@@ -23,7 +23,8 @@ def mgda(num_tasks: int, normalise: Normalise = "none") -> Balancer:
             `loss+`, both.
 
     Returns:
-        An optax `Aggregator`. Its `update` needs `losses=` for `loss` and `loss+`.
+        An optax `Aggregator`. Its `update` needs `losses=` for `loss` and `loss+`, positive: a task whose loss is not
+        has no part in the step, and is flagged in the state's `present`. A loss below 1e-8 counts as 1e-8.
 
     Raises:
         ValueError: for an unknown `normalise`.
@@ -43,7 +44,7 @@ def mgda(num_tasks: int, normalise: Normalise = "none") -> Balancer:
     if normalise not in get_args(Normalise):
         raise ValueError(f"mgda(normalise={normalise!r}): expected one of {', '.join(get_args(Normalise))}.")
 
-    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
         norms, cosines = seen.gramian
         if normalise == "l2":
             norms = (norms > 0).astype(norms.dtype)
@@ -51,6 +52,8 @@ def mgda(num_tasks: int, normalise: Normalise = "none") -> Balancer:
             norms = norms / _present.positive(seen.losses).astype(norms.dtype)
         elif normalise == "loss+":
             norms = (norms > 0) / _present.positive(seen.losses).astype(norms.dtype)
-        return _qp.min_norm(Gramian(norms, cosines), seen.present), state
+        weights, solved = _qp.min_norm(Gramian(norms, cosines), seen.present)
+        return weights, state, solved
 
-    return from_rule(rule, num_tasks, sees="gramian", needs_losses=normalise.startswith("loss"))
+    by_loss = normalise.startswith("loss")
+    return from_rule(rule, num_tasks, sees="gramian", needs_losses=by_loss, needs_positive_losses=by_loss)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mtljax.balance import _arguments, _qp
+from mtljax.balance import _arguments, _qp, _typical
 from mtljax.balance._balancer import Balancer, check_num_tasks
 from mtljax.balance._rule import Observation, from_rule
 
@@ -31,7 +31,8 @@ def pcd(
 
     With `h_t = s_t g_t`, `s_t = 1 / sqrt(running mean of |g_t|^2 + eps)`: `d = argmin |d - h_primary|^2` subject to
     `h_t . d >= tau |h_t|^2` for the other tasks, at the length of the primary gradient. Where no direction serves them
-    all, d is the primary gradient; where the primary gradient is zero or absent, d is zero.
+    all, d is the primary gradient; where the primary gradient is zero or absent, d is zero. A norm of more than ten
+    times the task's usual one counts as ten times that in the running mean.
 
     Args:
         num_tasks: T.
@@ -69,21 +70,24 @@ def pcd(
         raise ValueError("pcd(beta=1): beta must be below 1.")
     shares = _shares(num_tasks, tau, primary)
 
-    def rule(seen: Observation, state: PCDState) -> tuple[jax.Array, PCDState]:
+    def rule(seen: Observation, state: PCDState) -> tuple[jax.Array, PCDState, jax.Array]:
         norms, cosines = seen.gramian
         dtype = norms.dtype
         # Roots of means of squares, by hypot, which does not overflow.
-        moved = jnp.hypot(beta**0.5 * state.size, (1 - beta) ** 0.5 * norms.astype(jnp.float32))
-        size = jnp.where(seen.present, moved, state.size)
-        steps = state.steps + seen.present
-        debiased = size / jnp.sqrt(jnp.maximum(1 - jnp.power(beta, steps.astype(jnp.float32)), 1e-30))
+        counted = seen.present & _typical.in_range(norms)
+        bounded = _typical.limited(norms.astype(jnp.float32), _debiased(state.size, state.steps, beta), state.steps)
+        moved = jnp.hypot(beta**0.5 * state.size, (1 - beta) ** 0.5 * bounded)
+        size = jnp.where(counted, moved, state.size)
+        steps = state.steps + counted
+        debiased = jnp.where(steps > 0, _debiased(size, steps, beta), norms.astype(jnp.float32))
         usual = jnp.hypot(debiased, eps**0.5).astype(dtype)
         lengths = jnp.where(norms > 0, norms / jnp.where(norms > 0, usual, 1.0), 0.0)
         others = (jnp.arange(num_tasks) != primary) & (norms > 0)
         # In coefficients y_t = mu_t |h_t| on the unit rows: C y >= tau |h| - C h_primary.
         wanted = jnp.asarray(shares, dtype) * lengths - cosines[:, primary] * lengths[primary]
         part = jnp.where(others[:, None] & others, cosines, 0.0)
-        added, _ = _qp.nonnegative_qp(part, jnp.where(others, wanted, 0.0))
+        found = _qp.nonnegative_qp(part, jnp.where(others, wanted, 0.0))
+        added = found.values
         tolerance = 1000 * num_tasks * jnp.finfo(dtype).eps * jnp.maximum(jnp.max(jnp.abs(wanted)), 1.0)
         met = jnp.all(jnp.where(others, _qp.dot(part, added) >= wanted - tolerance, True))
         along = jnp.where(met, added, 0.0).at[primary].add(lengths[primary])
@@ -92,12 +96,17 @@ def pcd(
         weights = along * jnp.where(norms > 0, norms[primary] / jnp.where(norms > 0, norms, 1.0), 0.0)
         length = jnp.sqrt(jnp.where(squared > noise, squared, 1.0))
         weights = jnp.where((squared > noise) & (lengths[primary] > 0), weights / length, 0.0)
-        return weights, PCDState(size, steps)
+        return weights, PCDState(size, steps), found.solved
 
     def init() -> PCDState:
         return PCDState(jnp.zeros(num_tasks, jnp.float32), jnp.zeros(num_tasks, jnp.int32))
 
     return from_rule(rule, num_tasks, sees="gramian", init=init)
+
+
+def _debiased(size: jax.Array, steps: jax.Array, beta: float) -> jax.Array:
+    """The roots of the running means, corrected for their start at 0; 0 before the first."""
+    return size / jnp.sqrt(jnp.maximum(1 - jnp.power(beta, steps.astype(jnp.float32)), 1e-30))
 
 
 def _shares(num_tasks: int, tau: float | Sequence[float], primary: int) -> np.ndarray:

@@ -11,40 +11,40 @@ from mtljax.balance._gramian import Gramian
 
 class _Point(NamedTuple):
     logarithms: jax.Array  # log y, (T,)
-    residual: jax.Array  # the largest relative error of an equation
     done: jax.Array
 
 
-def solve(gramian: Gramian, alpha: float) -> jax.Array:
-    """The positive solution w of `G w = w^(-1/alpha)`, (T,); 0 for zero rows.
+def solve(gramian: Gramian, alpha: float) -> tuple[jax.Array, jax.Array]:
+    """The positive solution w of `G w = w^(-1/alpha)`, (T,), 0 for zero rows; and whether it is that.
 
     With `y_t = w_t |g_t|` it reads `C y = b y^(-1/alpha)`, `b_t = |g_t|^(1/alpha - 1)`: where the convex
     `1/2 y^T C y - sum_t b_t y_t^(1 - 1/alpha) / (1 - 1/alpha)` is smallest. Newton steps, shortened so that it falls
-    with each, find it. Where there is no solution (zero in the hull of the gradients), a ridge of some rounding errors
+    with each, find it: until no equation is off by more than its rounding errors, or 100 times. Where there is no
+    solution (zero in the hull of the gradients), or none that rounding does not hide, a ridge of some rounding errors
     of the dtype on C keeps y finite.
-
-    It ends where the largest relative error of an equation is below 100 rounding errors or falls no further, or after
-    100 steps.
     """
     norms, cosines = gramian
     number, dtype = norms.shape[0], norms.dtype
     eps = jnp.finfo(dtype).eps
     usable = norms > 0
     eye = jnp.eye(number, dtype=dtype)
-    matrix = cosines + eye * jnp.where(usable, 4 * number * eps, 1.0)
     logs = jnp.where(usable, jnp.log(jnp.where(usable, norms, 1.0)), 0.0)
     # The equation is homogeneous: norms relative to their geometric mean keep b in range.
     middle = jnp.sum(logs) / jnp.maximum(jnp.sum(usable), 1)
     log_b = jnp.where(usable, (1 / alpha - 1) * (logs - middle), 0.0)
 
-    def sides(logarithms: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        left, right = _qp.dot(matrix, jnp.exp(logarithms)), jnp.exp(log_b - logarithms / alpha)
-        errors = jnp.abs(left - right) / (jnp.abs(left) + right)
+    def sides(matrix: jax.Array, logarithms: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Both sides of the equations, and their largest error over what rounding explains."""
+        y = jnp.exp(logarithms)
+        left, right = _qp.dot(matrix, y), jnp.exp(log_b - logarithms / alpha)
+        noise = 16 * eps * _qp.dot(jnp.abs(matrix), y)
+        # Where rounding is as large as what is to be found, nothing is.
+        errors = jnp.where(noise < right, jnp.abs(left - right) / (300 * eps * right + noise), jnp.inf)
         return left, right, jnp.max(jnp.where(usable, errors, 0.0))
 
-    def step(point: _Point) -> _Point:
+    def step(matrix: jax.Array, point: _Point) -> _Point:
         y = jnp.exp(point.logarithms)
-        left, right, before = sides(point.logarithms)
+        left, right, _ = sides(matrix, point.logarithms)
         # Scaled by the square root of y over the right side, the Hessian is at least 1 / alpha.
         root = jnp.where(usable, jnp.sqrt(y / right), 0.0)
         inverse = _qp.inverse_of(root[:, None] * matrix * root + eye / alpha)
@@ -52,16 +52,21 @@ def solve(gramian: Gramian, alpha: float) -> jax.Array:
         relative = jnp.where(usable, move / y, 0.0)
         largest = jnp.max(jnp.abs(relative))
         # The curvature along the step grows at most as (1 - t largest)^-(1 + 1/alpha): this t is where that bound is
-        # least.
-        logarithms = point.logarithms + jnp.log1p(relative / (1 + (1 + 1 / alpha) / 2 * largest))
-        after = sides(logarithms)[2]
-        lost = ~jnp.isfinite(after)  # beyond what the dtype can hold
-        settled = (largest < 1e-3) & (after > 0.5 * before)
-        return _Point(jnp.where(lost, point.logarithms, logarithms), after, lost | settled | (after <= 100 * eps))
+        # least, as far as it keeps y positive.
+        length = 1 / (1 + max(1.0, (1 + 1 / alpha) / 2) * largest)
+        logarithms = point.logarithms + jnp.log1p(relative * length)
+        lost = ~jnp.all(jnp.isfinite(logarithms) & jnp.isfinite(jnp.exp(log_b - logarithms / alpha)))
+        return _Point(jnp.where(lost, point.logarithms, logarithms), lost | (largest < 4 * eps))
 
-    start = jnp.where(usable, log_b * alpha / (alpha + 1), 0.0)
-    found = _qp.bounded_while(
-        lambda p: ~p.done, step, _Point(start, jnp.asarray(jnp.inf, dtype), ~jnp.any(usable)), max_steps=100
-    )
+    def found(matrix: jax.Array, skipped: jax.Array) -> tuple[jax.Array, jax.Array]:
+        start = _Point(jnp.where(usable, log_b * alpha / (alpha + 1), 0.0), skipped)
+        going = lambda p: ~p.done & (sides(matrix, p.logarithms)[2] > 0.01)  # noqa: E731
+        last = _qp.bounded_while(going, lambda p: step(matrix, p), start, max_steps=100).logarithms
+        return last, sides(matrix, last)[2] <= 1
+
+    plain = cosines + eye * jnp.where(usable, 0.0, 1.0)
+    exact, solved = found(plain, ~jnp.any(usable))
+    ridged, _ = found(plain + eye * jnp.where(usable, 4 * number * eps, 0.0), solved)
+    logarithms = jnp.where(solved, exact, ridged)
     scale = (1 - alpha) / (1 + alpha) * middle
-    return jnp.where(usable, jnp.exp(found.logarithms - logs + scale), 0.0)
+    return jnp.where(usable, jnp.exp(logarithms - logs + scale), 0.0), solved

@@ -20,8 +20,8 @@ def softmax(logits: jax.Array, present: jax.Array) -> jax.Array:
 
 
 def positive(losses: jax.Array) -> jax.Array:
-    """The losses, (T,), at least the smallest normal number: what logarithms and quotients are taken of."""
-    return jnp.maximum(losses, jnp.finfo(losses.dtype).tiny)
+    """The losses, (T,), at least 1e-8, what logarithms and quotients are taken of: no weight of more than 1e8."""
+    return jnp.maximum(losses, 1e-8)
 
 
 def normalised(weights: jax.Array, present: jax.Array) -> jax.Array:

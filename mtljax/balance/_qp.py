@@ -12,8 +12,23 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance._gramian import Gramian
+from mtljax.balance._lazily import branches_pay
 
 dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+
+
+class Solution(NamedTuple):
+    """What a solver found.
+
+    Attributes:
+        values: (T,).
+        solved: () bool, whether it ended at a solution, to the precision of the dtype.
+        free: (T,) bool, which of the values are not held at 0.
+    """
+
+    values: jax.Array
+    solved: jax.Array
+    free: jax.Array
 
 
 class _Pivots(NamedTuple):
@@ -46,7 +61,7 @@ class _Problem(NamedTuple):
         number, eps = self.linear.shape[0], jnp.finfo(self.linear.dtype).eps
         eye = jnp.eye(number, dtype=self.linear.dtype)
         part = jnp.where(free[:, None] & free, self.matrix, 0.0)
-        ridge = eye * jnp.where(free, eps ** (2 / 3), 1.0)
+        ridge = eye * jnp.where(free, 2 * number * eps, 1.0)
         inverse = inverse_of(part + ridge)
         wanted = jnp.where(free, self.linear, 0.0)
         solution = jnp.zeros_like(self.linear)
@@ -59,7 +74,7 @@ class _Problem(NamedTuple):
         return dot(self.matrix, solution) - self.linear
 
 
-def nonnegative_qp(matrix: jax.Array, linear: jax.Array, start: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+def nonnegative_qp(matrix: jax.Array, linear: jax.Array, start: jax.Array | None = None) -> Solution:
     """The minimiser of `1/2 y^T H y - q^T y` over `y >= 0`.
 
     By block principal pivoting: each step solves for the free variables and exchanges all those on the wrong side;
@@ -73,7 +88,7 @@ def nonnegative_qp(matrix: jax.Array, linear: jax.Array, start: jax.Array | None
         start: (T,) bool, a guess at the variables that are not 0.
 
     Returns:
-        y (T,), and which variables are free (T,) bool.
+        y (T,), whether it is the minimiser, and which variables are free.
 
     References:
         Portugal, Judice and Vicente, A comparison of block pivoting and interior-point algorithms for linear least
@@ -89,7 +104,8 @@ def nonnegative_qp(matrix: jax.Array, linear: jax.Array, start: jax.Array | None
     active = bounded_while(lambda a: ~a.done, lambda a: _exchange(problem, a), first, max_steps=4 * number)
     free = jnp.where(failed, active.free, pivots.free)
     solution = jnp.where(failed, active.solution, pivots.solution)
-    return jnp.where(free & (solution > 0), solution, 0.0), free
+    solved = (~failed | active.done) & jnp.all(jnp.isfinite(solution))
+    return Solution(jnp.where(free & (solution > 0), solution, 0.0), solved, free)
 
 
 def _pivot(problem: _Problem, start: jax.Array) -> _Pivots:
@@ -157,7 +173,7 @@ def bounded_while(condition: Callable[[Any], jax.Array], step: Callable[[Any], A
 
     Off the CPU the number of steps is fixed, so that no predicate has to travel to the host.
     """
-    if jax.default_backend() == "cpu":
+    if branches_pay():
 
         def going(carry: tuple[Any, jax.Array]) -> jax.Array:
             return condition(carry[0]) & (carry[1] < max_steps)
@@ -171,7 +187,7 @@ def bounded_while(condition: Callable[[Any], jax.Array], step: Callable[[Any], A
     return jax.lax.fori_loop(0, max_steps, maybe, start)
 
 
-def onto_dual_cone(cosines: jax.Array, coefficients: jax.Array) -> jax.Array:
+def onto_dual_cone(cosines: jax.Array, coefficients: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Projects `x = U^T a` onto the dual cone of the rows of U, `{x : U x >= 0}`.
 
     Args:
@@ -179,13 +195,14 @@ def onto_dual_cone(cosines: jax.Array, coefficients: jax.Array) -> jax.Array:
         coefficients: a, (T,).
 
     Returns:
-        The coefficients of the projection on the rows of U, `a + y` with `y >= 0`, (T,).
+        The coefficients of the projection on the rows of U, `a + y` with `y >= 0`, (T,), and whether they are that.
     """
-    return coefficients + nonnegative_qp(cosines, -dot(cosines, coefficients))[0]
+    added = nonnegative_qp(cosines, -dot(cosines, coefficients))
+    return coefficients + added.values, added.solved
 
 
-def min_norm(gramian: Gramian, present: jax.Array) -> jax.Array:
-    """The weights (T,) on the simplex over present tasks under which `|J^T w|` is smallest.
+def min_norm(gramian: Gramian, present: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The weights (T,) on the simplex over present tasks under which `|J^T w|` is smallest, and whether they are that.
 
     With `y_t = w_t |g_t|` and `a_t = min |g| / |g_t|` it is `argmin over y >= 0 of |U^T y|^2 + (a^T y - 1)^2`, up to a
     factor. Where a row is zero it takes all the weight.
@@ -194,12 +211,13 @@ def min_norm(gramian: Gramian, present: jax.Array) -> jax.Array:
     zero = present & (norms == 0)
     usable = present & (norms > 0)
     inverse = unit_ratio(norms, usable)
-    solution, _ = nonnegative_qp(cosines + inverse[:, None] * inverse, inverse)
-    weights = solution * inverse
+    solution = nonnegative_qp(cosines + inverse[:, None] * inverse, inverse)
+    weights = solution.values * inverse
     total = jnp.sum(weights)
     number = jnp.maximum(jnp.sum(usable), 1)
     weights = jnp.where(total > 0, weights / jnp.where(total > 0, total, 1.0), usable / number)
-    return jnp.where(jnp.any(zero), zero / jnp.maximum(jnp.sum(zero), 1), weights)
+    any_zero = jnp.any(zero)
+    return jnp.where(any_zero, zero / jnp.maximum(jnp.sum(zero), 1), weights), solution.solved | any_zero
 
 
 def unit_ratio(norms: jax.Array, usable: jax.Array) -> jax.Array:

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mtljax.balance import _arguments, _present
 from mtljax.balance._balancer import Balancer, check_num_tasks
@@ -110,9 +111,9 @@ def trimmed_mean(num_tasks: int, trim_number: int = 0) -> Balancer:
         def trimmed(row: jax.Array) -> jax.Array:
             dtype = jnp.result_type(jnp.float32, row)
             there = seen.present.reshape(-1, *[1] * (row.ndim - 1))
-            ordered = _sorted(list(jnp.where(there, row.astype(dtype), jnp.inf)))
+            ordered = _sorted(jnp.where(there, row.astype(dtype), jnp.inf))
             # The last ones are the infinities of absent tasks, which have no share.
-            terms = [jnp.where(share[i] > 0, part * share[i], 0.0) for i, part in enumerate(ordered)]
+            terms = [jnp.where(share[i] > 0, ordered[i] * share[i], 0.0) for i in range(num_tasks)]
             return functools.reduce(jnp.add, terms).astype(dtype)
 
         direction = [None if row is None else trimmed(row) for row in seen.rows]
@@ -121,21 +122,39 @@ def trimmed_mean(num_tasks: int, trim_number: int = 0) -> Balancer:
     return from_jacobian_rule(rule, num_tasks, measures=("shared", "features"))
 
 
-def _sorted(parts: list[jax.Array]) -> list[jax.Array]:
-    """Arrays of one shape, ascending in every place, by Batcher's odd-even merge sort.
+def _sorted(rows: jax.Array) -> jax.Array | list[jax.Array]:
+    """Rows (T, ...), ascending in every place, by Batcher's odd-even merge sort.
 
-    A sorting network is elementwise; XLA's own sort along the first axis took 20 times as long on a CPU.
+    A sorting network is elementwise; XLA's own sort along the first axis took 20 times as long on a CPU. Up to 40 rows
+    its comparisons are written out one by one, beyond that all of a round are made at once, which compiles in seconds.
     """
-    parts, number = list(parts), len(parts)
-    width = 1
+    number = len(rows)
+    if number <= 40:
+        parts = [rows[i] for i in range(number)]
+        for pairs in _rounds(number):
+            for i, j in pairs:
+                low, high = parts[i], parts[j]
+                parts[i], parts[j] = jnp.minimum(low, high), jnp.maximum(low, high)
+        return parts
+    for pairs in _rounds(number):
+        partner, first = np.arange(number), np.zeros(number, bool)
+        for i, j in pairs:
+            partner[i], partner[j], first[i] = j, i, True
+        other = rows[partner]
+        first = first.reshape(-1, *[1] * (rows.ndim - 1))
+        rows = jnp.where(first, jnp.minimum(rows, other), jnp.maximum(rows, other))
+    return rows
+
+
+def _rounds(number: int) -> list[list[tuple[int, int]]]:
+    """The pairs (i, j), i < j, that each round of the network compares."""
+    rounds, width = [], 1
     while width < number:
         distance = width
         while distance >= 1:
-            for start in range(distance % width, number - distance, 2 * distance):
-                for i in range(start, min(start + distance, number - distance)):
-                    if i // (2 * width) == (i + distance) // (2 * width):
-                        low, high = parts[i], parts[i + distance]
-                        parts[i], parts[i + distance] = jnp.minimum(low, high), jnp.maximum(low, high)
+            starts = range(distance % width, number - distance, 2 * distance)
+            firsts = [i for start in starts for i in range(start, min(start + distance, number - distance))]
+            rounds.append([(i, i + distance) for i in firsts if i // (2 * width) == (i + distance) // (2 * width)])
             distance //= 2
         width *= 2
-    return parts
+    return rounds

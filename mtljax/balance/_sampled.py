@@ -175,14 +175,15 @@ def cr_mogm(num_tasks: int, balancer: Balancer | None = None, alpha: float = 0.9
             f"cr_mogm(balancer=...): expected one that gives {num_tasks} weights, such as mgda(num_tasks)."
         )
 
-    def rule(seen: Observation, state: CRMOGMState) -> tuple[jax.Array, CRMOGMState]:
+    def rule(seen: Observation, state: CRMOGMState) -> tuple[jax.Array, CRMOGMState, jax.Array]:
         found, base_state = base.weigh(state.base, losses=seen.losses, gramian=seen.gramian, present=seen.present)
         old = jnp.where(state.known, state.weights.astype(found.shared.dtype), found.shared)
         mean = alpha * old + (1 - alpha) * found.shared
         kept = jnp.where(seen.present, mean.astype(jnp.float32), state.weights)
-        return mean, CRMOGMState(base_state, kept, state.known | seen.present)
+        return mean, CRMOGMState(base_state, kept, state.known | seen.present), base_state.solved
 
     def init() -> CRMOGMState:
         return CRMOGMState(base.init(()), jnp.zeros(num_tasks, jnp.float32), jnp.zeros(num_tasks, bool))
 
-    return from_rule(rule, num_tasks, sees=base.sees, init=init)
+    needs = base.needs_positive_losses
+    return from_rule(rule, num_tasks, sees=base.sees, init=init, needs_positive_losses=needs)

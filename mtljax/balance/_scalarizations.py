@@ -17,7 +17,9 @@ def geometric_mean(num_tasks: int) -> Balancer:
         num_tasks: T.
 
     Returns:
-        An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,), positive.
+        An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,), positive: a task
+        whose loss is not has no part in the step, and is flagged in the state's `present`. A loss below 1e-8 counts as
+        1e-8.
 
     References:
         Chennupati et al., MultiNet++: Multi-Stream Feature Aggregation and Geometric Loss Strategy, CVPR workshops
@@ -38,7 +40,7 @@ def geometric_mean(num_tasks: int) -> Balancer:
         middle = jnp.exp(_present.mean(jnp.log(losses), seen.present))
         return middle / (_present.count(seen.present) * losses), state
 
-    return from_rule(rule, num_tasks, sees="losses", needs_losses=True)
+    return from_rule(rule, num_tasks, sees="losses", needs_losses=True, needs_positive_losses=True)
 
 
 def cosmos(num_tasks: int, preference: Sequence[float] | None = None, penalty: float = 1.0) -> Balancer:

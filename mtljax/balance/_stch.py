@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import _arguments, _present
+from mtljax.balance import _arguments, _present, _typical
 from mtljax.balance._balancer import Balancer
 from mtljax.balance._rule import Observation, from_rule
 
@@ -28,7 +28,8 @@ def stch(num_tasks: int, mu: float = 1.0, warmup: int = 100, window: int | None 
     """The gradient of `T mu log sum_t exp(log(L_t / nadir_t) / mu)`, a smooth maximum of relative log-losses.
 
     So `w_t = T softmax(log(L / nadir) / mu)_t / L_t`. In the first `warmup` steps it is the gradient of `sum_t log
-    L_t`, `w_t = 1 / L_t`; the nadir is the mean loss over their last `window` steps.
+    L_t`, `w_t = 1 / L_t`; the nadir is the mean loss over their last `window` steps, or the first loss after them of a
+    task that was absent there. A loss of more than ten times the mean so far counts as ten times that.
 
     Args:
         num_tasks: T.
@@ -37,7 +38,9 @@ def stch(num_tasks: int, mu: float = 1.0, warmup: int = 100, window: int | None 
         window: steps at its end over which the nadir is taken; the whole warm-up by default.
 
     Returns:
-        An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,), positive.
+        An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,), positive: a task
+        whose loss is not has no part in the step, and is flagged in the state's `present`. A loss below 1e-8 counts as
+        1e-8.
 
     Raises:
         ValueError: for `mu <= 0`, `warmup < 1`, or a window that is not within it.
@@ -73,9 +76,13 @@ def stch(num_tasks: int, mu: float = 1.0, warmup: int = 100, window: int | None 
         shares = _present.softmax((jnp.log(losses) - jnp.log(_present.positive(nadir))) / mu, seen.present)
         smooth = _present.count(seen.present) * shares / losses
         weights = jnp.where(state.step < warmup, 1 / losses, smooth)
-        counted = (state.step >= warmup - window) & (state.step < warmup) & seen.present
-        total = state.total + jnp.where(counted, seen.losses, 0.0).astype(jnp.float32)
+        in_window = (state.step >= warmup - window) & (state.step < warmup)
+        late = (state.step >= warmup) & (state.number == 0)
+        counted = (in_window | late) & seen.present & _typical.in_range(seen.losses)
+        usual = state.total / jnp.maximum(state.number, 1.0)
+        bounded = _typical.limited(seen.losses.astype(jnp.float32), usual, state.number)
+        total = state.total + jnp.where(counted, bounded, 0.0)
         # A step counter that stays put after the warm-up never overflows.
         return weights, STCHState(jnp.minimum(state.step + 1, warmup), total, state.number + counted)
 
-    return from_rule(rule, num_tasks, sees="losses", init=init, needs_losses=True)
+    return from_rule(rule, num_tasks, sees="losses", init=init, needs_losses=True, needs_positive_losses=True)

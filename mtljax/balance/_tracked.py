@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import _arguments, _present, _qp, _tracking
+from mtljax.balance import _arguments, _present, _qp, _tracking, _typical
 from mtljax.balance._balancer import Balancer
 from mtljax.balance._gramian import Rows, combine_rows, gramian_of_rows
 from mtljax.balance._rule import Observation, from_jacobian_rule
@@ -17,11 +17,13 @@ class MoCoState(NamedTuple):
     Attributes:
         step: int32, steps taken.
         weights: lambda, (T,) float32, on the simplex.
+        typical: of the lengths of the gradients.
         gradients: Y, for each leaf of the parameters `(T, *shape)`; zeros for private leaves.
     """
 
     step: jax.Array
     weights: jax.Array
+    typical: _typical.Typical
     gradients: list[jax.Array]
 
 
@@ -37,7 +39,8 @@ def moco(
 
     In step k = 1, 2, ...: `Y <- Y - beta_k (Y - J)`, `lambda <- P(lambda - gamma_k (Y Y^T + rho I) lambda)`, P the
     projection onto the simplex; `d = Y^T lambda`. `beta_k = beta k^-beta_sigma`, `gamma_k = gamma k^-gamma_sigma`.
-    Y starts at 0 and lambda at 1/T. A task that is absent keeps its row of Y.
+    Y starts at 0 and lambda at 1/T. A task that is absent keeps its row of Y and its share, and k of `beta_k` counts
+    its own steps. A gradient of more than ten times the task's usual length counts as ten times that.
 
     Args:
         num_tasks: T.
@@ -71,8 +74,13 @@ def moco(
     def rule(seen: Observation, state: MoCoState) -> tuple[Rows, jax.Array, MoCoState]:
         step = state.step + 1
         k = step.astype(jnp.float32)
-        rate = beta * k**-beta_sigma
-        gradients = _tracking.moved(state.gradients, seen.rows, seen.present, lambda y, g: y - rate * (y - g))
+        fresh, counted, typical = _tracking.tempered(seen.rows, seen.present, state.typical)
+        rate = beta * jnp.maximum(typical.number, 1.0) ** -beta_sigma
+
+        def track(y: jax.Array, g: jax.Array) -> jax.Array:
+            return y - rate.astype(y.dtype).reshape(-1, *[1] * (y.ndim - 1)) * (y - g)
+
+        gradients = _tracking.moved(state.gradients, fresh, counted, track)
         rows = _tracking.shared(gradients, seen.rows)
         tracked = _tracking.finite_gramian(rows, num_tasks)
         tracked = jnp.where(seen.present[:, None] & seen.present, tracked, 0.0)
@@ -80,12 +88,11 @@ def moco(
         slope = _tracking.limited(_qp.dot(tracked, start)[None])[0] + rho * start
         weights = _qp.onto_simplex(start - gamma * k**-gamma_sigma * slope, seen.present)
         kept = _present.remembered(state.weights, weights, seen.present)
-        return combine_rows(rows, weights), weights, MoCoState(step, kept, gradients)
+        return combine_rows(rows, weights), weights, MoCoState(step, kept, typical, gradients)
 
     def init(leaves: list[jax.ShapeDtypeStruct]) -> MoCoState:
-        return MoCoState(
-            jnp.int32(0), jnp.full(num_tasks, 1 / num_tasks, jnp.float32), _tracking.zeros(leaves, num_tasks)
-        )
+        uniform = jnp.full(num_tasks, 1 / num_tasks, jnp.float32)
+        return MoCoState(jnp.int32(0), uniform, _typical.nothing(num_tasks), _tracking.zeros(leaves, num_tasks))
 
     return from_jacobian_rule(rule, num_tasks, init=init)
 
@@ -94,12 +101,12 @@ class DBMTLState(NamedTuple):
     """State of `db_mtl`.
 
     Attributes:
-        step: int32, steps taken.
+        typical: of the lengths of the gradients of log-losses, and how many there were.
         gradients: for each leaf of the parameters `(T, *shape)`, running means of the gradients of log-losses; zeros
             for private leaves.
     """
 
-    step: jax.Array
+    typical: _typical.Typical
     gradients: list[jax.Array]
 
 
@@ -107,7 +114,13 @@ def db_mtl(num_tasks: int, beta: float = 0.9, sigma: float = 0.0) -> Balancer:
     """Dual balancing: gradients of log-losses, averaged over steps and made as long as the longest of them.
 
     In step k = 1, 2, ...: `g_t <- beta_k g_t + (1 - beta_k) grad log L_t`, `beta_k = beta k^-sigma`; then
-    `d = sum_t (max |g| / |g_t|) g_t`. The means start at 0. A task that is absent keeps its own.
+    `d = sum_t (max |g| / |g_t|) g_t`. The means start at 0. A task that is absent keeps its own, and k counts its own
+    steps. A gradient of more than ten times the task's usual length counts as ten times that.
+
+    Private parameters get the gradient of the loss itself, where the authors' get that of its logarithm: so with every
+    method here that reads gradients, that a head's learning rate does not depend on the method. Adam and its like do
+    not feel the factor. For the authors' heads, put a loss weighting of `1 / L` before: `compose(geometric_mean(T),
+    db_mtl(T))` gives it up to one factor for all.
 
     Args:
         num_tasks: T.
@@ -116,7 +129,8 @@ def db_mtl(num_tasks: int, beta: float = 0.9, sigma: float = 0.0) -> Balancer:
 
     Returns:
         An optax `Aggregator` that sees every element of the Jacobian and keeps T gradients of every leaf, float32. Its
-        `update` needs `losses=`, shape (T,), positive. Private parameters get the gradient of the loss itself.
+        `update` needs `losses=`, shape (T,), positive: a task whose loss is not has no part in the step, and is flagged
+        in the state's `present`. A loss below 1e-8 counts as 1e-8, where the authors add 1e-8.
 
     Raises:
         ValueError: for numbers out of range.
@@ -139,43 +153,42 @@ def db_mtl(num_tasks: int, beta: float = 0.9, sigma: float = 0.0) -> Balancer:
     _arguments.non_negative("db_mtl", sigma=sigma)
 
     def rule(seen: Observation, state: DBMTLState) -> tuple[Rows, jax.Array, DBMTLState]:
-        step = state.step + 1
-        past = beta * step.astype(jnp.float32) ** -sigma
-        losses = _present.positive(seen.losses)
+        inverse = 1 / _present.positive(seen.losses.astype(jnp.float32))
+        fresh, counted, typical = _tracking.tempered(seen.rows, seen.present, state.typical, inverse)
+        past = beta * jnp.maximum(typical.number, 1.0) ** -sigma
 
         def average(old: jax.Array, row: jax.Array) -> jax.Array:
-            log_gradient = row / losses.reshape(-1, *[1] * (row.ndim - 1)).astype(row.dtype)
-            return log_gradient + past * (old - log_gradient)
+            return row + past.astype(row.dtype).reshape(-1, *[1] * (row.ndim - 1)) * (old - row)
 
-        gradients = _tracking.moved(state.gradients, seen.rows, seen.present, average)
+        gradients = _tracking.moved(state.gradients, fresh, counted, average)
         rows = _tracking.shared(gradients, seen.rows)
         norms = jnp.where(seen.present, gramian_of_rows(rows, num_tasks).norms, 0.0)
         weights = jnp.where(norms > 0, jnp.max(norms) / jnp.where(norms > 0, norms, 1.0), 0.0)
         weights = jnp.minimum(weights, jnp.finfo(weights.dtype).max)
-        return combine_rows(rows, weights), weights, DBMTLState(step, gradients)
+        return combine_rows(rows, weights), weights, DBMTLState(typical, gradients)
 
     def init(leaves: list[jax.ShapeDtypeStruct]) -> DBMTLState:
-        return DBMTLState(jnp.int32(0), _tracking.zeros(leaves, num_tasks))
+        return DBMTLState(_typical.nothing(num_tasks), _tracking.zeros(leaves, num_tasks))
 
-    return from_jacobian_rule(rule, num_tasks, init=init, needs_losses=True)
+    return from_jacobian_rule(rule, num_tasks, init=init, needs_losses=True, needs_positive_losses=True)
 
 
 class ExcessMTLState(NamedTuple):
     """State of `excess_mtl`.
 
     Attributes:
-        step: int32, steps taken, up to `warmup`.
         weights: (T,) float32, on the simplex.
-        initial: (T,) float32, the sum of the estimated excess risks over the warm-up.
+        initial: (T,) float32, the sum of the estimated excess risks over each task's warm-up.
         number: (T,) float32, how many they are.
+        typical: of the lengths of the gradients.
         roots: for each leaf of the parameters `(T, *shape)`, the root of the sum of squared gradients; zeros for
             private leaves.
     """
 
-    step: jax.Array
     weights: jax.Array
     initial: jax.Array
     number: jax.Array
+    typical: _typical.Typical
     roots: list[jax.Array]
 
 
@@ -184,7 +197,13 @@ def excess_mtl(num_tasks: int, step_size: float = 1.0, warmup: int = 1) -> Balan
 
     The excess risk is estimated as `e_t = g_t^T diag(sqrt(sum g_t^2))^-1 g_t`, the sum over all steps so far, relative
     to its mean over the first `warmup` steps, in which the weights are 1/T; after them
-    `w_t <- w_t exp(step_size e_t) / sum`, and `d = J^T w`. A task that is absent keeps what is known of it.
+    `w_t <- w_t exp(step_size e_t) / sum`, and `d = J^T w`. A task that is absent keeps what is known of it, its weight
+    too, and its warm-up is of its own steps. A gradient of more than ten times the task's usual length counts as ten
+    times that in the sum.
+
+    Private parameters get their own gradient, where the authors' are scaled by the weight: so with every method here
+    that reads gradients, that a head's learning rate does not depend on the method. Adam and its like do not feel the
+    factor.
 
     Args:
         num_tasks: T.
@@ -214,28 +233,29 @@ def excess_mtl(num_tasks: int, step_size: float = 1.0, warmup: int = 1) -> Balan
     _arguments.whole("excess_mtl", 1, warmup=warmup)
 
     def rule(seen: Observation, state: ExcessMTLState) -> tuple[Rows, jax.Array, ExcessMTLState]:
-        roots = _tracking.moved(state.roots, seen.rows, seen.present, jnp.hypot)
+        fresh, counted, typical = _tracking.tempered(seen.rows, seen.present, state.typical)
+        roots = _tracking.moved(state.roots, fresh, counted, jnp.hypot)
         risks = jnp.zeros(num_tasks, jnp.float32)
-        for row, root in zip(seen.rows, roots, strict=True):
+        for row, root in zip(fresh, roots, strict=True):
             if row is not None:
                 terms = jnp.where(root > 0, row.astype(root.dtype) * (row / jnp.where(root > 0, root, 1.0)), 0.0)
                 risks += jnp.sum(terms, axis=tuple(range(1, row.ndim))).astype(jnp.float32)
-        warming = state.step < warmup
-        initial = state.initial + jnp.where(warming & seen.present, risks, 0.0)
-        number = state.number + (warming & seen.present)
+        warming = state.number < warmup
+        initial = state.initial + jnp.where(warming & counted, risks, 0.0)
+        number = state.number + (warming & counted)
         first = initial / jnp.maximum(number, 1.0)
         relative = jnp.where(first > 0, risks / jnp.where(first > 0, first, 1.0), 0.0)
-        moving = ~warming & seen.present & (first > 0)
-        logits = jnp.log(_present.positive(state.weights)) + jnp.where(moving, step_size * relative, 0.0)
-        kept = jnp.where(warming, state.weights, jax.nn.softmax(logits))
+        moving = ~warming & counted & (first > 0)
+        logits = jnp.log(jnp.maximum(state.weights, jnp.finfo(jnp.float32).tiny)) + step_size * relative
+        kept = _present.remembered(state.weights, _present.softmax(logits, moving), moving)
         weights = jnp.where(seen.present, kept, 0.0)
         weights = weights / jnp.maximum(jnp.sum(weights), jnp.finfo(jnp.float32).tiny)
-        state = ExcessMTLState(jnp.minimum(state.step + 1, warmup), kept, initial, number, roots)
+        state = ExcessMTLState(kept, initial, number, typical, roots)
         return combine_rows(seen.rows, weights), weights, state
 
     def init(leaves: list[jax.ShapeDtypeStruct]) -> ExcessMTLState:
         zeros = jnp.zeros(num_tasks, jnp.float32)
         uniform = jnp.full(num_tasks, 1 / num_tasks, jnp.float32)
-        return ExcessMTLState(jnp.int32(0), uniform, zeros, zeros, _tracking.zeros(leaves, num_tasks))
+        return ExcessMTLState(uniform, zeros, zeros, _typical.nothing(num_tasks), _tracking.zeros(leaves, num_tasks))
 
     return from_jacobian_rule(rule, num_tasks, init=init)

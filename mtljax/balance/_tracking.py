@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mtljax.balance import _typical
 from mtljax.balance._gramian import Rows, gramian_of_rows
 
 
@@ -24,6 +25,40 @@ def moved(
         return jnp.where(there, rule(old, row.astype(old.dtype)), old)
 
     return [old if row is None else one(old, row) for old, row in zip(kept, rows, strict=True)]
+
+
+def tempered(
+    rows: Rows, present: jax.Array, known: _typical.Typical, scale: jax.Array | None = None
+) -> tuple[Rows, jax.Array, _typical.Typical]:
+    """Rows that may be kept: none longer than ten times the task's usual length, once five are known.
+
+    Args:
+        rows: leaves `(T, *shape)`, None of private ones.
+        present: (T,) bool.
+        known: the usual length of each task's row.
+        scale: (T,), numbers to multiply the rows by first.
+
+    Returns:
+        The rows, float32; which of them may be kept, (T,) bool: of the tasks that are present, those whose squares are
+        finite; and what is usual now.
+    """
+    number = len(present)
+    scale = jnp.ones(number, jnp.float32) if scale is None else scale
+    squares = jnp.zeros(number, jnp.float32)
+    for row in rows:
+        if row is not None:
+            squares += jnp.sum(jnp.square(row.astype(jnp.float32)), axis=tuple(range(1, row.ndim)))
+    lengths = jnp.sqrt(squares) * scale
+    counted = present & _typical.in_range(lengths)
+    bound = _typical.limit_of(known)
+    factor = scale * jnp.where(lengths > bound, bound / jnp.where(lengths > bound, lengths, 1.0), 1.0)
+    known = _typical.after(known, jnp.minimum(lengths, bound), counted)
+
+    def one(row: jax.Array) -> jax.Array:
+        row = row.astype(jnp.result_type(jnp.float32, row))
+        return row * factor.astype(row.dtype).reshape(-1, *[1] * (row.ndim - 1))
+
+    return [None if row is None else one(row) for row in rows], counted, known
 
 
 def shared(kept: Sequence[jax.Array], rows: Rows) -> Rows:

@@ -187,7 +187,7 @@ class Replica:
         # Each replica holds the features of its own examples: a part of every row.
         seen = gramian(jacobian["features"], features, len(losses), self._axis)
         if self._balancer.weigh is None:
-            known = {"losses": losses, "present": present, "axis_name": self._axis}
+            known = {"losses": losses, "present": present, "axis_name": self._axis, "features": True}
             direction, balance = self._balancer.direct(jacobian["features"], balance, features, **known)
             decoders = combine(jacobian["params"], present.astype(losses.dtype), params)
         else:

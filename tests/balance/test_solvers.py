@@ -1,0 +1,125 @@
+"""Solvers on hard inputs: what they find is right, or their state says that it is none."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import mtljax as mtl
+from mtljax.balance import _positive_equation, _qp
+from mtljax.balance._gramian import Gramian
+
+
+def solve(balancer, rows):
+    rows = np.asarray(rows, np.float32)
+    params = jnp.zeros(rows.shape[1])
+    return jax.jit(balancer.update)(rows, balancer.init(params), params, losses=jnp.ones(len(rows)))
+
+
+def test_fairgrad_from_a_start_that_a_whole_step_would_leave():
+    _, state = solve(mtl.fairgrad(2, alpha=2.0), [[1, 0], [270, 130.767]])
+    np.testing.assert_allclose(state.weights, [0.99754268, 1.3660096e-05], rtol=1e-4)
+    assert state.solved
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 5.0])
+def test_equations_of_badly_scaled_rows_are_solved(alpha):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 8, 40))
+    norms = np.linalg.norm(rows, axis=2)
+    cosines = np.einsum("ntp,nsp->nts", rows, rows) / norms[:, None] / norms[:, :, None]
+    scales = 10 ** rng.uniform(-3, 3, norms.shape)
+    each = jax.jit(jax.vmap(lambda n, c: _positive_equation.solve(Gramian(n, c), alpha)))
+    weights, solved = each(jnp.asarray(scales, jnp.float32), jnp.asarray(cosines, jnp.float32))
+    assert solved.all()
+    weights = np.asarray(weights, np.float64)
+    left = scales * np.einsum("nts,ns->nt", cosines, scales * weights)
+    right = weights ** (-1 / alpha)
+    # Each term of a left side is known to a rounding error of its own size.
+    noise = 20 * np.finfo(np.float32).eps * scales * np.einsum("nts,ns->nt", np.abs(cosines), scales * weights)
+    assert (np.abs(left - right) < 1e-4 * right + noise).all()
+    assert (noise < right).all()
+
+
+@pytest.mark.parametrize("method", ["nash_mtl", "fairgrad"])
+def test_where_there_is_no_solution_the_state_says_so(method):
+    balancer = getattr(mtl, method)(2)
+    direction, state = solve(balancer, [[1, 0], [-2, 0]])
+    assert not state.solved
+    assert jnp.isfinite(direction).all()
+    assert solve(balancer, [[1, 0], [-2, 1]])[1].solved
+    assert not solve(mtl.compose(mtl.equal(2), balancer), [[1, 0], [-2, 0]])[1].solved
+    assert not solve(mtl.cr_mogm(2, balancer), [[1, 0], [-2, 0]])[1].solved
+
+
+def test_nash_mtl_keeps_whether_its_weights_solve_anything():
+    balancer, params = mtl.nash_mtl(2, update_every=3), jnp.zeros(2)
+    state, update = balancer.init(params), jax.jit(balancer.update)
+    for _ in range(3):
+        _, state = update(jnp.array([[1.0, 0.0], [-2.0, 0.0]]), state, params)
+        assert not state.solved
+    _, state = update(jnp.eye(2), state, params)
+    assert state.solved
+
+
+SOLVERS = ("mgda", "upgrad", "dualproj", "cagrad", "pcd", "nash_mtl", "fairgrad")
+
+
+@pytest.mark.parametrize(
+    "method", [m if m in ("mgda", "nash_mtl") else pytest.param(m, marks=pytest.mark.slow) for m in SOLVERS]
+)
+def test_a_search_that_is_cut_short_is_reported(method, monkeypatch):
+    rows = np.random.default_rng(1).normal(size=(6, 8)) * np.logspace(-1, 1, 6)[:, None]
+    assert solve(getattr(mtl, method)(6), rows)[1].solved
+    whole = _qp.bounded_while
+    monkeypatch.setattr(_qp, "bounded_while", lambda *a, max_steps: whole(*a, max_steps=0))
+    assert not solve(getattr(mtl, method)(6), rows)[1].solved
+
+
+OPPOSITE = {
+    "in a line": ([[1, 0, 0], [-2, 0, 0]], [2 / 3, 1 / 3]),
+    "nearly": ([[1, 0, 0], [-2, 2e-3, 0]], [2 / 3, 1 / 3]),
+    "0.2 degrees off": ([[1, 0, 0], [-2, 7e-3, 0]], [2 / 3, 1 / 3]),
+    "two of three": ([[1, 0, 0], [-2, 0, 0], [0, 1, 0]], [2 / 3, 1 / 3, 0]),
+}
+
+
+@pytest.mark.parametrize("case", OPPOSITE)
+def test_imtl_g_does_not_climb_on_opposite_gradients(case):
+    rows, expected = OPPOSITE[case]
+    for method in ("imtl_g", "imtl"):
+        direction, state = solve(getattr(mtl, method)(len(rows)), rows)
+        np.testing.assert_allclose(state.weights, expected, atol=1e-3)
+        assert np.linalg.norm(direction) < 5e-3
+
+
+def by_scipy(rows, normalise, losses):
+    """MGDA's weights by the authors' normalisations, on a fine grid of two tasks."""
+    norms = np.linalg.norm(rows, axis=1)
+    scale = {"none": 1, "l2": norms, "loss": losses, "loss+": losses * norms}[normalise] * np.ones(2)
+    first = np.linspace(0, 1, 100_001)
+    points = first[:, None] * rows[0] / scale[0] + (1 - first)[:, None] * rows[1] / scale[1]
+    best = first[np.argmin((points**2).sum(1))]
+    return np.array([best, 1 - best])
+
+
+@pytest.mark.parametrize("normalise", ["none", "l2", "loss", "loss+"])
+def test_mgda_normalises_by_what_it_is_told(normalise):
+    rows, losses = np.array([[2.0, 0.3], [0.4, 1.0]]), np.array([3.0, 0.7])
+    balancer, params = mtl.mgda(2, normalise=normalise), jnp.zeros(2)
+    direction, state = balancer.update(
+        jnp.asarray(rows, jnp.float32), balancer.init(params), params, losses=jnp.asarray(losses)
+    )
+    expected = by_scipy(rows, normalise, losses)
+    np.testing.assert_allclose(state.weights, expected, atol=1e-4)
+    np.testing.assert_allclose(direction, expected @ rows, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", ["min", "median", "rmse"])
+def test_aligned_mtl_scales_by_what_it_is_told(scale):
+    rows = np.random.default_rng(0).normal(size=(4, 9)) * np.array([[0.3], [1], [2], [4]])
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    chosen = {"min": values[0], "median": values[1], "rmse": values.mean()}[scale]
+    expected = rows.T @ (np.sqrt(chosen) * vectors @ np.diag(values**-0.5) @ vectors.T @ np.full(4, 0.25))
+    direction, _ = solve(mtl.aligned_mtl(4, scale=scale), rows)
+    np.testing.assert_allclose(direction, expected, rtol=1e-3, atol=1e-4)
