@@ -11,7 +11,6 @@ import pytest
 import mtljax as mtl
 from mtljax import models, train
 from mtljax.models import stitched
-from mtljax.models.experts import smooth_step
 from tests.train import toys
 
 HEADS = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
@@ -216,45 +215,6 @@ def test_ple_with_one_level_is_cgc():
     z = sum(gate[:, e, None] * MLP.apply({"params": part}, X) for e, part in enumerate(parts))
     wanted = HEADS["a"].apply({"params": variables["params"]["heads_a"]}, z)
     np.testing.assert_allclose(cgc.apply(variables, X)["a"], wanted, rtol=1e-5, atol=1e-6)
-
-
-def test_dselect_k_selects_at_most_k_experts_after_training():
-    model = mtl.DSelectK({"a": mtl.heads.Linear(1)}, MLP, experts=6, k=2, entropy=0.1, per_example=False)
-    x = jax.random.normal(jax.random.key(5), (64, 6))
-    target = jnp.sin(x[:, :1])
-    params = init(model, x)["params"]
-    tx = optax.adam(1e-2)
-
-    @jax.jit
-    def step(params, state):
-        def loss(params):
-            predictions, sown = model.apply({"params": params}, x, train=True, mutable=[models.PENALTIES])
-            [penalty] = sown[models.PENALTIES]["a"]
-            return jnp.mean((predictions["a"] - target) ** 2) + penalty
-
-        updates, state = tx.update(jax.grad(loss)(params), state)
-        return optax.apply_updates(params, updates), state
-
-    def selected(params):
-        def gate(model):
-            return model.gates["a"](x, False)[0]
-
-        return np.array(jax.jit(lambda p: model.apply({"params": p}, method=gate))(params) > 1e-3).sum(axis=1)
-
-    assert selected(params).min() > 2
-    state = tx.init(params)
-    for _ in range(400):
-        params, state = step(params, state)
-    assert selected(params).max() <= 2
-
-
-def test_a_smooth_step_is_smooth():
-    x = jnp.linspace(-1, 1, 201)
-    y = smooth_step(x, 1.0)
-    assert (y[0], y[-1]) == (0, 1)
-    assert (jnp.diff(y) >= -1e-6).all()
-    slopes = jax.vmap(jax.grad(lambda x: smooth_step(x, 1.0)))(jnp.array([-0.4999, 0.4999]))
-    np.testing.assert_allclose(slopes, 0, atol=2e-3)
 
 
 def test_branches_are_sampled_in_training_and_fixed_after():
