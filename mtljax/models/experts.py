@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -21,7 +21,7 @@ class _Mixture(Tasked):
     def _vectors(self, experts: Sequence[nn.Module], x: jax.Array, train: bool) -> list[jax.Array]:
         found = [self._encoded(expert, x, train) for expert in experts]
         for features in found:
-            if isinstance(features, tuple | list) or features.ndim != 2:
+            if getattr(features, "ndim", None) != 2:
                 raise ValueError(
                     f"{type(self).__name__} mixes vectors; its expert {type(self.expert).__name__} gives feature maps. "
                     "Experts can be encoders that give vectors: MLP, LeNet or AlexNet(dense=False)."
@@ -79,6 +79,7 @@ class MMoE(_Mixture, nn.Module):
     experts: int = 8
     parents: Mapping[str, Sequence[str]] | None = None
     remat: bool = False
+    own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "gates": 0}
 
     def setup(self) -> None:
         """Experts and gates."""
@@ -145,7 +146,7 @@ class DSelectK(MMoE, nn.Module):
     def _gated(self, task: str, x: jax.Array, train: bool) -> jax.Array:
         weights, penalty = self.gates[task](x, train)
         if train:
-            self.sow(PENALTIES, task, self.entropy * penalty)
+            self._noted(PENALTIES, task, self.entropy * penalty)
         return weights
 
 
@@ -228,6 +229,7 @@ class PLE(_Mixture, nn.Module):
     levels: int = 2
     parents: Mapping[str, Sequence[str]] | None = None
     remat: bool = False
+    own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "gates": 1, "own_experts": 2}  # by level, by level and number
 
     def setup(self) -> None:
         """Experts and gates of all levels."""

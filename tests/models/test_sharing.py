@@ -10,7 +10,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax import models, train
-from mtljax.models import stitched
+from mtljax.models import nddr, stitched
+from mtljax.models.layers import Norm
 from tests.train import toys
 
 HEADS = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
@@ -162,6 +163,18 @@ def test_nddr_and_sluice_at_the_identity_are_networks_of_their_own():
         last_only = {"stitch_beta": jnp.tile(jnp.array([0.0, 1.0]), (K, 1))} if x is X else {}
         alone = {"params": without(variables, "stitch")}
         assert_close(sluice.apply({"params": variables | last_only}, x), single.apply(alone, x))
+
+
+def test_an_nddr_layer_is_the_authors():
+    """A product, a normalisation, a ReLU: as much negative as positive goes in, and nothing negative comes out."""
+    for relu in (True, False):
+        layer = nddr._Projections(0, K, (0.9, 0.1), "group", None, relu)
+        joined = jax.random.normal(jax.random.key(7), (4, 2 * 8))
+        out, variables = layer.init_with_output(jax.random.key(0), "fc", joined, False)
+        mixed = joined @ variables["params"]["fc"]["kernel"]
+        wanted = Norm("group").apply({"params": variables["params"]["fc_norm"]}, mixed)
+        assert (wanted < -0.5).any()
+        np.testing.assert_allclose(out, jnp.maximum(wanted, 0) if relu else wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_the_penalty_of_sluice_is_zero_for_orthogonal_halves():
