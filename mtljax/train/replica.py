@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize, scale_private
-from mtljax.models import INITIAL, PENALTIES
+from mtljax.models import INITIAL, PENALTIES, PER_STEP
 from mtljax.tasks import Task
 from mtljax.train.last_layer import last_shared_layer
 from mtljax.train.shards import FSDP, Shards
@@ -45,6 +45,11 @@ def loss_terms(task: Task, name: str, predictions: Mapping[str, Any], batch: Any
     for penalty in predictions.get(f"{name}:{PENALTIES}", ()):
         total += penalty * jax.lax.stop_gradient(count)  # so that parts of a batch add up to its mean
     return total, count
+
+
+def next_part(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's state for the next part of a batch: what moves once a step is as it was before the first."""
+    return {name: before[name] if name in PER_STEP else tree for name, tree in found.items()}
 
 
 class Replica:
@@ -128,10 +133,12 @@ class Replica:
         """Jacobians of independent parts of the batch."""
         number = self._balancer.samples
         losses, presents, jacobians = [], [], []
+        before = model_state
         for i in range(number):
             # Every k-th example: the same parts on any number of devices.
             part = jax.tree.map(lambda x, i=i: x[i::number], batch)
-            at = linearize(self._losses, params, model_state, part, jax.random.fold_in(key, i), has_aux=True)
+            state = next_part(before, model_state)
+            at = linearize(self._losses, params, state, part, jax.random.fold_in(key, i), has_aux=True)
             present, model_state = at.aux
             losses.append(self._sum(at.losses))
             presents.append(present)
