@@ -5,11 +5,12 @@ from mtljax.models.branching import LearnToBranch
 from mtljax.models.experts import CGC, PLE, DSelectK, MMoE
 from mtljax.models.mtan import MTAN
 from mtljax.models.multitask import MultiTask, SingleTask
+from mtljax.models.nddr import NDDR
 from mtljax.models.padnet import PADNet
 from mtljax.models.pure import Pure
-from mtljax.models.stitched import NDDR, CrossStitch, Sluice
+from mtljax.models.stitched import CrossStitch, Sluice
 from mtljax.models.summary import summary
-from mtljax.models.tasked import INITIAL, PENALTIES, SHARED
+from mtljax.models.tasked import INITIAL, PENALTIES, PER_STEP, SHARED
 
 SHARING = {
     model.__name__: model
@@ -18,4 +19,4 @@ SHARING = {
     )
 }  # fmt: skip
 
-__all__ = ["INITIAL", "PENALTIES", "SHARED", "SHARING", "Pure", "encoders", "heads", "summary", *SHARING]
+__all__ = ["INITIAL", "PENALTIES", "PER_STEP", "SHARED", "SHARING", "Pure", "encoders", "heads", "summary", *SHARING]

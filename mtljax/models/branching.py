@@ -17,7 +17,8 @@ class LearnToBranch(Tasked, nn.Module):
     Each stage of the encoder has `nodes` copies. A node's input is the output of one node of the stage before; which,
     is sampled in training with Gumbel noise and a softmax whose temperature falls (eq. 5, 6), and is the likeliest in
     evaluation, so that a tree remains. In the end every task chooses a node for its head. The logits of all choices are
-    the optimiser group `branch`. The number of training steps taken is kept in the collection `annealing`.
+    the optimiser group `branch`. The number of training steps taken is kept in the collection `annealing`: a call with
+    `train` is one, and the framework's step lets it move once, in however many parts its batch is worked through.
 
     Attributes:
         encoder: with stages; the group `shared`.
@@ -30,6 +31,7 @@ class LearnToBranch(Tasked, nn.Module):
 
     Raises:
         TypeError: for an encoder without stages.
+        ValueError: for a task that is named as a stage.
 
     Example:
         >>> import jax, jax.numpy as jnp, mtljax as mtl
@@ -52,6 +54,12 @@ class LearnToBranch(Tasked, nn.Module):
     def __post_init__(self) -> None:
         self._adopt(encoder=self.encoder, heads=self.heads)
         check_stages(self)
+        for task in self.heads:
+            if task in self.encoder.stages[1:]:
+                raise ValueError(
+                    f"LearnToBranch: the task {task!r} is named as a stage of {type(self.encoder).__name__}, which has "
+                    "choices of its own; expected another name."
+                )
         super().__post_init__()
 
     @nn.compact

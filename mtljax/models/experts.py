@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -21,7 +21,7 @@ class _Mixture(Tasked):
     def _vectors(self, experts: Sequence[nn.Module], x: jax.Array, train: bool) -> list[jax.Array]:
         found = [self._encoded(expert, x, train) for expert in experts]
         for features in found:
-            if isinstance(features, tuple | list) or features.ndim != 2:
+            if getattr(features, "ndim", None) != 2:
                 raise ValueError(
                     f"{type(self).__name__} mixes vectors; its expert {type(self.expert).__name__} gives feature maps. "
                     "Experts can be encoders that give vectors: MLP, LeNet or AlexNet(dense=False)."
@@ -79,6 +79,7 @@ class MMoE(_Mixture, nn.Module):
     experts: int = 8
     parents: Mapping[str, Sequence[str]] | None = None
     remat: bool = False
+    own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "gates": 0}
 
     def setup(self) -> None:
         """Experts and gates."""
@@ -99,13 +100,19 @@ class MMoE(_Mixture, nn.Module):
         return self.gates[task](x, train)
 
 
+_LEAST = 1e-6  # of shares
+_RANGE = 0.05  # in which the logits of selectors start, as in the authors' code
+
+
 class DSelectK(MMoE, nn.Module):
     """DSelect-k: each task's gate selects k of E experts, in the end no more (Hazimeh et al. 2021, section 3).
 
-    Each of k selectors has a binary code of log2 E digits, smooth steps of linear functions of the input; an expert's
-    share in a selector is the product over the digits of its number. A softmax weighs the selectors. The entropy of the
-    shares, times `entropy`, is added to the task's loss, so that each selector comes to choose one expert; where E is
-    no power of 2, so is `entropy` over the mass on numbers that no expert has.
+    Each of k selectors has a binary code of log2 E digits, smooth steps of linear functions of the input that start
+    between -gamma / 100 and gamma / 100; an expert's share in a selector is the product over the digits of its number.
+    A softmax weighs the selectors. The entropy of the shares, times `entropy`, is added to the task's loss, so that
+    each selector comes to choose one expert. Where E is no power of 2, shares are those of the numbers that experts
+    have, and `entropy` over their mass is added too. Inputs should be of order 1: a digit beyond gamma / 2 is settled
+    and learns no more.
 
     Attributes:
         heads: task name -> head.
@@ -139,7 +146,7 @@ class DSelectK(MMoE, nn.Module):
     def _gated(self, task: str, x: jax.Array, train: bool) -> jax.Array:
         weights, penalty = self.gates[task](x, train)
         if train:
-            self.sow(PENALTIES, task, self.entropy * penalty)
+            self._noted(PENALTIES, task, self.entropy * penalty)
         return weights
 
 
@@ -155,6 +162,8 @@ def smooth_step(x: jax.Array, gamma: float) -> jax.Array:
 
 
 class _Selectors(nn.Module):
+    """Shares of `number` experts in k selectors, and the penalty on them: (B, ...) -> (B, number), ()."""
+
     number: int
     k: int
     gamma: float
@@ -165,17 +174,27 @@ class _Selectors(nn.Module):
         digits = max(1, math.ceil(math.log2(self.number)))
         x = x.reshape(x.shape[0], -1)
         x = x if self.per_example else jnp.ones((len(x), 1), x.dtype)
-        small = nn.initializers.uniform(self.gamma / 100)
-        codes = nn.Dense(self.k * digits, kernel_init=small, name="codes")(x).astype(jnp.float32)
+        codes = self._linear("codes", self.k * digits, self.gamma / 100)(x)
         step = smooth_step(codes.reshape(-1, self.k, 1, digits), self.gamma)
         bits = (jnp.arange(2**digits)[:, None] >> jnp.arange(digits)) & 1
         shares = jnp.prod(jnp.where(bits == 1, step, 1 - step), axis=-1)  # (B, k, 2^digits)
-        selectors = nn.softmax(nn.Dense(self.k, kernel_init=small, name="selectors")(x).astype(jnp.float32))
+        selectors = nn.softmax(self._linear("selectors", self.k, _RANGE)(x))
         mass = shares[..., : self.number].sum(axis=-1, keepdims=True)
-        known = shares[..., : self.number] / jnp.maximum(mass, 1e-6)
-        entropy = -jnp.sum(known * jnp.log(known + 1e-6), axis=-1).sum(axis=-1)
-        astray = jnp.sum(1 / jnp.maximum(mass[..., 0], 1e-6) - 1, axis=-1)
+        # A selector of a number that no expert has takes all alike.
+        known = (shares[..., : self.number] + _LEAST / self.number) / (mass + _LEAST)
+        entropy = -jnp.sum(known * jnp.log(known + _LEAST), axis=-1).sum(axis=-1)
+        astray = jnp.sum(1 / jnp.maximum(mass[..., 0], _LEAST) - 1, axis=-1)
         return jnp.einsum("bk,bke->be", selectors, known), jnp.mean(entropy + astray)
+
+    def _linear(self, name: str, channels: int, reach: float) -> Any:
+        """A linear layer whose parameters start between -reach and reach; without an input, only the kernel's do."""
+
+        def init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+            return jax.random.uniform(key, shape, dtype, -reach, reach)
+
+        bias = init if self.per_example else nn.initializers.zeros
+        layer = nn.Dense(channels, kernel_init=init, bias_init=bias, name=name)
+        return lambda x: layer(x).astype(jnp.float32)
 
 
 class PLE(_Mixture, nn.Module):
@@ -210,6 +229,7 @@ class PLE(_Mixture, nn.Module):
     levels: int = 2
     parents: Mapping[str, Sequence[str]] | None = None
     remat: bool = False
+    own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "gates": 1, "own_experts": 2}  # by level, by level and number
 
     def setup(self) -> None:
         """Experts and gates of all levels."""

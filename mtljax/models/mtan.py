@@ -1,7 +1,7 @@
 """A shared trunk with attention of each task's own."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -44,6 +44,7 @@ class MTAN(Tasked, nn.Module):
     norm: str = "batch"
     axis_name: str | tuple[str, ...] | None = None
     remat: bool = False
+    own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "attention": 0}
 
     def __post_init__(self) -> None:
         self._adopt(encoder=self.encoder, heads=self.heads)
@@ -55,13 +56,7 @@ class MTAN(Tasked, nn.Module):
 
     def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
         """Each task's selection from the trunk's features."""
-        found = self._encoded(self.encoder, self._folded(images), train)
-        levels = found if isinstance(found, tuple | list) else (found,)
-        if any(level.ndim != 4 for level in levels):
-            raise ValueError(
-                f"MTAN selects from feature maps; {type(self.encoder).__name__} gives shapes "
-                f"{[level.shape for level in levels]}: it wants an encoder such as ResNet, UNet, ViT or AlexNet()."
-            )
+        levels = self._maps(self._encoded(self.encoder, self._folded(images), train), "selects from")
         return {task: self.attention[task](levels, train) for task in self.in_order(tasks)}
 
 

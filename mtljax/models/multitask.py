@@ -85,6 +85,7 @@ class SingleTask(Tasked, nn.Module):
     heads: Mapping[str, Any]
     parents: Mapping[str, Sequence[str]] | None = None
     remat: bool = False
+    own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "networks": 0}
 
     def __post_init__(self) -> None:
         self._adopt(encoder=self.encoder, heads=self.heads)

@@ -1,13 +1,12 @@
 """Predictions that are distilled into each other."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 
 from mtljax.models.layers import Norm
-from mtljax.models.pure import call
 from mtljax.models.tasked import INITIAL, Tasked, copies
 
 
@@ -42,6 +41,7 @@ class PADNet(Tasked, nn.Module):
     parents: Mapping[str, Sequence[str]] | None = None
     width: int = 64
     remat: bool = False
+    own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "own": 0, "initial": 0, "distilled": 0}
 
     def __post_init__(self) -> None:
         self._adopt(encoder=self.encoder, heads=self.heads)
@@ -54,27 +54,35 @@ class PADNet(Tasked, nn.Module):
         self.initial = {task: head.clone(parent=None, name=None) for task, head in self.heads.items()}
         self.distilled = copies(_Distilled(self.width, parent=None), tasks)
 
-    def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
+    def __call__(
+        self,
+        images: jax.Array,
+        *,
+        train: bool = False,
+        tasks: Sequence[str] | None = None,
+        camera: Any = None,
+    ) -> dict[str, jax.Array]:
+        """As `MultiTask`; initial predictions, which training sows, know the camera too."""
+        features = self.encode(images, train=train, tasks=tasks, camera=camera)
+        return self.decode(features, images, train=train, tasks=tasks, camera=camera)
+
+    def encode(
+        self,
+        images: jax.Array,
+        *,
+        train: bool = False,
+        tasks: Sequence[str] | None = None,
+        camera: Any = None,
+    ) -> Any:
         """Each task's final features."""
-        features = self._encoded(self.encoder, self._folded(images), train)
-        levels = tuple(features) if isinstance(features, tuple | list) else (features,)
-        if any(level.ndim != 4 for level in levels):
-            raise ValueError(
-                f"PADNet exchanges feature maps; {type(self.encoder).__name__} gives shapes "
-                f"{[level.shape for level in levels]}: it wants an encoder such as ResNet, UNet, ViT or AlexNet()."
-            )
+        levels = self._maps(self._encoded(self.encoder, self._folded(images), train), "exchanges")
         maps = {task: self.own[task](levels) for task in self.heads}
         if train or self.is_initializing():
-            self._predict_initially(maps, images, train)
+            wanted = None if self.is_initializing() else tasks
+            initial = self._predicted(self.initial, maps, images, train=train, tasks=wanted, camera=camera)
+            for task, prediction in initial.items():
+                self._noted(INITIAL, task, prediction)
         return {task: self.distilled[task](maps, task) for task in self.in_order(tasks)}
-
-    def _predict_initially(self, maps: Mapping[str, jax.Array], images: jax.Array, train: bool) -> None:
-        frames = images.shape[1] if images.ndim == 5 else None
-        for task, head in self.initial.items():
-            prediction = call(head, maps[task], size=images.shape[-3:-1], frames=frames, train=train)
-            if frames is not None and prediction.shape[0] != images.shape[0]:
-                prediction = prediction.reshape(-1, frames, *prediction.shape[1:])
-            self.sow(INITIAL, task, prediction)
 
 
 class _OwnMap(nn.Module):

@@ -8,18 +8,21 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.models.encoders import Staged
-from mtljax.models.layers import Norm
 from mtljax.models.tasked import PENALTIES, Tasked, copies
 
 Start = tuple[float, float] | str
 
 
-class _Joined(Tasked):
+class Joined(Tasked):
     """Networks of one shape that run side by side, stage by stage. A mixin of Linen modules."""
+
+    own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "networks": 0}
 
     def __post_init__(self) -> None:
         self._adopt(encoder=self.encoder, heads=self.heads)
         check_stages(self)
+        if isinstance(self.stages, str):
+            raise ValueError(f"{type(self).__name__}(stages={self.stages!r}): expected a tuple of names.")
         for stage in self.stages or ():
             if stage not in self.encoder.stages:
                 raise ValueError(
@@ -95,7 +98,7 @@ class _Stitch(nn.Module):
                                jnp.stack(inputs)))  # fmt: skip
 
 
-class CrossStitch(_Joined, nn.Module):
+class CrossStitch(Joined, nn.Module):
     """Cross-stitch networks (Misra et al. 2016, eq. 1): after some stages, each network goes on with a mixture.
 
     The mixing weights alpha are the optimiser group `stitch`, (K, K, C) or (K, K, 1) a stage. The paper has them
@@ -148,14 +151,15 @@ class CrossStitch(_Joined, nn.Module):
         return {task: self.networks[task].features(outputs[task]) for task in self.in_order(tasks)}
 
 
-class Sluice(_Joined, nn.Module):
+class Sluice(Joined, nn.Module):
     """Sluice networks: halves of layers mixed between tasks, and layers mixed for the output (Ruder et al. 2019).
 
     Every stage's channels are two subspaces; weights alpha, (2K, 2K) a stage, mix the subspaces of all networks.
-    Weights beta, (K, L), mix the L stages for a task's output where they have its shape, and scale the levels of a
-    pyramid. Both are the optimiser group `stitch`. The subspaces of a task are kept apart by a penalty, `orthogonality`
-    times the mean over channel pairs of the squared products of their normalised activations: on
-    activations (Bousmalis et al. 2016, eq. 5), where Ruder et al. take the weights, as stages of any kind have those.
+    Weights beta, (K, L), mix the L stages for a task's output where they have its shape; they scale the levels of a
+    pyramid, and an output that has no stage's shape. Both are the optimiser group `stitch`. The subspaces of a task are
+    kept apart by a penalty, `orthogonality` times the mean over channel pairs of the squared products of their
+    normalised activations: on activations (Bousmalis et al. 2016, eq. 5), where Ruder et al. take the weights, as
+    stages of any kind have those.
 
     Attributes:
         encoder: with stages; every task has one with parameters of its own, in its task's optimiser group.
@@ -199,7 +203,7 @@ class Sluice(_Joined, nn.Module):
         halves = [half for x in inputs for half in jnp.split(x, 2, axis=-1)]
         for i, task in enumerate(self.heads):
             if train:
-                self.sow(PENALTIES, task, self.orthogonality * _correlation(*halves[2 * i : 2 * i + 2]))
+                self._noted(PENALTIES, task, self.orthogonality * _correlation(*halves[2 * i : 2 * i + 2]))
         mixed = self.stitch[stage](halves)
         return [jnp.concatenate(mixed[2 * i : 2 * i + 2], axis=-1) for i in range(len(inputs))]
 
@@ -209,22 +213,29 @@ class Sluice(_Joined, nn.Module):
         outputs = self._side_by_side(self._folded(images), train)
         whole = {task: self.networks[task].features(outputs[task]) for task in self.heads}
         found = next(iter(whole.values()))
-        if isinstance(found, tuple):
-            beta = self.param("stitch_beta", lambda _: jnp.ones((len(whole), len(found))))
-            return {
-                task: tuple(b.astype(level.dtype) * level for b, level in zip(beta[i], whole[task], strict=True))
-                for i, task in enumerate(self.heads)
-                if task in self.in_order(tasks)
-            }
-        alike = [stage for stage in self.encoder.stages if next(iter(outputs.values()))[stage].shape == found.shape]
+        alike = [] if isinstance(found, tuple | list) else self._alike(next(iter(outputs.values())), found.shape)
+        if not alike:  # the levels of a pyramid, or what is no stage's output
+            number = len(found) if isinstance(found, tuple | list) else 1
+            beta = self.param("stitch_beta", lambda _: jnp.ones((len(whole), number)))
+            betas = dict(zip(whole, beta, strict=True))
+            return {task: _scaled(betas[task], whole[task]) for task in self.in_order(tasks)}
         last = jnp.arange(len(alike)) == len(alike) - 1
         row = jnp.where(last, 0.9, 0.1 / max(1, len(alike) - 1)) if len(alike) > 1 else jnp.ones(1)
-        beta = self.param("stitch_beta", lambda _: jnp.tile(row, (len(whole), 1)))
+        betas = dict(zip(whole, self.param("stitch_beta", lambda _: jnp.tile(row, (len(whole), 1))), strict=True))
         return {
-            task: sum(b.astype(found.dtype) * outputs[task][stage] for b, stage in zip(beta[i], alike, strict=True))
-            for i, task in enumerate(self.heads)
-            if task in self.in_order(tasks)
+            task: sum(b.astype(found.dtype) * outputs[task][at] for b, at in zip(betas[task], alike, strict=True))
+            for task in self.in_order(tasks)
         }
+
+    def _alike(self, outputs: Mapping[str, jax.Array], shape: tuple[int, ...]) -> list[str]:
+        """The stages whose outputs have a shape."""
+        return [stage for stage in self.encoder.stages if outputs[stage].shape == shape]
+
+
+def _scaled(beta: jax.Array, features: Any) -> Any:
+    """Each level of a pyramid, or features of another kind, times its number."""
+    levels, structure = jax.tree.flatten(features)
+    return structure.unflatten([b.astype(x.dtype) * x for b, x in zip(beta, levels, strict=True)])
 
 
 def _correlation(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -232,95 +243,3 @@ def _correlation(a: jax.Array, b: jax.Array) -> jax.Array:
     a, b = (x.reshape(-1, x.shape[-1]).astype(jnp.float32) for x in (a, b))
     a, b = (x * jax.lax.rsqrt(jnp.sum(x * x, axis=0) + 1e-6) for x in (a, b))
     return jnp.mean((a.T @ b) ** 2)
-
-
-class NDDR(_Joined, nn.Module):
-    """Neural discriminative dimensionality reduction (Gao et al. 2019): features of all tasks joined and projected.
-
-    After a stage, the channels of all networks are concatenated; for each task a 1 x 1 convolution without bias and a
-    normalisation make its own number of channels of them again. Convolutions start as the shares of `start` on the
-    diagonal of each network's block. With `shortcut`, the outputs of all joined stages, brought to the last one's size,
-    are projected to make the coarsest features (NDDR-CNN-Shortcut).
-
-    Attributes:
-        encoder: with stages; every task has one with parameters of its own, in its task's optimiser group, as are
-            its convolutions.
-        heads: task name -> head.
-        parents: task name -> names of the tasks whose predictions its head takes.
-        stages: after which networks are joined; all by default.
-        start: (same, different), the share of a network itself and the sum of the others'; `identity`; or `ones`.
-        norm: `batch` (the paper), `group` or `none`.
-        shortcut: whether the coarsest features are made of all stages.
-        axis_name: the mapped axis over which batch statistics are synchronised.
-        remat: whether each backward pass computes the stages' activations again, rather than keeping them.
-
-    Raises:
-        TypeError: for an encoder without stages.
-        ValueError: for an unknown stage.
-
-    Example:
-        >>> import jax, jax.numpy as jnp, mtljax as mtl
-        >>> heads = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
-        >>> params = NDDR(mtl.encoders.MLP((8, 6)), heads).init(jax.random.key(0), jnp.ones((2, 5)))["params"]
-        >>> params["fusion_a"]["layer1"]["kernel"].shape
-        (16, 8)
-    """
-
-    encoder: Any
-    heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None = None
-    stages: Sequence[str] | None = None
-    start: Start = (0.9, 0.1)
-    norm: str = "batch"
-    shortcut: bool = True
-    axis_name: str | tuple[str, ...] | None = None
-    remat: bool = False
-
-    def setup(self) -> None:
-        """A network and its projections for each task."""
-        self.networks = copies(self.encoder, list(self.heads))
-        self.fusion = {
-            task: _Projections(i, len(self.heads), self.start, self.norm, self.axis_name)
-            for i, task in enumerate(self.heads)
-        }
-
-    def join(self, stage: str, inputs: Sequence[jax.Array], train: bool) -> Sequence[jax.Array]:
-        """One stage's outputs of all networks, projected for each task."""
-        joined = jnp.concatenate(inputs, axis=-1)
-        return [self.fusion[task](stage, joined, train) for task in self.heads]
-
-    def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
-        """Each task's own features, of which all networks' are a part."""
-        outputs = self._side_by_side(self._folded(images), train)
-        found = {task: self.networks[task].features(outputs[task]) for task in self.in_order(tasks)}
-        if not self.shortcut:
-            return found
-        return {task: self._with_shortcut(task, outputs[task], x, train) for task, x in found.items()}
-
-    def _with_shortcut(self, task: str, outputs: Mapping[str, jax.Array], features: Any, train: bool) -> Any:
-        levels = features if isinstance(features, tuple) else (features,)
-        like = [outputs[stage] for stage in self.joined_after if outputs[stage].ndim == levels[-1].ndim]
-        sized = [jax.image.resize(x, (*levels[-1].shape[:-1], x.shape[-1]), "linear") for x in like]
-        last = self.fusion[task]("shortcut", jnp.concatenate(sized, axis=-1), train, levels[-1].shape[-1])
-        return (*levels[:-1], last) if isinstance(features, tuple) else last
-
-
-class _Projections(nn.Module):
-    """The 1 x 1 convolutions and normalisations of one task."""
-
-    index: int
-    number: int
-    start: Start
-    norm: str
-    axis_name: str | tuple[str, ...] | None
-
-    @nn.compact
-    def __call__(self, name: str, joined: jax.Array, train: bool, channels: int | None = None) -> jax.Array:
-        def diagonal(_: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-            shares = convex(self.start, self.number)[self.index]
-            return jnp.concatenate([share * jnp.eye(shape[1], dtype=dtype) for share in shares])
-
-        init = diagonal if channels is None else nn.initializers.lecun_normal()
-        width = channels or joined.shape[-1] // self.number
-        x = nn.Dense(width, use_bias=False, kernel_init=init, dtype=joined.dtype, name=name)(joined)
-        return Norm(self.norm, self.axis_name, joined.dtype, name=f"{name}_norm")(x, train)

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import BalanceState, linearize
-from mtljax.train.replica import Balanced, Owners, Replica, loss_terms, private_from
+from mtljax.train.replica import Balanced, Owners, Replica, loss_terms, next_part, private_from
 
 
 class Accumulating(Replica):
     """A replica that works through k parts of its batch, and gives what all of it at once would.
 
-    But for batch statistics, which are those of each part. A method that sees losses needs them before the backward
-    pass, and so takes one forward pass more.
+    But for batch statistics, which are those of each part. What moves once a step (`mtljax.models.PER_STEP`) does so
+    here too. A method that sees losses needs them before the backward pass, and so takes one forward pass more.
 
     Args:
         replica: that works on the whole batch.
@@ -34,8 +34,10 @@ class Accumulating(Replica):
         losses, present, scale = means(self._sum(terms))
         weights, balance = self._balancer.weigh(balance, losses=losses, present=present)
         gradient: Any = None
+        before = model_state
         for part in self._split(batch, key):
-            at = linearize(self._terms, _after(params, gradient), model_state, *part, has_aux=True)
+            state = next_part(before, model_state)
+            at = linearize(self._terms, _after(params, gradient), state, *part, has_aux=True)
             found = at.weighted(weights.shared * scale)
             if weights.private is not weights.shared:
                 found = private_from(at.weighted(weights.private * scale), found, at.owners)
@@ -47,8 +49,10 @@ class Accumulating(Replica):
         """Adds up losses and Jacobians."""
         terms: Any = None
         jacobian: Any = None
+        before = model_state
         for part in self._split(batch, key):
-            at = linearize(self._terms, _after(params, jacobian), model_state, *part, has_aux=True)
+            state = next_part(before, model_state)
+            at = linearize(self._terms, _after(params, jacobian), state, *part, has_aux=True)
             counts, model_state = at.aux
             terms = added(terms, (at.losses, counts))
             jacobian = added(jacobian, self._rows(at, params))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize, scale_private
-from mtljax.models import INITIAL, PENALTIES
+from mtljax.models import INITIAL, PENALTIES, PER_STEP
 from mtljax.tasks import Task
 from mtljax.train.last_layer import last_shared_layer
 from mtljax.train.shards import FSDP, Shards
@@ -70,6 +70,11 @@ def loss_terms(task: Task, name: str, predictions: Mapping[str, Any], batch: Any
     for penalty in predictions.get(f"{name}:{PENALTIES}", ()):
         total += penalty * jax.lax.stop_gradient(count)  # so that parts of a batch add up to its mean
     return total, count
+
+
+def next_part(before: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's state for the next part of a batch: what moves once a step is as it was before the first."""
+    return {name: before[name] if name in PER_STEP else tree for name, tree in found.items()}
 
 
 class Replica:

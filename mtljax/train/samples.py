@@ -6,7 +6,7 @@ import jax
 
 from mtljax.balance import BalanceState, gramian, linearize
 from mtljax.train.accumulation import Accumulating, added, means, scaled
-from mtljax.train.replica import Balanced, Owners
+from mtljax.train.replica import Balanced, Owners, next_part
 
 
 class Sampling(Accumulating):
@@ -21,8 +21,9 @@ class Sampling(Accumulating):
         """Adds up losses; keeps the Jacobians apart."""
         terms: Any = None
         totals = []
+        before = model_state
         for part in self._split(batch, key):
-            at = linearize(self._terms, params, model_state, *part, has_aux=True)
+            at = linearize(self._terms, params, next_part(before, model_state), *part, has_aux=True)
             counts, model_state = at.aux
             terms = added(terms, (at.losses, counts))
             totals.append(at.jacobian(params))

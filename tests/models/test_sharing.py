@@ -10,8 +10,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax import models, train
-from mtljax.models import stitched
-from mtljax.models.experts import smooth_step
+from mtljax.models import nddr, stitched
+from mtljax.models.layers import Norm
 from tests.train import toys
 
 HEADS = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
@@ -165,6 +165,18 @@ def test_nddr_and_sluice_at_the_identity_are_networks_of_their_own():
         assert_close(sluice.apply({"params": variables | last_only}, x), single.apply(alone, x))
 
 
+def test_an_nddr_layer_is_the_authors():
+    """A product, a normalisation, a ReLU: as much negative as positive goes in, and nothing negative comes out."""
+    for relu in (True, False):
+        layer = nddr._Projections(0, K, (0.9, 0.1), "group", None, relu)
+        joined = jax.random.normal(jax.random.key(7), (4, 2 * 8))
+        out, variables = layer.init_with_output(jax.random.key(0), "fc", joined, False)
+        mixed = joined @ variables["params"]["fc"]["kernel"]
+        wanted = Norm("group").apply({"params": variables["params"]["fc_norm"]}, mixed)
+        assert (wanted < -0.5).any()
+        np.testing.assert_allclose(out, jnp.maximum(wanted, 0) if relu else wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_the_penalty_of_sluice_is_zero_for_orthogonal_halves():
     a, b = jnp.array([[1.0, 0.0]]).T, jnp.array([[0.0, 1.0]]).T
     assert stitched._correlation(a, b) == 0
@@ -216,45 +228,6 @@ def test_ple_with_one_level_is_cgc():
     z = sum(gate[:, e, None] * MLP.apply({"params": part}, X) for e, part in enumerate(parts))
     wanted = HEADS["a"].apply({"params": variables["params"]["heads_a"]}, z)
     np.testing.assert_allclose(cgc.apply(variables, X)["a"], wanted, rtol=1e-5, atol=1e-6)
-
-
-def test_dselect_k_selects_at_most_k_experts_after_training():
-    model = mtl.DSelectK({"a": mtl.heads.Linear(1)}, MLP, experts=6, k=2, entropy=0.1, per_example=False)
-    x = jax.random.normal(jax.random.key(5), (64, 6))
-    target = jnp.sin(x[:, :1])
-    params = init(model, x)["params"]
-    tx = optax.adam(1e-2)
-
-    @jax.jit
-    def step(params, state):
-        def loss(params):
-            predictions, sown = model.apply({"params": params}, x, train=True, mutable=[models.PENALTIES])
-            [penalty] = sown[models.PENALTIES]["a"]
-            return jnp.mean((predictions["a"] - target) ** 2) + penalty
-
-        updates, state = tx.update(jax.grad(loss)(params), state)
-        return optax.apply_updates(params, updates), state
-
-    def selected(params):
-        def gate(model):
-            return model.gates["a"](x, False)[0]
-
-        return np.array(jax.jit(lambda p: model.apply({"params": p}, method=gate))(params) > 1e-3).sum(axis=1)
-
-    assert selected(params).min() > 2
-    state = tx.init(params)
-    for _ in range(400):
-        params, state = step(params, state)
-    assert selected(params).max() <= 2
-
-
-def test_a_smooth_step_is_smooth():
-    x = jnp.linspace(-1, 1, 201)
-    y = smooth_step(x, 1.0)
-    assert (y[0], y[-1]) == (0, 1)
-    assert (jnp.diff(y) >= -1e-6).all()
-    slopes = jax.vmap(jax.grad(lambda x: smooth_step(x, 1.0)))(jnp.array([-0.4999, 0.4999]))
-    np.testing.assert_allclose(slopes, 0, atol=2e-3)
 
 
 def test_branches_are_sampled_in_training_and_fixed_after():

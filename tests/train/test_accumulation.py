@@ -13,6 +13,7 @@ from mtljax import train
 from mtljax.errors import UserError
 from mtljax.train.experiment import balancer_of
 from mtljax.train.gradients import balanced_gradient
+from tests.models.test_multitask import random_like
 from tests.train import toys
 
 SGD = optax.sgd(1e-3)
@@ -111,3 +112,23 @@ def test_activations_computed_again_are_the_same(expected):
 def test_what_accumulation_cannot_work_with_is_told(balance, measure):
     with pytest.raises(UserError, match=r"accumulate=2 works with measure='shared', not with"):
         balanced_gradient(toys.model(), toys.TASKS, balancer_of(balance, 3, seed=0), measure, accumulate=2)
+
+
+@pytest.mark.parametrize(
+    ("balance", "accumulate"), [("equal", 2), ("pcgrad", 2), pytest.param("modo", 1, marks=pytest.mark.slow)]
+)
+def test_a_tree_cools_once_a_step_in_however_many_parts(balance, accumulate):
+    tasks = {name: toys.TASKS[name] for name in ("a", "b")}
+    model = mtl.LearnToBranch(mtl.encoders.MLP((4, 4)), {name: task.head for name, task in tasks.items()})
+    balancer = balancer_of(balance, 2, seed=0)
+    variables = random_like(jax.eval_shape(model.init, jax.random.key(0), jnp.ones((2, 6))))
+    variables["annealing"] = {"steps": jnp.int32(0)}
+    groups = model.groups(variables["params"])
+    tx = train.partition(dict.fromkeys(set(jax.tree.leaves(groups)), SGD), groups)
+    step = train.make_train_step(model, tasks, balancer, tx, accumulate=accumulate)
+    step = jax.jit(step, compiler_options={"xla_backend_optimization_level": 0})
+    state = train.create(variables, balancer, tx)
+    for i in (1, 2):
+        state, report = step(state, toys.batch())
+        assert bool(report["finite"])
+        assert state.model_state["annealing"]["steps"] == i

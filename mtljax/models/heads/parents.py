@@ -33,4 +33,6 @@ class Parents(nn.Module):
         if self.static is None:
             return dict(parents or {})
         static = self.static(features, size=size)
-        return {**(parents or {}), "static": static.reshape(-1, frames or 1, *static.shape[1:])}
+        if frames is not None:
+            static = static.reshape(-1, frames, *static.shape[1:])
+        return {**(parents or {}), "static": static}
