@@ -2,7 +2,7 @@
 
 import contextlib
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -91,10 +91,12 @@ class Run:
             self.validation, self.config.batch_size // shard[1], keep=self.parts.labels, shard=shard
         )
 
-    def evaluate(self) -> dict[str, float]:
-        """The figures of the present state on the validation split."""
+    def evaluate(self, between: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """The figures of the present state on the validation split; what `between` raises ends it."""
         variables = (self.state.params, self.state.model_state)
-        return evaluation.evaluate(self._eval_step, variables, self.eval_batches(), self.parts.tasks, self.parts.spread)
+        return evaluation.evaluate(
+            self._eval_step, variables, self.eval_batches(), self.parts.tasks, self.parts.spread, between
+        )
 
     def evaluate_constant(self) -> dict[str, float]:
         """The figures of the best constant predictor on the validation split."""
