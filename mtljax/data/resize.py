@@ -11,9 +11,10 @@ def resized(example: Example, size: tuple[int, int]) -> Example:
     """An example at another height and width.
 
     Images are averaged over areas where they shrink and interpolated (bilinear) where they grow. Dense labels and
-    their masks, which are all arrays with the image's first three axes, take the nearest pixel; flow is scaled as well,
-    and so are the camera's intrinsics. Depths and normals stay what they are, since the camera has not moved. Of
-    `instances`, boxes and visibility are told again by `segmentations`, or bounded where there is none.
+    their masks, which are all arrays with the image's first three axes, take the nearest pixel, but `edge`: there an
+    edge is what covers one. Flow is scaled as well, and so are the camera's intrinsics. Depths and normals stay what
+    they are, since the camera has not moved. Of `instances`, boxes and visibility are told again by `segmentations`, or
+    bounded where there is none.
 
     Args:
         example: with `image` (s, H, W, C).

@@ -9,6 +9,7 @@ from mtljax.data.boxes import clipped, tight
 from mtljax.data.dataset import Example
 
 FLOWS = ("forward_flow", "backward_flow")
+EDGES = ("edge",)  # lines, of which the nearest pixel would miss many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,9 @@ def shown(example: Example, window: Window) -> Example:
         if key in FLOWS:
             found = found * window.zoom.astype(found.dtype)
         result[key] = found
+    for key in result.keys() & set(EDGES):
+        covered = _covered(example[key], example[f"{key}_valid"], window)
+        result[key] = np.where(result[f"{key}_valid"], covered, np.zeros_like(covered))
     result["image"] = _resampled(example["image"], window)
     if not inside.all():
         for key in ("image", *dense(result)):
@@ -73,6 +77,24 @@ def shown(example: Example, window: Window) -> Example:
             boxes = clipped(example["instances"], place, window.zoom, window.size)
         result["instances"] = example["instances"] | boxes
     return result
+
+
+def _covered(edge: np.ndarray, valid: np.ndarray, window: Window) -> np.ndarray:
+    """The largest of what each pixel shown covers of what is valid: (s, H, W, 1) -> (s, *size, 1)."""
+    found = np.where(valid, edge, np.zeros_like(edge))
+    for axis, begin, length, size in (
+        (1, window.top, window.height, window.size[0]),
+        (2, window.left, window.width, window.size[1]),
+    ):
+        limit, step = found.shape[axis], length / size
+        first = np.round(begin + np.arange(size) * step, 6)
+        last = np.ceil(np.round(first + step, 6)).astype(int) - 1
+        first = np.floor(first).astype(int)
+        if step <= 1:  # an edge grows no wider than the image does
+            first = last = _nearest(begin, length, size, limit)[0]
+        rows = [np.minimum(first + i, last).clip(0, limit - 1) for i in range(int((last - first).max()) + 1)]
+        found = np.max([found.take(row, axis) for row in rows], axis=0)
+    return found
 
 
 def _nearest(begin: float, length: float, size: int, limit: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Losses on depth maps, each one value an image: (prediction, truth, valid), all (..., H, W, 1) -> (...), (...)."""
 
+import zlib
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from mtljax.tasks._masked import image_means
 
 _SMALLEST = 1e-3  # metres; a prediction below it has this logarithm
 _TRIPLES = 0.15  # a pixel
+_STREAM = zlib.crc32(b"virtual_normal") >> 1  # of random numbers; a key takes 31 bits
 
 
 def l1(p: jax.Array, g: jax.Array, valid: jax.Array, _: Any) -> tuple[jax.Array, jax.Array]:
@@ -45,28 +47,33 @@ def log_error(p: jax.Array, g: jax.Array, valid: jax.Array) -> jax.Array:
     return jnp.where(valid, jnp.log(jnp.maximum(p, _SMALLEST)) - jnp.log(jnp.where(valid, g, 1.0)), 0.0)
 
 
-def virtual_normal(p: jax.Array, g: jax.Array, valid: jax.Array, intrinsics: Any) -> tuple[jax.Array, jax.Array]:
+def virtual_normal(p: jax.Array, g: jax.Array, valid: jax.Array, seen: Any) -> tuple[jax.Array, jax.Array]:
     """Directions of virtual planes through three pixels (Yin et al. 2019, as their code does it).
 
-    0.15 HW triples are drawn with replacement, from a key made of the depths themselves, so that the loss is a pure
-    function of the batch. By the ground truth a triple is dropped where it is nearly collinear, where its points lie
+    0.15 HW triples are drawn with replacement, from a key made of the depths themselves and of the number of the step,
+    so that the loss is a pure function of the batch: in training they are others at each step, in evaluation always
+    the same. By the ground truth a triple is dropped where it is nearly collinear, where its points lie
     too close in each axis, or where a depth is missing. Of the rest the lowest quarter is left out.
+
+    `seen` is the intrinsics (B, 3, 3) and the step (B,), 0 in evaluation.
     """
+    intrinsics, step = seen
     height, width = p.shape[-3:-1]
     count = max(4, int(_TRIPLES * height * width))
     flat = [x.reshape(-1, height * width) for x in (p, g, valid)]
     frames = p.size // (intrinsics.shape[0] * height * width)
-    cameras = jnp.repeat(intrinsics, frames, axis=0)
-    values, has_any = jax.vmap(lambda *image: _virtual_normal(*image, width=width, count=count))(*flat, cameras)
+    clips = (jnp.repeat(x, frames, axis=0) for x in (intrinsics, step))
+    values, has_any = jax.vmap(lambda *image: _virtual_normal(*image, width=width, count=count))(*flat, *clips)
     return values.reshape(p.shape[:-3]), has_any.reshape(p.shape[:-3])
 
 
 def _virtual_normal(
-    p: jax.Array, g: jax.Array, valid: jax.Array, intrinsics: jax.Array, *, width: int, count: int
+    p: jax.Array, g: jax.Array, valid: jax.Array, intrinsics: jax.Array, step: jax.Array, *, width: int, count: int
 ) -> tuple[jax.Array, jax.Array]:
     # Integers add up the same in any order, on any number of devices.
     bits = jnp.sum(jax.lax.bitcast_convert_type(g, jnp.uint32), dtype=jnp.uint32)
-    chosen = jax.random.randint(jax.random.fold_in(jax.random.key(0), bits), (count, 3), 0, p.shape[0])
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(_STREAM), bits), step)
+    chosen = jax.random.randint(key, (count, 3), 0, p.shape[0])
     true = _points(g[chosen], chosen, intrinsics, width)
     predicted = _points(jnp.maximum(p[chosen], 1e-4), chosen, intrinsics, width)
     usable = jnp.all(valid[chosen], axis=1) & _spread_out(true)

@@ -1,43 +1,20 @@
-"""Boundary matching on the host: thinning, thresholds, one-to-one matches within a distance (Martin et al. 2004)."""
+"""Boundary matching on the host: one-to-one matches within a distance, at every threshold (Martin et al. 2004)."""
 
 import numpy as np
-from scipy import ndimage, sparse
-from scipy.sparse import csgraph
 
-THRESHOLDS = np.arange(1, 100) / 100
-_SLACK = 1.01  # a pixel survives thinning unless a neighbour across the edge exceeds it by one per cent
-
-
-def thin(probability: np.ndarray) -> np.ndarray:
-    """Non-maximum suppression across the edge: (N, H, W) in [0, 1]; suppressed pixels become 0.
-
-    The direction across comes from second derivatives of the smoothed map, as in Dollar & Zitnick 2013. A plateau is
-    kept, so a map without a ridge is not thinned.
-    """
-    smooth = ndimage.gaussian_filter(probability, (0, 1, 1), mode="nearest")
-    dy, dx = np.gradient(smooth, axis=(1, 2))
-    dyy, dyx = np.gradient(dy, axis=(1, 2))
-    _, dxx = np.gradient(dx, axis=(1, 2))
-    # The Hessian's eigenvector of strongest curvature points across: negative on a ridge, positive beside it.
-    angle = 0.5 * np.arctan2(2 * dyx, dxx - dyy) + np.where(dxx + dyy < 0, np.pi / 2, 0)
-    n, y, x = np.indices(probability.shape, sparse=True)
-    keep = np.ones(probability.shape, bool)
-    for side in (-1, 1):
-        at = np.broadcast_arrays(n, y + side * np.sin(angle), x + side * np.cos(angle))
-        neighbour = ndimage.map_coordinates(probability, at, order=1, mode="nearest")
-        keep &= probability * _SLACK >= neighbour
-    return np.where(keep, probability, 0.0)
+from mtljax.tasks._thinning import THRESHOLDS
 
 
 def count_matches(probability: np.ndarray, truth: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
     """Matches of one image at every threshold.
 
     Each predicted pixel may be matched with one true pixel within `radius` and each true pixel with one predicted; as
-    many as possible are.
+    many as possible are. Pixels come by falling strength, and each makes the matching of those before it larger by one
+    or, where no augmenting path begins at it, never: so one pass gives the largest matching at every threshold.
 
     Args:
         probability: (H, W), thinned.
-        truth: (H, W) bool.
+        truth: (H, W) bool, thinned alike.
         radius: in pixels.
 
     Returns:
@@ -48,33 +25,67 @@ def count_matches(probability: np.ndarray, truth: np.ndarray, radius: float) -> 
     order = np.argsort(-strength, kind="stable")
     rows = np.stack(predicted, axis=1)[order]
     number = np.searchsorted(-strength[order], -THRESHOLDS, side="right")
-    if radius < 1:
-        hits = np.concatenate([[0], np.cumsum(truth[tuple(rows.T)])])
-        return hits[number], number
-    pairs = _pairs(rows, truth, radius)
-    matched = np.zeros(len(THRESHOLDS), int)
-    for i, k in enumerate(number):
-        if i and k == number[i - 1]:
-            matched[i] = matched[i - 1]
-        elif k:
-            matched[i] = np.count_nonzero(csgraph.maximum_bipartite_matching(pairs[:k], perm_type="column") >= 0)
-    return matched, number
+    gained = _gained(_near(rows, truth, radius), np.count_nonzero(truth))
+    return np.concatenate([[0], np.cumsum(gained, dtype=int)])[number], number
 
 
-def _pairs(rows: np.ndarray, truth: np.ndarray, radius: float) -> sparse.csr_matrix:
-    """Which predicted pixel (row) may be matched with which true pixel (column)."""
+def _gained(near: list[list[int]], size: int) -> list[bool]:
+    """Whether the largest matching of each pixel and those before it is larger than without it.
+
+    Args:
+        near: of each predicted pixel, the true pixels that it may be matched with.
+        size: number of true pixels.
+    """
+    owner, held, dead = [-1] * size, [-1] * len(near), [False] * size
+    return [_augmented(pixel, near, owner, held, dead) for pixel in range(len(near))]
+
+
+def _augmented(first: int, near: list[list[int]], owner: list[int], held: list[int], dead: list[bool]) -> bool:
+    """Whether a path leads from a pixel to a true one that is free, and then exchanges the matches along it.
+
+    Args:
+        first: the pixel.
+        near: see `_gained`.
+        owner: of each true pixel, the predicted one that it is matched with, or -1.
+        held: of each predicted pixel, the true one, or -1.
+        dead: true pixels from which no path leads on. What a search in vain has seen stays so for good: all of it is
+            matched, and what it is matched with is near to nothing else.
+    """
+    came: dict[int, int] = {}
+    queue = [first]
+    for pixel in queue:  # grows meanwhile
+        for true in near[pixel]:
+            if dead[true] or true in came:
+                continue
+            came[true] = pixel
+            if owner[true] >= 0:
+                queue.append(owner[true])
+                continue
+            while true >= 0:
+                pixel = came[true]
+                owner[true], held[pixel], true = pixel, true, held[pixel]
+            return True
+    for true in came:
+        dead[true] = True
+    return False
+
+
+def _near(rows: np.ndarray, truth: np.ndarray, radius: float) -> list[list[int]]:
+    """Of each predicted pixel, (n, 2) rows of y and x, the true pixels within a radius, the nearest first."""
     height, width = truth.shape
     index = np.full(truth.shape, -1)
     index[truth] = np.arange(np.count_nonzero(truth))
-    reach = int(radius)
-    steps = [(a, b) for a in range(-reach, reach + 1) for b in range(-reach, reach + 1) if a * a + b * b <= radius**2]
+    reach = range(-int(radius), int(radius) + 1)
+    steps = [(a, b) for a in reach for b in reach if a * a + b * b <= radius**2]
     found = []
-    for a, b in steps:
+    for a, b in sorted(steps, key=lambda step: step[0] ** 2 + step[1] ** 2):
         y, x = rows[:, 0] + a, rows[:, 1] + b
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        column = np.where(inside, index[y.clip(0, height - 1), x.clip(0, width - 1)], -1)
-        row = np.nonzero(column >= 0)[0]
-        found.append((row, column[row]))
-    row, column = (np.concatenate(part) for part in zip(*found, strict=True))
-    shape = (len(rows), max(1, np.count_nonzero(truth)))
-    return sparse.csr_matrix((np.ones(len(row), np.int8), (row, column)), shape=shape)
+        true = np.where(inside, index[y.clip(0, height - 1), x.clip(0, width - 1)], -1)
+        row = np.nonzero(true >= 0)[0]
+        found.append((row, true[row]))
+    row, true = (np.concatenate(part) for part in zip(*found, strict=True))
+    order = np.argsort(row, kind="stable")
+    ends = np.searchsorted(row[order], np.arange(len(rows)), side="right")
+    true, begins = true[order].tolist(), np.concatenate([[0], ends])
+    return [true[a:b] for a, b in zip(begins, ends, strict=False)]

@@ -35,8 +35,8 @@ def depth(
 
     Args:
         loss: `l1`, `berhu` (Laina 2016), `silog` (Eigen 2014), `silog_gradient` (Eigen & Fergus 2015) or
-            `virtual_normal` (Yin 2019; reads `camera`), or several added up, as in `l1+virtual_normal`. Each is a mean
-            over an image's valid pixels; images are added up and counted.
+            `virtual_normal` (Yin 2019; reads `camera` and, for what it draws, `step`), or several added up, as in
+            `l1+virtual_normal`. Each is a mean over an image's valid pixels; images are added up and counted.
         head: features -> (B, s, H, W, 1) metres, or more channels, of which the first is judged; default
             `heads.Dense(1, width)` with a softplus.
         name: of the task.
@@ -75,8 +75,8 @@ def depth(
         if not terms:
             return jnp.zeros(()), jnp.zeros(())
         seen = known(prediction, batch)
-        intrinsics = _intrinsics(batch) if "virtual_normal" in terms else None
-        found = [LOSSES[term](*seen, intrinsics) for term in terms]
+        more = _camera_and_step(batch) if "virtual_normal" in terms else None
+        found = [LOSSES[term](*seen, more) for term in terms]
         _, has_any = image_means(seen[0], seen[2])
         return total_and_count(sum(value for value, _ in found), has_any)
 
@@ -109,10 +109,12 @@ def depth(
     )
 
 
-def _intrinsics(batch: Batch) -> jax.Array:
+def _camera_and_step(batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """(B, 3, 3) and (B,) int32, 0 where there is none, as in evaluation."""
     if "camera" not in batch:
         raise ValueError("the loss virtual_normal reads camera intrinsics, and the batch has no 'camera'.")
-    return jnp.asarray(batch["camera"]["intrinsics"], jnp.float32)
+    intrinsics = jnp.asarray(batch["camera"]["intrinsics"], jnp.float32)
+    return intrinsics, jnp.asarray(batch.get("step", jnp.zeros(len(intrinsics), jnp.int32)))
 
 
 def _median_scaled(p: jax.Array, g: jax.Array, valid: jax.Array) -> jax.Array:

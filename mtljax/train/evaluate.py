@@ -19,15 +19,31 @@ class Accumulator:
     def __init__(self, tasks: Mapping[str, Task]) -> None:
         self._tasks = tasks
         self._added: dict[str, Any] | None = None
-        self._on_host: dict[str, Any] | None = None
+        self._on_host: dict[str, Any] = {}
 
-    def add(self, added: Mapping[str, Any], predictions: Mapping[str, np.ndarray], batch: Any) -> None:
-        """Adds a batch: its sums over devices, and the predictions of tasks that have host metrics."""
-        on_host = {
-            name: task.host_sums(predictions[name], batch) for name, task in self._tasks.items() if task.host_sums
-        }
+    def add(
+        self,
+        added: Mapping[str, Any],
+        predictions: Mapping[str, np.ndarray],
+        batch: Any,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Adds a batch: its sums over devices, and the predictions of tasks that have host metrics.
+
+        Args:
+            added: by an evaluation step.
+            predictions: task -> NumPy array, or a tree of them.
+            batch: of NumPy arrays.
+            between: called before each example's host metrics, which may take a while.
+        """
         self._added = _plus(self._added, added)
-        self._on_host = _plus(self._on_host, on_host)
+        for name, task in self._tasks.items():
+            if task.host_sums is None:
+                continue
+            for i in range(len(jax.tree.leaves(predictions[name])[0])):
+                between()
+                one = jax.tree.map(lambda x, i=i: x[i : i + 1], (predictions[name], batch))
+                self._on_host[name] = _plus(self._on_host.get(name), task.host_sums(*one))
 
     def figures(self, over_hosts: Callable[[Any], Any] = lambda tree: tree) -> dict[str, float]:
         """`<task>/loss` and `<task>/<metric>`; NaN where nothing was labelled.
@@ -53,7 +69,12 @@ def _plus(before: Any, found: Any) -> Any:
 
 
 def evaluate(
-    step: Callable, variables: Any, batches: Iterable[Any], tasks: Mapping[str, Task], spread: Spread
+    step: Callable,
+    variables: Any,
+    batches: Iterable[Any],
+    tasks: Mapping[str, Task],
+    spread: Spread,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """The figures of a model over all batches.
 
@@ -63,12 +84,14 @@ def evaluate(
         batches: of NumPy arrays.
         tasks: name -> task.
         spread: how the step is spread.
+        between: called before each batch, and before each example's host metrics: what it raises ends the evaluation.
     """
     found = Accumulator(tasks)
     for batch in batches:
+        between()
         added, predictions = step(variables, spread.place_batch(batch))
         on_host = {name: spread.collect(predictions[name]) for name, task in tasks.items() if task.host_sums}
-        found.add(added, on_host, batch)
+        found.add(added, on_host, batch, between)
     return found.figures(hosts.total)
 
 

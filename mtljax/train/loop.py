@@ -77,6 +77,10 @@ def _settle(run: Run) -> None:
         run_config.write(run.config, run.workdir)
 
 
+class _Asked(Exception):
+    """A signal has come in the middle of an evaluation."""
+
+
 class _Loop:
     def __init__(
         self, run: Run, batches: Any, checkpoints: Checkpoints, writer: MetricWriter, start: int, examples: int
@@ -123,6 +127,8 @@ class _Loop:
                     pending = None
                     self._save(step)
                 if step % config.eval_every == 0 and step != config.steps:
+                    self._note(pending, bar)
+                    pending = None
                     self._evaluate(step)
             self._note(pending, bar)
             if self._start < config.steps:
@@ -193,13 +199,22 @@ class _Loop:
         return step % self._run.config.log_every == 0 and hosts.anywhere(self._signal is not None)
 
     def _evaluate(self, step: int) -> None:
-        self._writer.write(step, "validation", self._run.evaluate())
+        try:
+            figures = self._run.evaluate(self._leave_if_asked)
+        except _Asked:
+            self._stop(step)
+        self._writer.write(step, "validation", figures)
         self._timed_from = None
 
     def _begin(self) -> None:
         """Changes the workdir of an earlier run: not before a step has shown that this one can go on from it."""
         _settle(self._run)
         self._writer.begin()
+
+    def _leave_if_asked(self) -> None:
+        """Ends an evaluation where a signal has come; not with other hosts, whose devices wait for this one's."""
+        if self._signal is not None and hosts.shard()[1] == 1:
+            raise _Asked
 
     def _ask_to_stop(self, number: int) -> None:
         self._signal = number

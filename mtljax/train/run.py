@@ -1,7 +1,7 @@
 """The parts of a run put together: data, model, state, and what is done with them outside the training loop."""
 
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -126,10 +126,12 @@ class Run:
             shard=shard,
         )
 
-    def evaluate(self) -> dict[str, float]:
-        """The figures of the present state on the validation split."""
+    def evaluate(self, between: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """The figures of the present state on the validation split; what `between` raises ends it."""
         variables = (self.state.params, self.state.model_state)
-        return evaluation.evaluate(self._eval_step, variables, self.eval_batches(), self.parts.tasks, self.parts.spread)
+        return evaluation.evaluate(
+            self._eval_step, variables, self.eval_batches(), self.parts.tasks, self.parts.spread, between
+        )
 
     def evaluate_constant(self) -> dict[str, float]:
         """The figures of the best constant predictor on the validation split."""

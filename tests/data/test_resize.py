@@ -61,3 +61,25 @@ def test_an_example_of_that_size_is_left_alone_and_other_keys_always():
 def test_sizes_that_cannot_be_are_named(size):
     with pytest.raises(UserError, match=r"expected \(height, width\)"):
         resized({"image": np.zeros((1, 4, 4, 3), np.uint8)}, size)
+
+
+@pytest.mark.parametrize("size", [(12, 24), (8, 16), (10, 17), (5, 48), (48, 96)])
+def test_an_edge_is_what_covers_one(size):
+    """Of a smaller image no line is lost; of a larger one none is wider than it grew."""
+    edge = np.random.default_rng(0).random((2, 24, 48, 1)) < 0.05
+    valid = np.ones(edge.shape, bool)
+    valid[:, :6] = False
+    example = {"image": np.zeros((2, 24, 48, 3), np.uint8), "edge": edge.astype(np.uint8), "edge_valid": valid}
+    found = resized(example, size)
+    assert (found["edge"].dtype, found["edge_valid"].dtype) == (np.uint8, bool)
+    assert found["edge_valid"].mean() == pytest.approx(0.75, abs=0.06)
+    if size == (48, 96):
+        np.testing.assert_array_equal(found["edge"], (edge & valid).repeat(2, axis=1).repeat(2, axis=2))
+        return
+    for y, x in np.ndindex(size):
+        rows, columns = (
+            slice(int(i * step + 1e-6), int(np.ceil((i + 1) * step - 1e-6)))
+            for i, step in ((y, 24 / size[0]), (x, 48 / size[1]))
+        )
+        covered = (edge & valid)[:, rows, columns].any(axis=(1, 2, 3))
+        np.testing.assert_array_equal(found["edge"][:, y, x, 0], covered & found["edge_valid"][:, y, x, 0])

@@ -191,6 +191,23 @@ def test_virtual_normals_are_exact_for_the_truth_and_scale_free_but_not_shape_fr
     assert loss(DEPTH, BATCH)[0] == loss(DEPTH, BATCH)[0]
 
 
+def test_virtual_normals_are_drawn_anew_at_each_step_and_always_the_same_without_one():
+    task = TASKS["depth-virtual_normal"][0]
+
+    @jax.jit
+    def seen(step):
+        batch = BATCH | ({} if step is None else {"step": jnp.full(B, step)})
+        return jax.grad(lambda p: task.loss(p, batch)[0])(DEPTH)
+
+    alone = np.asarray(seen(None))
+    np.testing.assert_array_equal(alone, seen(None))
+    steps = [np.asarray(seen(step)) != 0 for step in range(60)]
+    known = VALID & VALID.any(axis=(2, 3, 4), keepdims=True)
+    assert np.mean(steps[0][known]) < 0.5
+    assert np.mean(np.any(steps, axis=0)[known]) > 0.95
+    assert not np.any(steps, axis=0)[~VALID].any()
+
+
 def test_virtual_normals_need_the_camera():
     with pytest.raises(ValueError, match="virtual_normal reads camera intrinsics"):
         TASKS["depth-virtual_normal"][0].loss(DEPTH, {k: v for k, v in BATCH.items() if k != "camera"})

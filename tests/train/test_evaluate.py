@@ -1,7 +1,10 @@
 """Evaluation: sums over batches and devices, divided once; the constant predictor; the table."""
 
+import dataclasses
 import json
 import math
+import signal
+import types
 
 import jax
 import jax.numpy as jnp
@@ -93,3 +96,48 @@ def test_the_table_says_which_is_better_and_in_which_direction():
     assert rows["segment", "mIoU"].endswith("NOT better")
     assert rows["depth", "RMSE"].endswith("nan")
     assert rows["depth", "delta2"].endswith("nan    0.5000  NOT better")
+
+
+def test_evaluation_looks_for_signals_between_examples():
+    """What is done on the host takes a while: a signal is answered after the example at hand."""
+    spread, asked, measured = train.mesh(data=1), [], []
+
+    def host_sums(prediction, batch):
+        assert len(prediction) == len(batch["image"]) == 1
+        measured.append(prediction)
+        return {"examples": np.ones(())}
+
+    slow = dataclasses.replace(toys.TASKS["a"], host_sums=host_sums)
+    tasks = toys.TASKS | {"a": slow}
+    step = spread.evaluate(make_eval_step(toys.model(), toys.TASKS, spread))
+    variables = spread.place_state((toys.setup()[0].params, {}))
+
+    def between():
+        asked.append(None)
+        if len(measured) == 2:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        evaluation.evaluate(step, variables, BATCHES, tasks, spread, between)
+    assert (len(measured), len(asked)) == (2, 4)  # before a batch, and before each of three examples
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_that_comes_during_evaluation_saves_the_state_and_stops(number, status):
+    saved = []
+
+    def evaluate(between):
+        between()
+        the_loop._ask_to_stop(number, None)
+        between()
+        raise AssertionError("the evaluation went on")
+
+    spread = types.SimpleNamespace(to_disk=lambda state: state)
+    run = types.SimpleNamespace(evaluate=evaluate, state="state", workdir="workdir")
+    run.config, run.parts = types.SimpleNamespace(batch_size=4), types.SimpleNamespace(spread=spread)
+    checkpoints = types.SimpleNamespace(save=lambda *args, wait: saved.append((*args, wait)))
+    the_loop = loop._Loop(run, None, checkpoints, None, 0, 0)
+    with pytest.raises(loop.Stopped) as stopped:
+        the_loop._evaluate(7)
+    assert stopped.value.code == status
+    assert saved == [(7, "state", 28, True)]

@@ -6,7 +6,8 @@ labels are known by their shape, that of the image but for the last axis; what a
 `mtljax.data.dataset`: an array of normals by any other name is moved about as an image of numbers is, and not turned.
 A class of the whole image stays what it was: whether a flip leaves it true is for the config to know.
 
-Labels and masks are resampled by the nearest pixel, so that a valid value is never mixed with an invalid one; images by
+Labels and masks are resampled by the nearest pixel (edges by any
+that is covered), so that a valid value is never mixed with an invalid one; images by
 an average over what a pixel covers, or linearly between pixels.
 """
 
