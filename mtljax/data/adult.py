@@ -8,6 +8,7 @@ from typing import SupportsIndex
 import numpy as np
 
 from mtljax.data.dataset import Example, Source
+from mtljax.data.relabel import Meaning
 from mtljax.data.text import finite
 from mtljax.errors import UserError, unknown
 
@@ -35,6 +36,11 @@ class Adult:
     def name(self) -> str:
         """For messages and tables."""
         return f"adult/{self.path.name}"
+
+    @property
+    def meanings(self) -> dict[str, Meaning]:
+        """What labels mean."""
+        return {"income": tuple(_INCOMES), "marital": ("married or married before", "never married")}
 
     def split(self, name: str) -> Source:
         """The people of `train` or `validation`.

@@ -10,6 +10,7 @@ import numpy as np
 
 from mtljax.data import images
 from mtljax.data.dataset import Example, Source
+from mtljax.data.relabel import BORDERS, Meaning
 from mtljax.errors import UserError, unknown
 
 CLASSES = (
@@ -40,6 +41,11 @@ class CamVid:
     def name(self) -> str:
         """The folder's name."""
         return f"camvid/{self.path.name}"
+
+    @property
+    def meanings(self) -> dict[str, Meaning]:
+        """What labels mean."""
+        return {"semantic": CLASSES, "edge": BORDERS}
 
     def split(self, name: str) -> Source:
         """The clips of `train` or `validation`.

@@ -15,9 +15,12 @@ from mtljax.data.text import finite
 from mtljax.errors import UserError
 
 _SPLITS = {"train": "train", "validation": "val"}
-# The ids of the 19 classes that are evaluated, in the order of Cityscapes' train ids: road, sidewalk, building, wall,
-# fence, pole, traffic light, traffic sign, vegetation, terrain, sky, person, rider, car, truck, bus, train,
-# motorcycle, bicycle; and the category of each: flat, construction, object, nature, sky, human, vehicle.
+CLASSES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
+    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+CATEGORIES = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
+# The ids of the 19 classes that are evaluated, in the order of Cityscapes' train ids, and the category of each.
 _IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 _CATEGORIES = (0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 5, 6, 6, 6, 6, 6, 6)
 _LAST_ID, _NO_ID = 33, 255
@@ -60,7 +63,8 @@ def cityscapes(
     table = np.full(256, -1, np.int32)
     table[list(_IDS)] = np.arange(19) if classes == 19 else _CATEGORIES
     read = functools.partial(_example, root, table, None if size is None else checked_size(size), max_depth or np.inf)
-    return Folder(root.name, functools.partial(_stems, root), read)
+    names = CLASSES if classes == 19 else CATEGORIES
+    return Folder(root.name, functools.partial(_stems, root), read, {"semantic": names})
 
 
 def _stems(root: pathlib.Path, split: str) -> list[str]:

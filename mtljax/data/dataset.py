@@ -43,6 +43,9 @@ class Source(Protocol):
 class DataSet(Protocol):
     """A named data set with splits, at least `train` and `validation`.
 
+    It may say what its labels mean, where their names do not: `meanings`, a map from a label to the names of its
+    classes in their order (a tuple), or to a sentence. `mix` wants it of labels that several sets have.
+
     Attributes:
         name: for messages and tables.
     """

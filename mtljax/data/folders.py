@@ -2,13 +2,14 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
 
 from mtljax.data import images
 from mtljax.data.dataset import Example, Source
+from mtljax.data.relabel import Meaning
 from mtljax.errors import UserError, unknown
 
 SPLITS = ("train", "validation")
@@ -22,11 +23,13 @@ class Folder:
         name: for messages and tables.
         items: name of a split -> what each of its examples is read from.
         read: such an item -> the example.
+        meanings: of its labels, see `DataSet`.
     """
 
     name: str
     items: Callable[[str], Sequence[Any]]
     read: Callable[[Any], Example]
+    meanings: Mapping[str, Meaning] = dataclasses.field(default_factory=dict)
 
     def split(self, name: str) -> Source:
         """The examples of `train` or `validation`.

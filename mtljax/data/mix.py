@@ -9,7 +9,18 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
+from mtljax.data.common_form import common_form
 from mtljax.data.dataset import DataSet, Example, Source
+from mtljax.data.relabel import (
+    Classes,
+    Relabelled,
+    checked_classes,
+    checked_rename,
+    labels_of,
+    meanings,
+    must_mean_one_thing,
+    table,
+)
 from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError, unknown
 
@@ -27,6 +38,8 @@ class Mix:
     ratio: Mapping[str, float] | None
     temperature: float
     size: tuple[int, int] | None
+    rename: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    classes: Mapping[str, Mapping[str | None, Sequence[str]]] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -47,11 +60,41 @@ class Mix:
                 raise UserError(f"{self.name}: {key!r} has no examples in its split {name!r}.")
         lengths = {key: len(source) for key, source in sources.items()}
         counts = self._shares(lengths) if name == "train" else lengths
-        firsts = {key: self._fitted(_first_readable(source, range(len(source)))) for key, source in sources.items()}
-        form = _common_form(self.name, firsts, self.size)
+        raw = {key: _first_readable(source, range(len(source))) for key, source in sources.items()}
+        sources = self._relabelled(sources, raw)
+        firsts = {key: self._fitted(source.changed(raw[key])) for key, source in sources.items()}
+        form = common_form(self.name, firsts, self.size)
         lengths_in_frames = [_last_index(source) + _GAP if "frame_index" in form else 0 for source in sources.values()]
         starts = tuple(itertools.accumulate(lengths_in_frames[:-1], initial=0))
         return MixSource(tuple(sources.values()), tuple(counts.values()), form, self.size, starts)
+
+    def _relabelled(self, sources: Mapping[str, Source], firsts: Mapping[str, Example]) -> dict[str, Relabelled]:
+        """The sources with the names and classes that the mix gives; of one name and meaning each."""
+        names, own = {}, {}
+        for key, first in firsts.items():
+            given, there = self.rename.get(key, {}), labels_of(first)
+            for old in given:
+                if old not in there:
+                    raise unknown(f"label of {key!r} in the rename of {self.name}:", str(old), there)
+            names[key] = {label: given.get(label, label) for label in there}
+            if len(set(names[key].values())) < len(there):
+                raise UserError(f"{self.name}: rename={{{key!r}: {given}}} gives two labels one name.")
+            own[key] = {new: old for old, new in names[key].items()}
+        known = {label for there in own.values() for label in there}
+        for label in self.classes:
+            if label not in known:
+                raise unknown(f"label in the classes of {self.name}:", str(label), known)
+        for label in known - set(self.classes):
+            having = {key: self.sets[key] for key in own if label in own[key]}
+            declared = all(own[key][label] in self.rename.get(key, {}) for key in having)
+            if not declared:
+                must_mean_one_thing(self.name, label, having, {key: own[key][label] for key in having})
+        return {key: self._with_classes(key, source, names[key], own[key]) for key, source in sources.items()}
+
+    def _with_classes(self, key: str, source: Source, names: Mapping[str, str], own: Mapping[str, str]) -> Relabelled:
+        where, said = f"{self.name}: {key!r}", meanings(self.sets[key])
+        tables = {k: table(where, k, said.get(own[k]), classes) for k, classes in self.classes.items() if k in own}
+        return Relabelled(source, names, tables, where)
 
     def _shares(self, lengths: Mapping[str, int]) -> dict[str, int]:
         """Examples of each set in an epoch: as the weights say, and of none fewer than it has."""
@@ -74,6 +117,8 @@ def mix(
     ratio: Mapping[str, float] | None = None,
     temperature: float | None = None,
     size: tuple[int, int] | None = None,
+    rename: Mapping[str, Mapping[str, str]] | None = None,
+    classes: Classes | None = None,
 ) -> Mix:
     """Several data sets as one, each with labels of its own: what one lacks is not valid in its examples.
 
@@ -85,12 +130,21 @@ def mix(
     `camera`, beside sets that have one, gets poses of identity and intrinsics of a field of view of 53 degrees; no mask
     tells. `instances` is left out. The `frame_index` of a set goes on where that of the set before ends, with a gap.
 
+    A label of one name in several sets must mean one thing in all: that is so for those whose meaning and unit
+    `mtljax.data.dataset` settles, such as depth, and else where the sets say the same of it (`meanings`). Classes of
+    different lists, and edges of borders and of depth, are refused until they are mapped or renamed.
+
     Args:
         sets: name -> data set.
         ratio: name -> number above 0; the shares are in proportion to it.
         temperature: instead of a ratio, shares in proportion to n^(1/temperature), for sets of n examples: 1, the
             default, keeps their sizes, and the higher it is, the more equal are the shares.
         size: (height, width) that all examples get, see `mtljax.data.resize.resized`; by default they must have one.
+        rename: set -> label -> its name in the mix: {"street": {"edge": "border"}}. A name that is given to a label of
+            all the sets that have it says that they mean one thing.
+        classes: label -> its classes in the mix, by name: a list, or class -> other names for it in the sets; None
+            holds names that are no class, and so not valid: {"semantic": {"road": [], "pavement": ["sidewalk"],
+            None: ["rider"]}}. The label is named as in the mix.
 
     Returns:
         A data set with the splits `train` and `validation`.
@@ -106,6 +160,10 @@ def mix(
         >>> from mtljax.data import camvid, rgbd
         >>> mix({"street": camvid("data/camvid"), "kitchen": rgbd("data/kitchen")}, temperature=2, size=(96, 128)).name
         'mix(street, kitchen)'
+        >>> from mtljax.data import cityscapes
+        >>> both = {"one": camvid("data/camvid"), "two": cityscapes("data/cityscapes")}
+        >>> mix(both, classes={"semantic": {"road": [], "person": ["pedestrian"], None: ["sky"]}}).name
+        'mix(one, two)'
         >>> mix({"street": camvid("data/camvid")}, ratio={"stret": 1})
         Traceback (most recent call last):
         mtljax.errors.UserError: unknown set in the ratio of mix: 'stret'; did you mean 'street'? Known: street.
@@ -123,7 +181,8 @@ def mix(
         _check_ratio(ratio, sets)
     if temperature is not None and not _positive(temperature):
         raise UserError(f"mix(temperature={temperature!r}): expected a number above 0.")
-    return Mix(sets, ratio, temperature or 1.0, None if size is None else checked_size(size))
+    fitted = None if size is None else checked_size(size)
+    return Mix(sets, ratio, temperature or 1.0, fitted, checked_rename(rename, sets), checked_classes(classes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,54 +234,6 @@ class MixSource:
         ends = list(itertools.accumulate(self.counts))
         number = bisect.bisect_right(ends, index)
         return number, index - (ends[number] - self.counts[number])
-
-
-def _common_form(name: str, firsts: Mapping[str, Example], size: tuple[int, int] | None) -> Example:
-    """Zeros of every label and mask of any set, and a camera where any has one."""
-    [(first_name, first), *others] = firsts.items()
-    for other_name, other in others:
-        a, b = first["image"].shape, other["image"].shape
-        pair = f"{name}: {first_name!r} and {other_name!r}"
-        if a[0] != b[0]:
-            raise UserError(f"{pair} differ in the length of clips: {a[0]} and {b[0]} frames.")
-        if a[1:3] != b[1:3]:
-            raise UserError(
-                f"{pair} differ in size: {a[1]} x {a[2]} and {b[1]} x {b[2]} (height x width); give size=(height, "
-                "width), which all examples get."
-            )
-        if a[3] != b[3]:
-            raise UserError(f"{pair} differ in channels of their images: {a[3]} and {b[3]}.")
-    form: Example = {}
-    for key, example in firsts.items():
-        for mask in [k for k in example if k.endswith("_valid")]:
-            label = mask.removesuffix("_valid")
-            if label in example and not isinstance(example[label], Mapping):
-                for part in (label, mask):
-                    form[part] = _joined(f"{name}: {key!r}", part, form.get(part), np.asarray(example[part]))
-    if any("camera" in example for example in firsts.values()):
-        form["camera"] = _plausible_camera(first["image"].shape)
-    return form
-
-
-def _joined(where: str, label: str, known: np.ndarray | None, value: np.ndarray) -> np.ndarray:
-    """Zeros of a label's shape, in a dtype that holds both what is known of it and a value."""
-    if known is None:
-        return np.zeros_like(value)
-    if known.shape != value.shape:
-        raise UserError(
-            f"{where} has {label!r} of shape {value.shape}; in the sets before it is of shape {known.shape}."
-        )
-    return known.astype(np.result_type(known, value))
-
-
-def _plausible_camera(shape: Sequence[int]) -> dict[str, np.ndarray]:
-    """The camera of images of unknown cameras: (s, H, W, C)."""
-    s, height, width = shape[:3]
-    return {
-        "positions": np.zeros((s, 3), np.float32),
-        "quaternions": np.tile(np.array([1, 0, 0, 0], np.float32), (s, 1)),
-        "intrinsics": np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1]], np.float32),
-    }
 
 
 def _last_index(source: Source) -> int:

@@ -11,6 +11,7 @@ from mtljax.data.dataset import Example, Source, valid_everywhere
 from mtljax.data.geometry import edges_of_surfaces, points_from_depth
 from mtljax.data.motion import ego_motion, has_next, pose_matrices
 from mtljax.data.raw_records import Records, decoded, open_records
+from mtljax.data.relabel import DISCONTINUITIES, Meaning
 from mtljax.errors import UserError, unknown
 
 _OBJECTS = {"movi_a": 10, "movi_b": 10, "movi_c": 10, "movi_d": 23, "movi_e": 23, "movi_f": 23, "panning_movi_e": 23}
@@ -32,6 +33,11 @@ class Movi:
     name: str
     data_dir: str | None
     frames: int | None
+
+    @property
+    def meanings(self) -> dict[str, Meaning]:
+        """What labels mean."""
+        return {"semantic": f"background and categories of {self.name.split('/')[0]}", "edge": DISCONTINUITIES}
 
     def split(self, name: str) -> Source:
         """The clips of `train`, `validation` or, where there is one, `test`.

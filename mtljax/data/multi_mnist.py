@@ -11,6 +11,7 @@ from typing import SupportsIndex
 import numpy as np
 
 from mtljax.data.dataset import Example, Source
+from mtljax.data.relabel import Meaning
 from mtljax.data.tfds_source import tfds
 from mtljax.errors import UserError, unknown
 
@@ -36,6 +37,11 @@ class MultiMnist:
         """For messages and tables."""
         return "multi_mnist" if self.path is None else f"multi_mnist/{self.path.name}"
 
+    @property
+    def meanings(self) -> dict[str, Meaning]:
+        """What labels mean."""
+        return dict.fromkeys(("left", "right"), tuple(map(str, range(10))))
+
     def split(self, name: str) -> Source:
         """The pairs of `train` or `validation`; the digits of one are never in the other.
 
@@ -50,12 +56,7 @@ class MultiMnist:
 
     def _from_tfds(self, name: str) -> tuple[int, Callable[[int], Digit]]:
         source = tfds("mnist", keys={"image": "image", "digit": "label"}, data_dir=self.data_dir).split(name)
-
-        def digit(index: int) -> Digit:
-            example = source[index]
-            return example["image"][0, :, :, 0], int(example["digit"])
-
-        return len(source), digit
+        return len(source), functools.partial(_digit_of_source, source)
 
 
 def multi_mnist(path: str | None = None, seed: int = 0, data_dir: str | None = None) -> MultiMnist:
@@ -140,6 +141,15 @@ def overlay(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return canvas[np.ix_(nearest, nearest)]
 
 
+def _digit_of_source(source: Source, index: int) -> Digit:
+    example = source[index]
+    return example["image"][0, :, :, 0], int(example["digit"])
+
+
+def _digit_of_arrays(images: np.ndarray, labels: np.ndarray, index: int) -> Digit:
+    return images[index], int(labels[index])
+
+
 def _from_files(path: pathlib.Path, split: str) -> tuple[int, Callable[[int], Digit]]:
     if not path.is_dir():
         raise UserError(f"MNIST folder {str(path)!r} does not exist.")
@@ -151,7 +161,7 @@ def _from_files(path: pathlib.Path, split: str) -> tuple[int, Callable[[int], Di
     if not tested:
         part = slice(None, -held_out) if split == "train" else slice(-held_out, None)
         images, labels = images[part], labels[part]
-    return len(images), lambda index: (images[index], int(labels[index]))
+    return len(images), functools.partial(_digit_of_arrays, images, labels)
 
 
 def _digits(path: pathlib.Path, stem: str) -> tuple[np.ndarray, np.ndarray]:

@@ -44,7 +44,8 @@ def nyuv2(path: str) -> Folder:
         'nyuv2'
     """
     root = pathlib.Path(path).expanduser()
-    return Folder(root.name, functools.partial(_images, root), _example)
+    meanings = {"semantic": f"the {CLASSES} classes of NYUv2"}
+    return Folder(root.name, functools.partial(_images, root), _example, meanings)
 
 
 def _images(root: pathlib.Path, split: str) -> list[pathlib.Path]:

@@ -6,7 +6,7 @@ import itertools
 import pathlib
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -17,6 +17,7 @@ from mtljax.data.dataset import Example, Source
 from mtljax.data.folders import grey16
 from mtljax.data.geometry import edges_from_depth, normals_from_depth
 from mtljax.data.motion import pose_matrices, static_labels
+from mtljax.data.relabel import DISCONTINUITIES, Meaning
 from mtljax.data.text import finite
 from mtljax.errors import UserError, unknown
 
@@ -44,6 +45,11 @@ class Rgbd:
     def name(self) -> str:
         """The folder's name."""
         return f"rgbd/{self.path.name}"
+
+    @property
+    def meanings(self) -> dict[str, Meaning]:
+        """What labels mean."""
+        return {"edge": DISCONTINUITIES}
 
     def split(self, name: str) -> Source:
         """The clips of `train`, the first frames, or `validation`, the last.
@@ -161,6 +167,9 @@ class RgbdSource:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_kept"}  # each process keeps its own
 
     @functools.cached_property
     def _kept(self) -> Callable[[int], Example]:

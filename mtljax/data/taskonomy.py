@@ -71,12 +71,10 @@ def taskonomy(
         raise UserError(f"taskonomy(edge_strength={edge_strength}): expected more than 0.")
     root = pathlib.Path(path).expanduser()
     threshold = edge_strength * _EDGES[edges] * 65535
-
-    def views(split: str) -> list[pathlib.Path]:
-        return _views(root, edges, validation, split)
-
+    views = functools.partial(_views, root, edges, validation)
     read = functools.partial(_example, root, edges, threshold, None if size is None else checked_size(size))
-    return Folder(f"taskonomy/{root.name}", views, read)
+    meanings = {"semantic": CLASSES, "edge": f"from {edge_strength} times Taskonomy's full strength of {edges}"}
+    return Folder(f"taskonomy/{root.name}", views, read, meanings)
 
 
 def _views(root: pathlib.Path, edges: str, validation: float, split: str) -> list[pathlib.Path]:

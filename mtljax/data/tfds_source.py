@@ -10,6 +10,7 @@ from mtljax.data import decoding
 from mtljax.data.dataset import Example, Source
 from mtljax.data.quiet import quiet_tfds
 from mtljax.data.records import read_record
+from mtljax.data.relabel import Meaning
 from mtljax.errors import UserError, unknown
 
 
@@ -22,6 +23,12 @@ class Tfds:
     keys: Mapping[str, str]
     data_dir: str | None = None
     decode: Mapping[str, decoding.How] = dataclasses.field(default_factory=dict)
+
+    @property
+    def meanings(self) -> dict[str, Meaning]:
+        """The names of classes where the builder has them, or else which feature a label is."""
+        features = _prepared(self.name, self.data_dir).info.features
+        return {key: _meaning(features, path, self.name) for key, path in self.keys.items() if key != "image"}
 
     def split(self, name: str) -> Source:
         """The examples of a split, prepared on first use.
@@ -119,6 +126,13 @@ class TfdsSource:
                     f"TFDS data set {self.name}, feature {path!r}, example {int(index)}: {error}"
                 ) from error
         return example
+
+
+def _meaning(features: Any, path: str, name: str) -> Meaning:
+    for part in path.split("/"):
+        features = features[part] if part in getattr(features, "keys", tuple)() else None
+    names = getattr(features, "names", None)
+    return tuple(names) if names else f"{path!r} of {name}"
 
 
 def _feature(record: Mapping[str, Any], path: str, name: str) -> Any:

@@ -15,6 +15,7 @@ from tests.data.streets import write_streets
 from tests.frames import H, W
 
 SIZE = (8, 12)
+ONE_EDGE = {"street": {"edge": "edge"}, "kitchen": {"edge": "edge"}}  # borders of classes and of depth are one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ def kitchen(ten_frames):
 
 @pytest.fixture(scope="module")
 def mixed(street, kitchen):
-    return mix({"street": street, "kitchen": kitchen}, ratio={"street": 1, "kitchen": 2}, size=SIZE)
+    return mix({"street": street, "kitchen": kitchen}, ratio={"street": 1, "kitchen": 2}, size=SIZE, rename=ONE_EDGE)
 
 
 def seen(source):
@@ -156,7 +157,9 @@ def test_places_of_two_sets_do_not_meet(kitchen):
 
 
 def test_batches_hold_both_sets_in_their_ratio(street, kitchen):
-    source = mix({"street": street, "kitchen": kitchen}, ratio={"street": 2, "kitchen": 1}, size=SIZE).split("train")
+    source = mix(
+        {"street": street, "kitchen": kitchen}, ratio={"street": 2, "kitchen": 1}, size=SIZE, rename=ONE_EDGE
+    ).split("train")
     assert (len(source), len(kitchen.split("train"))) == (21, 7)
     batches = pipeline.train_batches(source, 3, seed=0, keep=("semantic", "depth"))
     epoch = [next(batches) for _ in range(7)]
@@ -173,7 +176,7 @@ def test_real_streets_and_a_real_kitchen_in_one_run(shared):
         pytest.skip("needs shared/data/camvid and shared/data/kitchen")
     text = (
         f"mix({{'street': camvid({str(folders[0])!r}, frames=2), 'kitchen': rgbd({str(folders[1])!r}, frames=2, "
-        "stride=1)}, ratio={'street': 1, 'kitchen': 3}, size=(96, 128))"
+        "stride=1)}, ratio={'street': 1, 'kitchen': 3}, size=(96, 128), rename={'street': {'edge': 'edge'}, 'kitchen': {'edge': 'edge'}})"
     )
     source = resolve(text, data.SOURCES, kind="data").split("train")
     assert len(source) == 639 + 213

@@ -10,7 +10,8 @@ from mtljax.data.dataset import Example, Source, valid_everywhere
 from mtljax.data.motion import ego_motion, has_next, moving, pose_matrices
 from mtljax.data.quiet import quiet_tfds
 from mtljax.data.records import read_record
-from mtljax.data.scenes.world import MAX_OBJECTS
+from mtljax.data.relabel import DISCONTINUITIES, Meaning
+from mtljax.data.scenes.world import CLASSES, MAX_OBJECTS
 from mtljax.errors import UserError, unknown
 
 _CONFIGS = ("tiny", "small", "medium", "large")
@@ -28,6 +29,11 @@ class Scenes:
     def name(self) -> str:
         """`scenes/<config>`."""
         return f"scenes/{self.config}"
+
+    @property
+    def meanings(self) -> dict[str, Meaning]:
+        """What labels mean."""
+        return {"semantic": tuple(CLASSES), "edge": DISCONTINUITIES}
 
     def split(self, name: str) -> Source:
         """The clips of a split, prepared on first use.

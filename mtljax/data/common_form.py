@@ -1,0 +1,65 @@
+"""The one form that examples of several data sets get."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mtljax.data.dataset import Example
+from mtljax.errors import UserError
+
+
+def common_form(name: str, firsts: Mapping[str, Example], size: tuple[int, int] | None) -> Example:
+    """Zeros of every label and mask of any set, and a camera where any has one.
+
+    Args:
+        name: of the mix, for messages.
+        firsts: set -> an example of it, at `size`.
+        size: that all examples get, or None.
+
+    Raises:
+        UserError: where the images or a label of two sets differ in shape.
+    """
+    [(first_name, first), *others] = firsts.items()
+    for other_name, other in others:
+        a, b = first["image"].shape, other["image"].shape
+        pair = f"{name}: {first_name!r} and {other_name!r}"
+        if a[0] != b[0]:
+            raise UserError(f"{pair} differ in the length of clips: {a[0]} and {b[0]} frames.")
+        if a[1:3] != b[1:3]:
+            raise UserError(
+                f"{pair} differ in size: {a[1]} x {a[2]} and {b[1]} x {b[2]} (height x width); give size=(height, "
+                "width), which all examples get."
+            )
+        if a[3] != b[3]:
+            raise UserError(f"{pair} differ in channels of their images: {a[3]} and {b[3]}.")
+    form: Example = {}
+    for key, example in firsts.items():
+        for mask in [k for k in example if k.endswith("_valid")]:
+            label = mask.removesuffix("_valid")
+            if label in example and not isinstance(example[label], Mapping):
+                for part in (label, mask):
+                    form[part] = _joined(f"{name}: {key!r}", part, form.get(part), np.asarray(example[part]))
+    if any("camera" in example for example in firsts.values()):
+        form["camera"] = _plausible_camera(first["image"].shape)
+    return form
+
+
+def _joined(where: str, label: str, known: np.ndarray | None, value: np.ndarray) -> np.ndarray:
+    """Zeros of a label's shape, in a dtype that holds both what is known of it and a value."""
+    if known is None:
+        return np.zeros_like(value)
+    if known.shape != value.shape:
+        raise UserError(
+            f"{where} has {label!r} of shape {value.shape}; in the sets before it is of shape {known.shape}."
+        )
+    return known.astype(np.result_type(known, value))
+
+
+def _plausible_camera(shape: Sequence[int]) -> dict[str, np.ndarray]:
+    """The camera of images of unknown cameras: (s, H, W, C)."""
+    s, height, width = shape[:3]
+    return {
+        "positions": np.zeros((s, 3), np.float32),
+        "quaternions": np.tile(np.array([1, 0, 0, 0], np.float32), (s, 1)),
+        "intrinsics": np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1]], np.float32),
+    }
