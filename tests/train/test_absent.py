@@ -1,7 +1,5 @@
 """A task without labels in a batch: what it owns stays as it was, with all that goes with it."""
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -103,26 +101,12 @@ def test_what_an_absent_task_owns_stays(balance, model, spread, kwargs):
     assert not same(parts(fourth, "b"), parts(third, "b"))
 
 
-def test_a_childs_loss_moves_its_parents_head():
-    """The head of an absent task is not its own where another task takes its predictions."""
-
-    class Child(nn.Module):
-        @nn.compact
-        def __call__(self, x, parents):
-            return nn.Dense(1)(jnp.concatenate([x, parents["b"]], axis=-1))
-
-    heads = {name: task.head for name, task in toys.TASKS.items()} | {"c": Child()}
-    first, second = steps(BATCHES[:2], lambda axis: mtl.MultiTask(toys.Encoder(), heads, parents={"c": ("b",)}))
-    assert not same(first.params["heads_b"], second.params["heads_b"])
-
-
-@functools.cache
-def owners(balance, measure, accumulate=1):
-    gradient_of = balanced_gradient(
-        toys.model(), toys.TASKS, balancer_of(balance, 3, 0), measure, accumulate=accumulate
-    )
-    params = toys.setup()[0].params
-    balance = balancer_of(balance, 3, 0).init(params)
+def owners(balance, measure="shared", accumulate=1, model=None):
+    """Of every parameter: known when a step is traced, without a run."""
+    model, balancer = model or toys.model(), balancer_of(balance, 3, 0)
+    gradient_of = balanced_gradient(model, toys.TASKS, balancer, measure, accumulate=accumulate)
+    params = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((2, 6)))["params"]
+    balance = jax.eval_shape(balancer.init, params)
     return jax.eval_shape(gradient_of, params, {}, balance, toys.batch(), jax.random.key(0)).owners.tree(params)
 
 
@@ -137,6 +121,19 @@ def test_who_owns_what_does_not_depend_on_what_is_looked_at(balance, measure, ac
     assert found["encoder"]["first"]["kernel"] == (0, 1, 2)
     assert [found[f"heads_{name}"]["Dense_0"]["bias"] for name in "abc"] == [(0,), (1,), (2,)]
     assert sorted(set(leaves)) == [(0,), (0, 1, 2), (1,), (2,)]
+
+
+def test_the_head_of_a_parent_is_its_childs_as_well():
+    """So a child's loss moves it where the parent has no labels."""
+
+    class Child(nn.Module):
+        @nn.compact
+        def __call__(self, x, parents):
+            return nn.Dense(1)(jnp.concatenate([x, parents["b"]], axis=-1))
+
+    heads = {name: task.head for name, task in toys.TASKS.items()} | {"c": Child()}
+    found = owners("pcgrad", model=mtl.MultiTask(toys.Encoder(), heads, parents={"c": ("b",)}))
+    assert found["heads_b"]["Dense_0"] == {"bias": (1, 2), "kernel": (1, 2)}
 
 
 def test_any_optimiser_is_held():

@@ -76,11 +76,10 @@ class Broken(nn.Module):
     ("balance", "kwargs"),
     [
         ("equal", {}),
-        ("pcgrad", {"measure": "last_layer"}),
         ("pcgrad", {"measure": "features"}),
         ("graddrop", {"accumulate": 2}),
     ],
-    ids=["losses", "last layer", "features", "elements"],
+    ids=["losses", "features", "elements"],
 )
 def test_a_private_gradient_that_is_no_number_leaves_the_update_out(balance, kwargs):
     heads = {name: task.head for name, task in toys.TASKS.items()} | {"b": Broken()}
