@@ -2,7 +2,6 @@
 
 import re
 import signal
-import time
 
 import pytest
 
@@ -102,9 +101,7 @@ def test_where_one_process_is_killed_the_other_stops_and_says_so(start, tmp_path
     processes = start(workdir, 2, "--config.steps=20000")
     wait_for(processes[0], workdir, 12)
     processes[1].kill()
-    begin = time.monotonic()
     out, err = processes[0].communicate(timeout=WAIT)
-    assert time.monotonic() - begin < 150
     processes[1].communicate()
     assert processes[0].returncode == 3, out + err
     assert "launch.py: error: lost contact with another process" in err
