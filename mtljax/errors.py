@@ -35,15 +35,17 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def _near(name: str, known: list[str]) -> list[str]:
     """Up to eight of the known names, the nearest first: by their letters, whatever dashes and capitals they have."""
 
-    def plain(text: str) -> str:
-        return text.lower().replace("-", "").replace("_", "")
+    def plain(text: object) -> str:
+        return str(text).lower().replace("-", "").replace("_", "")
 
     by_letters: dict[str, list[str]] = {}
     for one in known:
         by_letters.setdefault(plain(one), []).append(one)
     close = difflib.get_close_matches(plain(name), list(by_letters), n=_NEAR, cutoff=0.5)
     # Names that differ in capitals alone: the one that is written as the wrong one is, first.
-    return [one for letters in close for one in sorted(by_letters[letters], key=lambda n: _distance(name, n))][:_NEAR]
+    return [one for letters in close for one in sorted(by_letters[letters], key=lambda n: _distance(str(name), n))][
+        :_NEAR
+    ]
 
 
 def _distance(a: str, b: str) -> float:

@@ -30,3 +30,8 @@ def test_of_many_names_only_those_that_are_near_are_told():
     told = str(unknown("thing", "Othr", known))
     assert told == "unknown thing 'Othr'; did you mean 'other'? Near it: other. (101 names are known.)"
     assert str(unknown("thing", "xyz", known)) == "unknown thing 'xyz'. (101 names are known.)"
+
+
+@pytest.mark.parametrize("name", [(1, 2), 5, None])
+def test_what_is_no_name_is_unknown_too(name):
+    assert f"unknown thing {name!r}. Known: a, b." in str(unknown("thing", name, ["b", "a"]))

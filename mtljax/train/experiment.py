@@ -74,7 +74,7 @@ class Experiment:
         """
         try:
             return jax.eval_shape(self.model.init, jax.random.key(self.config.seed), images)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # of whatever kind: Flax has its own, and modules theirs
             raise UserError(f"model {self.config.model!r} on images of shape {images.shape}: {error}") from error
 
     def init(self, images: Any) -> Any:
@@ -93,7 +93,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
     chosen = {name: _task(name, text) for name, text in config.tasks.items()}
     for task in chosen.values():
         for parent in task.parents:
-            if parent not in chosen:
+            if not isinstance(parent, str) or parent not in chosen:
                 raise unknown(f"parent of task {task.name!r}:", parent, chosen)
     spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel")
     spread.check_batch_size(config.batch_size)

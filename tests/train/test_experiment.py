@@ -70,6 +70,8 @@ def test_the_parts():
         ({"tasks__depth": "depth(loss='l3')"}, r"^tasks.depth: unknown depth loss"),
         ({"optimizers__depth": "sdg(0.1)"}, r"^optimizers.depth: unknown optimiser"),
         ({"optimizers__depth": "adam(-1e-3)"}, r"^optimizers.depth: .*learning_rate=-0.001\) climbs"),
+        ({"tasks__normals": "ego_motion(depth=(1, 2))"}, r"unknown parent of task 'normals': \(1, 2\)"),
+        ({"tasks__normals": "ego_motion(depth=[1])"}, r"unknown parent of task 'normals': \[1\]"),
         ({"balance": "PCGrad()"}, r"unknown balancer 'PCGrad'; did you mean 'pcgrad'\?"),
         ({"model": "multitask(encoder=ResNet())"}, r"unknown model 'multitask'; did you mean 'MultiTask'"),
         ({"data": "rgdb('x')"}, r"unknown data 'rgdb'; did you mean 'rgbd'"),
