@@ -50,7 +50,8 @@ def differences(there: Shapes, now: Shapes) -> list[str]:
 def _tops(paths: Iterable[str], others: Iterable[str]) -> set[str]:
     """The largest parts that hold the paths and none of the others."""
     taken = {part for other in others for part in _parts(other)}
-    return {next(part for part in _parts(path) if part not in taken) for path in paths}
+    # An array that is a whole part in the other is told by its own name.
+    return {next((part for part in _parts(path) if part not in taken), path) for path in paths}
 
 
 def _parts(path: str) -> list[str]:

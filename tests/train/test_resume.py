@@ -170,6 +170,13 @@ def test_parts_that_only_one_has_are_told_as_one():
     assert differences(now, now) == []
 
 
+def test_an_array_where_the_other_has_a_part_is_told():
+    assert differences({"balance/rule": (2,)}, {"balance/rule/rates": (3,)}) == [
+        "balance/rule: there, not now",
+        "balance/rule/rates: not there, new",
+    ]
+
+
 def test_init_from_is_offered_where_it_would_work():
     assert can_start_from({"params/a": (1,), "params/b": (2,)}, {"params/a": (1,), "params/c": (3,)})
     assert not can_start_from({"params/a": (1,), "params/b": (2,)}, {"params/a": (1,), "params/b": (3,)})
