@@ -2,7 +2,8 @@
 
 A head is called with the encoder's features. It names in its signature what else it wants: `size` (the image's
 height and width), `frames` (the number of frames s folded into the batch; the head then gives its own clip axis),
-`camera`, `parents` (a dict of its parents' predictions), `train`.
+`camera`, `parents` (a dict of its parents' predictions, with frames folded into the batch too where the head does not
+ask for `frames` and the parent's did not), `train`.
 """
 
 from mtljax.models.heads.dense import Dense
