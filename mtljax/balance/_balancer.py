@@ -11,6 +11,7 @@ from optax.experimental import aggregating
 
 from mtljax.balance._gramian import Rows, combine, gramian, shared_rows
 from mtljax.balance._lazily import branches_pay, surely_finite, unless
+from mtljax.balance._owners import scaled
 
 Sees = Literal["losses", "gramian", "jacobian"]
 MEASURES = ("shared", "last_layer", "features")
@@ -138,7 +139,7 @@ def finite_rows(rows: Rows, num_tasks: int, axis_name: str | None = None) -> jax
 
 
 def scale_private(tree: Any, params: Any, owners: Any, weights: jax.Array) -> Any:
-    """Multiplies the leaves that one task owns by its weight.
+    """Multiplies the leaves, and slices of leaves, that one task owns by its weight.
 
     Args:
         tree: gradients, a tree as `params`.
@@ -151,9 +152,7 @@ def scale_private(tree: Any, params: Any, owners: Any, weights: jax.Array) -> An
     """
     structure = jax.tree.structure(params)
     pairs = zip(structure.flatten_up_to(tree), structure.flatten_up_to(owners), strict=True)
-    return structure.unflatten(
-        [(weights[owner[0]] * leaf).astype(leaf.dtype) if len(owner) == 1 else leaf for leaf, owner in pairs]
-    )
+    return structure.unflatten([scaled(leaf, owner, weights) for leaf, owner in pairs])
 
 
 def _direct_by_weights(

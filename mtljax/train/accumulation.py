@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import BalanceState, linearize
+from mtljax.balance import BalanceState, is_private, linearize, scale_private
 from mtljax.train.replica import Balanced, Replica, loss_terms, private_from
 
 
@@ -85,10 +85,10 @@ def _after(params: Any, before: Any) -> Any:
 
 
 def _scaled(jacobian: Any, owners: Any, scale: jax.Array) -> Any:
-    leaves, structure = jax.tree.flatten(jacobian)
-
     def scaled(leaf: jax.Array, owner: tuple[int, ...]) -> jax.Array:
-        factor = scale.reshape(-1, *[1] * (leaf.ndim - 1)) if len(owner) > 1 else scale[owner[0] if owner else 0]
-        return (factor * leaf).astype(leaf.dtype)
+        if is_private(owner):
+            return leaf
+        return (scale.reshape(-1, *[1] * (leaf.ndim - 1)) * leaf).astype(leaf.dtype)
 
+    leaves, structure = jax.tree.flatten(scale_private(jacobian, jacobian, owners, scale))
     return structure.unflatten(map(scaled, leaves, structure.flatten_up_to(owners)))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize, scale_private
+from mtljax.balance import BalanceState, Gramian, combine, gramian, is_private, linearize, scale_private
 from mtljax.models import INITIAL, PENALTIES
 from mtljax.tasks import Task
 from mtljax.train.last_layer import last_shared_layer
@@ -229,7 +229,7 @@ def private_from(own: Any, shared: Any, owners: Any) -> Any:
     """The leaves of `own` that one task owns, and those of `shared` for the others."""
     leaves, structure = jax.tree.flatten(shared)
     trees = zip(structure.flatten_up_to(own), leaves, structure.flatten_up_to(owners), strict=True)
-    return structure.unflatten([mine if len(owner) == 1 else ours for mine, ours, owner in trees])
+    return structure.unflatten([mine if is_private(owner) else ours for mine, ours, owner in trees])
 
 
 def _where(chosen: Any, tree: Any) -> list[jax.Array]:
