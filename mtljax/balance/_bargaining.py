@@ -100,6 +100,6 @@ def fairgrad(num_tasks: int, alpha: float = 2.0) -> Balancer:
     _arguments.positive("fairgrad", alpha=alpha)
 
     def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
-        return _positive_equation.solve(seen.gramian, alpha=float(alpha)), state
+        return _positive_equation.solve(seen.gramian, alpha=float(alpha) if _arguments.known(alpha) else alpha), state
 
     return from_rule(rule, num_tasks, sees="gramian")
