@@ -19,6 +19,7 @@ from mtljax.balance._imtl import imtl, imtl_g
 from mtljax.balance._jacobian import Linearized, linearize, value_and_jacobian
 from mtljax.balance._learned_weights import imtl_l, uncertainty
 from mtljax.balance._mgda import mgda
+from mtljax.balance._owners import is_private
 from mtljax.balance._pcd import pcd
 from mtljax.balance._pcgrad import pcgrad
 from mtljax.balance._robust import krum, trimmed_mean
@@ -66,6 +67,7 @@ __all__ = [
     "imtl",
     "imtl_g",
     "imtl_l",
+    "is_private",
     "krum",
     "linearize",
     "mapped_rows_fail",

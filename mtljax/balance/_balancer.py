@@ -10,11 +10,20 @@ import numpy as np
 import optax
 from optax.experimental import aggregating
 
+from mtljax.balance import _wrappers
 from mtljax.balance._gramian import Rows, combine, gramian, shared_rows
 from mtljax.balance._lazily import branches_pay, surely_finite, unless
+from mtljax.balance._owners import parts_of, scaled
 
 Sees = Literal["losses", "gramian", "jacobian"]
 MEASURES = ("shared", "last_layer", "features")
+
+_NOTHING_SHARED = (
+    "this balancer was given a gradient, not a Jacobian: num_tasks={num_tasks}, but no leaf is stacked over tasks (the "
+    "first has shape {shape}, its parameter's); expected shared leaves of shape ({num_tasks}, *shape), as from "
+    "mtl.value_and_jacobian(losses_fn)(params), and the balancer first in its chain. Where every parameter is one "
+    "task's own there is nothing to balance; a loss weighting then takes owners=linearize(...).owners."
+)
 
 
 class BalanceState(NamedTuple):
@@ -63,6 +72,10 @@ class Balancer(aggregating.Aggregator):
     - `samples`: Jacobians of independent parts of the batch, for methods whose `samples` is above 1; without them
       `jacobian` stands for each.
 
+    A private leaf that is not finite: with `owners`, its task is not present in this step, and the leaf becomes zeros;
+    without, it becomes zeros where the state tells of a task that is not present, and else stays as it is, for
+    `optax.apply_if_finite` after the balancer to see. With T > 1, no stacked leaf and no `owners`, `update` refuses.
+
     `weigh` and `direct` are for training steps.
 
     Attributes:
@@ -104,7 +117,8 @@ class Balancer(aggregating.Aggregator):
         direct = direct or functools.partial(_direct_by_weights, weigh, sees, num_tasks)
         # Compiled once, so that a loop that calls `update` outside `jit` does not compile its branches at each call.
         compiled = jax.jit(functools.partial(_finite_direction, direct), static_argnames="owners")
-        self = super().__new__(cls, functools.partial(_distinct, init), functools.partial(_update, compiled))
+        update = functools.partial(_update, compiled, num_tasks)
+        self = super().__new__(cls, functools.partial(_distinct, init), update)
         self.num_tasks, self.sees, self.measures, self.samples = num_tasks, sees, measures, samples
         self.weigh, self.direct, self.needs_positive_losses = weigh, direct, needs_positive_losses
         return self
@@ -118,7 +132,8 @@ def _distinct(init: Callable[[Any], BalanceState], params: Any) -> BalanceState:
 def check_num_tasks(num_tasks: Any) -> None:
     """Raises `ValueError` where `num_tasks` is not a positive integer."""
     if not isinstance(num_tasks, int) or isinstance(num_tasks, bool) or num_tasks < 1:
-        raise ValueError(f"num_tasks must be a positive integer, not {num_tasks!r}.")
+        hint = " (under optax.inject_hyperparams, name it in static_args)" if isinstance(num_tasks, jax.Array) else ""
+        raise ValueError(f"num_tasks must be a positive integer, not {num_tasks!r}{hint}.")
 
 
 def checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | None:
@@ -147,7 +162,7 @@ def finite_rows(rows: Rows, num_tasks: int, axis_name: str | None = None) -> jax
 
 
 def scale_private(tree: Any, params: Any, owners: Any, weights: jax.Array) -> Any:
-    """Multiplies the leaves that one task owns by its weight.
+    """Multiplies the leaves, and slices of leaves, that one task owns by its weight.
 
     Args:
         tree: gradients, a tree as `params`.
@@ -160,9 +175,7 @@ def scale_private(tree: Any, params: Any, owners: Any, weights: jax.Array) -> An
     """
     structure = jax.tree.structure(params)
     pairs = zip(structure.flatten_up_to(tree), structure.flatten_up_to(owners), strict=True)
-    return structure.unflatten(
-        [(weights[owner[0]] * leaf).astype(leaf.dtype) if len(owner) == 1 else leaf for leaf, owner in pairs]
-    )
+    return structure.unflatten([scaled(leaf, owner, weights) for leaf, owner in pairs])
 
 
 def _direct_by_weights(
@@ -204,13 +217,22 @@ def _direct_by_weights(
 
 
 def _update(
-    compiled: Direct, updates: Any, state: BalanceState, params: optax.Params | None = None, **extra: Any
+    compiled: Direct,
+    num_tasks: int,
+    updates: Any,
+    state: BalanceState,
+    params: optax.Params | None = None,
+    **extra: Any,
 ) -> tuple[Any, BalanceState]:
     if params is None:
         raise ValueError(
             "a balancer tells shared from private parameters by their shapes: "
             "call update(jacobian, state, params, losses=losses)."
         )
+    rows = shared_rows(updates, params, num_tasks)
+    _wrappers.refuse()
+    if num_tasks > 1 and extra.get("owners") is None and rows and all(row is None for row in rows):
+        raise ValueError(_NOTHING_SHARED.format(num_tasks=num_tasks, shape=jnp.shape(jax.tree.leaves(updates)[0])))
     known = {k: extra[k] for k in ("losses", "present", "owners", "samples") if extra.get(k) is not None}
     known |= {k: jnp.asarray(known[k]) for k in ("losses", "present") if k in known}
     if "owners" in known:
@@ -230,12 +252,33 @@ def _finite_direction(
 ) -> tuple[Any, BalanceState]:
     if owners is not None:
         known["owners"] = jax.tree.structure(params).unflatten(owners)
+        known["present"] = _with_finite_private(jacobian, state, params, **known)
     direction, state = direct(jacobian, state, params, **known)
-    return jax.tree.map(_zero_unless_finite, direction), state
+    rows = shared_rows(jacobian, params, len(state.present))
+    out = jnp.array(True) if "owners" in known else ~jnp.all(state.present)
+    leaves = zip(jax.tree.leaves(direction), rows, strict=True)
+    mended = [_zero_unless_finite(leaf, out if row is None else jnp.array(True)) for leaf, row in leaves]
+    return jax.tree.structure(params).unflatten(mended), state
 
 
-def _zero_unless_finite(leaf: jax.Array) -> jax.Array:
+def _with_finite_private(
+    jacobian: Any, state: BalanceState, params: Any, owners: Any, present: jax.Array | None = None, **_: Any
+) -> jax.Array:
+    """(T,) bool: the present tasks all of whose own gradients are finite."""
+    present = jnp.ones_like(state.present) if present is None else present
+    structure = jax.tree.structure(params)
+    rows = shared_rows(jacobian, params, len(state.present))
+    for leaf, owner, row in zip(jax.tree.leaves(jacobian), structure.flatten_up_to(owners), rows, strict=True):
+        if row is None:
+            for task, part in parts_of(leaf, owner):
+                present = present.at[task].set(present[task] & jnp.all(jnp.isfinite(part)))
+    return present
+
+
+def _zero_unless_finite(leaf: jax.Array, told: jax.Array) -> jax.Array:
+    """Zeros for a leaf that is not finite, where the state tells of it; else the leaf."""
+
     def looked_at() -> jax.Array:
-        return jnp.where(jnp.all(jnp.isfinite(leaf)), leaf, jnp.zeros_like(leaf))
+        return jnp.where(jnp.all(jnp.isfinite(leaf)) | ~told, leaf, jnp.zeros_like(leaf))
 
     return unless(surely_finite(leaf), leaf, looked_at) if branches_pay() else looked_at()

@@ -111,7 +111,9 @@ def fairgrad(num_tasks: int, alpha: float = 2.0) -> Balancer:
     _arguments.positive("fairgrad", alpha=alpha)
 
     def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
-        weights, solved = _positive_equation.solve(seen.gramian, alpha=float(alpha))
+        weights, solved = _positive_equation.solve(
+            seen.gramian, alpha=float(alpha) if _arguments.known(alpha) else alpha
+        )
         return weights, state, solved
 
     return from_rule(rule, num_tasks, sees="gramian")

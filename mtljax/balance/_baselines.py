@@ -1,6 +1,6 @@
 """Weights that depend on nothing: constants, schedules, random numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -38,12 +38,17 @@ def equal(num_tasks: int) -> Balancer:
     return from_rule(rule, num_tasks, sees="losses")
 
 
-def constant(num_tasks: int, weights: Sequence[float | optax.Schedule] = ()) -> Balancer:
+def constant(
+    num_tasks: int,
+    weights: Sequence[float | optax.Schedule] | Mapping[str, float | optax.Schedule] = (),
+    tasks: Sequence[str] | None = None,
+) -> Balancer:
     """Given weights, or an optax schedule a task (a curriculum): `w_t = weights[t]` or `weights[t](step)`.
 
     Args:
         num_tasks: T.
         weights: T numbers of at least 0 or schedules; without any, all are 1.
+        tasks: the tasks' names in the order of the losses, with which `weights` may be a dict by name.
 
     Returns:
         An optax `Aggregator`; it sees the losses only.
@@ -64,13 +69,14 @@ def constant(num_tasks: int, weights: Sequence[float | optax.Schedule] = ()) -> 
         [2. 1.]
     """
     check_num_tasks(num_tasks)
-    given = [w for w in weights if not callable(w)]
+    weights = _arguments.in_order("constant", "weights", weights, tasks) if isinstance(weights, Mapping) else weights
+    given = {f"weights[{t}]": w for t, w in enumerate(weights) if not callable(w)}
     if len(weights) not in (0, num_tasks):
         raise ValueError(f"constant(weights=...): expected {num_tasks} numbers or schedules, not {len(weights)}.")
-    _arguments.non_negative("constant", **{f"weights[{t}]": float(w) for t, w in enumerate(given)})
+    _arguments.non_negative("constant", **given)
 
     def rule(seen: Observation, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-        now = [w(step) if callable(w) else w for w in weights or (1.0,) * num_tasks]
+        now = [w(step) if callable(w) else w for w in (weights if len(weights) else (1.0,) * num_tasks)]
         return jnp.stack([jnp.asarray(w, jnp.float32) for w in now]), optax.safe_increment(step)
 
     return from_rule(rule, num_tasks, sees="losses", init=lambda: jnp.int32(0))

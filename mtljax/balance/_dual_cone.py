@@ -10,7 +10,9 @@ from mtljax.balance._balancer import Balancer
 from mtljax.balance._rule import Observation, from_rule
 
 
-def upgrad(num_tasks: int, preference: Sequence[float] | None = None) -> Balancer:
+def upgrad(
+    num_tasks: int, preference: _arguments.Numbers | None = None, tasks: Sequence[str] | None = None
+) -> Balancer:
     """Projects each `u_t g_t` onto the dual cone `{x : J x >= 0}` and adds the projections up.
 
     No loss rises along d, and each projection is the nearest such direction to its own gradient.
@@ -18,6 +20,7 @@ def upgrad(num_tasks: int, preference: Sequence[float] | None = None) -> Balance
     Args:
         num_tasks: T.
         preference: u, T numbers of at least 0, not all 0; 1/T each by default, over the tasks that are present.
+        tasks: the tasks' names in the order of the losses, with which `preference` may be a dict name -> number.
 
     Returns:
         An optax `Aggregator`.
@@ -37,7 +40,7 @@ def upgrad(num_tasks: int, preference: Sequence[float] | None = None) -> Balance
         >>> [round(float(x), 3) for x in direction]
         [0.25, 0.75]
     """
-    chosen = _checked("upgrad", num_tasks, preference)
+    chosen = _checked("upgrad", num_tasks, preference, tasks)
 
     def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
         norms, cosines = seen.gramian
@@ -53,12 +56,15 @@ def upgrad(num_tasks: int, preference: Sequence[float] | None = None) -> Balance
     return from_rule(rule, num_tasks, sees="gramian")
 
 
-def dualproj(num_tasks: int, preference: Sequence[float] | None = None) -> Balancer:
+def dualproj(
+    num_tasks: int, preference: _arguments.Numbers | None = None, tasks: Sequence[str] | None = None
+) -> Balancer:
     """Projects `J^T u` onto the dual cone `{x : J x >= 0}`: the nearest direction along which no loss rises.
 
     Args:
         num_tasks: T.
         preference: u, T numbers of at least 0, not all 0; 1/T each by default, over the tasks that are present.
+        tasks: the tasks' names in the order of the losses, with which `preference` may be a dict name -> number.
 
     Returns:
         An optax `Aggregator`.
@@ -77,7 +83,7 @@ def dualproj(num_tasks: int, preference: Sequence[float] | None = None) -> Balan
         >>> [round(float(x), 3) for x in direction]
         [0.0, 1.0]
     """
-    chosen = _checked("dualproj", num_tasks, preference)
+    chosen = _checked("dualproj", num_tasks, preference, tasks)
 
     def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
         norms, cosines = seen.gramian
@@ -92,8 +98,8 @@ def dualproj(num_tasks: int, preference: Sequence[float] | None = None) -> Balan
     return from_rule(rule, num_tasks, sees="gramian")
 
 
-def _checked(method: str, num_tasks: int, preference: Sequence[float] | None):
-    vector = _arguments.per_task(method, num_tasks, default=1.0, preference=preference)
+def _checked(method: str, num_tasks: int, preference: _arguments.Numbers | None, tasks: Sequence[str] | None):
+    vector = _arguments.per_task(method, num_tasks, default=1.0, tasks=tasks, preference=preference)
 
     def chosen(present: jax.Array) -> jax.Array:
         amounts = jnp.where(present, jnp.asarray(vector), 0.0)

@@ -1,6 +1,6 @@
 """FAMO: fast adaptive multitask optimization."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -29,7 +29,11 @@ class FAMOState(NamedTuple):
 
 
 def famo(
-    num_tasks: int, lr: float = 0.025, weight_decay: float = 1e-3, min_losses: Sequence[float] | None = None
+    num_tasks: int,
+    lr: float = 0.025,
+    weight_decay: float = 1e-3,
+    min_losses: Sequence[float] | Mapping[str, float] | None = None,
+    tasks: Sequence[str] | None = None,
 ) -> Balancer:
     """Lets all losses fall at similar rates, seeing nothing but the losses.
 
@@ -43,6 +47,7 @@ def famo(
         lr: learning rate of the logits, > 0.
         weight_decay: of the logits, added to their gradient, at least 0.
         min_losses: b, T numbers below all losses; 0 by default.
+        tasks: the tasks' names in the order of the losses, with which `min_losses` may be a dict name -> number.
 
     Returns:
         An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,), above b: a task
@@ -68,6 +73,7 @@ def famo(
     check_num_tasks(num_tasks)
     _arguments.positive("famo", lr=lr)
     _arguments.non_negative("famo", weight_decay=weight_decay)
+    min_losses = _arguments.in_order("famo", "min_losses", min_losses, tasks)
     lowest = jnp.zeros(num_tasks, jnp.float32) if min_losses is None else jnp.asarray(min_losses, jnp.float32)
     if lowest.shape != (num_tasks,):
         raise ValueError(f"famo(min_losses=...): expected {num_tasks} numbers, one a task, not shape {lowest.shape}.")

@@ -12,7 +12,9 @@ from mtljax.balance._gramian import Rows
 from mtljax.balance._rule import Observation, from_jacobian_rule
 
 
-def graddrop(num_tasks: int, leak: float | Sequence[float] = 0.0, seed: int = 0) -> Balancer:
+def graddrop(
+    num_tasks: int, leak: _arguments.Numbers = 0.0, seed: int = 0, tasks: Sequence[str] | None = None
+) -> Balancer:
     """Keeps in each coordinate the gradients of one sign, drawn by how pure that sign is.
 
     `P = (1 + sum_t g_t / sum_t |g_t|) / 2` and `u ~ U(0, 1)` in each coordinate: the positive entries are kept where
@@ -22,6 +24,7 @@ def graddrop(num_tasks: int, leak: float | Sequence[float] = 0.0, seed: int = 0)
         num_tasks: T.
         leak: in [0, 1], the share of every gradient that passes in any case; one number or one a task.
         seed: of u; the key is kept in the state.
+        tasks: the tasks' names in the order of the losses, with which `leak` may be a dict name -> number.
 
     Returns:
         An optax `Aggregator` that sees every element of the Jacobian. The weights in its state are the mean shares of
@@ -47,10 +50,11 @@ def graddrop(num_tasks: int, leak: float | Sequence[float] = 0.0, seed: int = 0)
         [4.0, 3.0, 4.0]
     """
     check_num_tasks(num_tasks)
-    leaks = jnp.asarray([leak] * num_tasks if isinstance(leak, int | float) else leak, jnp.float32)
+    leaks = jnp.asarray(_arguments.in_order("graddrop", "leak", leak, tasks), jnp.float32)
+    leaks = jnp.full(num_tasks, leaks) if leaks.ndim == 0 else leaks
     if leaks.shape != (num_tasks,):
         raise ValueError(f"graddrop(leak=...): expected one number or {num_tasks}, one a task.")
-    for value in leaks.tolist():
+    for value in leaks.tolist() if _arguments.known(leaks) else ():
         _arguments.fraction("graddrop", leak=value)
 
     def rule(seen: Observation, key: jax.Array) -> tuple[Rows, jax.Array, jax.Array]:

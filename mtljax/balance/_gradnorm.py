@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mtljax.balance import _descent, _typical
+from mtljax.balance import _arguments, _descent, _typical
 from mtljax.balance._balancer import Balancer
 from mtljax.balance._rule import Observation, from_rule
 
@@ -63,10 +63,8 @@ def gradnorm(num_tasks: int, alpha: float = 1.5, lr: float = 0.025) -> Balancer:
         >>> bool(state.weights[0] < 0.5 < 1.5 < state.weights[1])
         True
     """
-    if alpha < 0:
-        raise ValueError(f"gradnorm(alpha={alpha}): alpha must be at least 0.")
-    if lr <= 0:
-        raise ValueError(f"gradnorm(lr={lr}): lr must be positive.")
+    _arguments.non_negative("gradnorm", alpha=alpha)
+    _arguments.positive("gradnorm", lr=lr)
     adam = optax.adam(lr)
 
     def init() -> GradNormState:

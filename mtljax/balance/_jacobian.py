@@ -1,14 +1,22 @@
 """The losses of all tasks and their Jacobian: shared parameters stacked over tasks, private ones as they are."""
 
 import dataclasses
+import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import _rows
+from mtljax.balance import _owners, _rows
 from mtljax.balance._vectorised import check_vectorised
+
+_MIXED = (
+    "losses_fn: some losses come together out of {operations}, through which they cannot be told apart, so every "
+    "parameter in front of it counts as shared by them. Return the losses apart (a dict or a tuple), or say which "
+    "parameters are shared: shared='encoder'."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,58 +58,79 @@ class Linearized:
         else:
             rows = [each(self.row(t)) for t in range(number)]
 
-        def assemble(_: Any, owners: tuple[int, ...], *leaves: jax.Array) -> jax.Array:
-            return jnp.stack(leaves) if len(owners) > 1 else leaves[owners[0] if owners else 0]
+        def assemble(_: Any, owners: _owners.Owners, *leaves: jax.Array) -> jax.Array:
+            if not owners.private:
+                return jnp.stack(leaves)
+            # Of slices that are different tasks' own, each row holds its task's, and zeros.
+            return functools.reduce(jnp.add, [leaves[t] for t in owners or (0,)])
 
         return jax.tree.map(assemble, params, self.owners, *rows)
 
 
 def linearize(
-    losses_fn: Callable[..., Any], params: Any, *args: Any, has_aux: bool = False, **kwargs: Any
+    losses_fn: Callable[..., Any],
+    params: Any,
+    *args: Any,
+    has_aux: bool = False,
+    shared: _owners.Shared | None = None,
+    **kwargs: Any,
 ) -> Linearized:
     """Evaluates `losses_fn(params, *args, **kwargs)` once and linearizes it in `params`.
 
     Arguments and errors are those of `value_and_jacobian`.
     """
 
-    def stacked(params: Any) -> tuple[jax.Array, Any]:
+    def apart(params: Any) -> tuple[Any, Any]:
         output = losses_fn(params, *args, **kwargs)
         losses, aux = output if has_aux else (output, None)
-        return _stack(losses), aux
+        return _checked(losses), aux
 
-    losses, tangent, aux = jax.linearize(stacked, params, has_aux=True)
-    rows = _rows.split(tangent, params, len(losses))
-    ones = jnp.ones((), losses.dtype)
+    found, tangent, aux = jax.linearize(apart, params, has_aux=True)
+    losses = jnp.stack(found) if isinstance(found, tuple) else found
+    split = _rows.split(tangent, params, len(losses))
+    if shared is None and split.mixed and len(jax.tree.leaves(params)) > 1:
+        warnings.warn(_MIXED.format(operations=", ".join(split.mixed)), stacklevel=3)
+
+    def weighted(weights: jax.Array) -> Any:
+        weights = jnp.asarray(weights, losses.dtype)
+        return jax.linear_transpose(tangent, params)(tuple(weights) if isinstance(found, tuple) else weights)[0]
+
     return Linearized(
         losses=losses,
         aux=aux,
-        owners=_rows.owners(rows, params),
-        row=lambda t: jax.linear_transpose(rows[t], params)(ones)[0],
-        weighted=lambda w: jax.linear_transpose(tangent, params)(jnp.asarray(w, losses.dtype))[0],
+        owners=split.owners if shared is None else _owners.told(split.owners, params, shared),
+        row=lambda t: jax.linear_transpose(split.rows[t], params)(jnp.ones((), losses.dtype))[0],
+        weighted=weighted,
     )
 
 
-def value_and_jacobian(losses_fn: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_jacobian(
+    losses_fn: Callable[..., Any], *, has_aux: bool = False, shared: _owners.Shared | None = None
+) -> Callable[..., Any]:
     """The losses of T tasks and their Jacobian: to many losses what `jax.value_and_grad` is to one.
 
     A *shared* leaf of `params`, one that more than one loss depends on, comes stacked: `(T, *shape)`. A *private* leaf
-    (a head's) keeps its shape and holds its own task's gradient, so heads cost no T-fold memory or compute; a leaf
-    that no loss depends on holds zeros. Which is which is read from the program itself, as far as losses can be told
-    apart in it: return them as a dict, a sequence, or one array put together by `jnp.stack` or `jnp.array`. Where they
-    are mixed (by a `vmap` or `scan` over tasks, say) every leaf counts as shared, which is right but costs more.
+    (a head's) keeps its shape and holds its own task's gradient, so heads cost no T-fold memory or compute; so does a
+    leaf of which each task uses a slice (heads stacked for a `vmap`); a leaf that no loss depends on holds zeros. Which
+    is which is read from the program itself, through `jit`, `jax.checkpoint`, `cond`, `scan` and `vmap`, as far as
+    losses can be told apart in it: best return them as a dict or a sequence. Where they come together out of an
+    operation that mixes them, every leaf in front of it counts as shared, with a warning; `shared` says it better.
 
     The forward pass runs once and the backward pass once a task, unrolled.
 
     Args:
         losses_fn: `(params, *args, **kwargs) -> losses`, T float scalars in a dict, a sequence or an array `(T,)`.
         has_aux: whether it returns `(losses, aux)`.
+        shared: which leaves are shared, instead of what the program says: a tree of bools (or a prefix of one), a
+            function of a leaf's path (`"encoder/kernel"`), or a string, a path or a regular expression for whole paths.
+            A leaf told to be private holds the sum of its tasks' gradients: right where each task has its own slice.
 
     Returns:
         A function of the same arguments that returns `(losses, jacobian)`, losses `(T,)`; with `has_aux`,
         `((losses, aux), jacobian)`.
 
     Raises:
-        ValueError: where the losses are not T scalars.
+        ValueError: where the losses are not T scalars, or `shared` does not fit the parameters.
 
     Example:
         >>> import jax.numpy as jnp, mtljax as mtl
@@ -114,14 +143,15 @@ def value_and_jacobian(losses_fn: Callable[..., Any], *, has_aux: bool = False) 
     """
 
     def value_and_jacobian_fn(params: Any, *args: Any, **kwargs: Any) -> Any:
-        linearized = linearize(losses_fn, params, *args, has_aux=has_aux, **kwargs)
+        linearized = linearize(losses_fn, params, *args, has_aux=has_aux, shared=shared, **kwargs)
         value = (linearized.losses, linearized.aux) if has_aux else linearized.losses
         return value, linearized.jacobian(params)
 
     return value_and_jacobian_fn
 
 
-def _stack(losses: Any) -> jax.Array:
+def _checked(losses: Any) -> jax.Array | tuple[jax.Array, ...]:
+    """The losses as an array (T,) where they are one, else as a tuple of T scalars of one dtype."""
     if hasattr(losses, "ndim") and losses.ndim == 1 and losses.shape[0] > 0:
         return losses
     leaves = jax.tree.leaves(losses)
@@ -131,4 +161,5 @@ def _stack(losses: Any) -> jax.Array:
             "losses_fn must return one scalar a task, in a dict, a sequence or an array (T,); "
             f"got {'nothing' if not leaves else f'shapes {shapes}'}."
         )
-    return jnp.stack(leaves)
+    dtype = jnp.result_type(*leaves)
+    return tuple(jnp.asarray(leaf, dtype) for leaf in leaves)

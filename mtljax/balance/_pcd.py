@@ -25,7 +25,12 @@ class PCDState(NamedTuple):
 
 
 def pcd(
-    num_tasks: int, tau: float | Sequence[float] = 0.02, beta: float = 0.999, eps: float = 1e-8, primary: int = 0
+    num_tasks: int,
+    tau: float | Sequence[float] = 0.02,
+    beta: float = 0.999,
+    eps: float = 1e-8,
+    primary: int | str = 0,
+    tasks: Sequence[str] | None = None,
 ) -> Balancer:
     """Follows the primary task's gradient as nearly as the others' least progress allows.
 
@@ -40,7 +45,8 @@ def pcd(
             for each of the T - 1 others.
         beta: decay of the running means, in [0, 1).
         eps: added to them, at least 0.
-        primary: index of the primary task, in the order of the losses.
+        primary: index of the primary task, in the order of the losses; or its name.
+        tasks: the tasks' names in the order of the losses, with which `primary` may be one of them.
 
     Returns:
         An optax `Aggregator`. Reordering the tasks matters here.
@@ -61,12 +67,13 @@ def pcd(
         [0.0, 2.828]
     """
     check_num_tasks(num_tasks)
+    primary = _arguments.index("pcd", "primary", primary, tasks)
     _arguments.whole("pcd", 0, primary=primary)
     if primary >= num_tasks:
         raise ValueError(f"pcd(primary={primary}): there are {num_tasks} tasks, counted from 0.")
     _arguments.non_negative("pcd", eps=eps)
     _arguments.fraction("pcd", beta=beta)
-    if beta == 1:
+    if _arguments.known(beta) and beta == 1:
         raise ValueError("pcd(beta=1): beta must be below 1.")
     shares = _shares(num_tasks, tau, primary)
 
@@ -109,11 +116,12 @@ def _debiased(size: jax.Array, steps: jax.Array, beta: float) -> jax.Array:
     return size / jnp.sqrt(jnp.maximum(1 - jnp.power(beta, steps.astype(jnp.float32)), 1e-30))
 
 
-def _shares(num_tasks: int, tau: float | Sequence[float], primary: int) -> np.ndarray:
+def _shares(num_tasks: int, tau: float | Sequence[float], primary: int) -> jax.Array:
     """tau, (T,), its place at the primary task 0."""
-    given = np.asarray(tau, np.float64)
+    given = np.asarray(tau, np.float64) if _arguments.known(tau) else jnp.asarray(tau, jnp.float32)
     if given.shape not in ((), (num_tasks - 1,)):
         raise ValueError(f"pcd(tau=...): expected one number or {num_tasks - 1}, one for each task but the primary.")
-    for value in given.flat:
-        _arguments.fraction("pcd", tau=float(value))
-    return np.insert(np.broadcast_to(given, (num_tasks - 1,)), primary, 0.0)
+    for value in given.ravel():
+        _arguments.fraction("pcd", tau=value)
+    others = jnp.broadcast_to(jnp.asarray(given, jnp.float32), (num_tasks - 1,))
+    return jnp.insert(others, primary, 0.0)

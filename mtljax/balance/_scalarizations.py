@@ -1,6 +1,6 @@
 """Scalarisations of the losses: each weight is the derivative of one number made of all losses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -43,13 +43,19 @@ def geometric_mean(num_tasks: int) -> Balancer:
     return from_rule(rule, num_tasks, sees="losses", needs_losses=True, needs_positive_losses=True)
 
 
-def cosmos(num_tasks: int, preference: Sequence[float] | None = None, penalty: float = 1.0) -> Balancer:
+def cosmos(
+    num_tasks: int,
+    preference: _arguments.Numbers | None = None,
+    penalty: float = 1.0,
+    tasks: Sequence[str] | None = None,
+) -> Balancer:
     """The gradient of `sum_t r_t L_t - penalty cos(r, L)`, with a preference vector r.
 
     Args:
         num_tasks: T.
         preference: r, T numbers of at least 0, not all 0; 1/T each by default. Used as given, not normalised.
         penalty: lambda, at least 0; 0 leaves the weighted sum.
+        tasks: the tasks' names in the order of the losses, with which `preference` may be a dict name -> number.
 
     Returns:
         An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,).
@@ -69,7 +75,7 @@ def cosmos(num_tasks: int, preference: Sequence[float] | None = None, penalty: f
         >>> print(direction)
         [0.5 0.5]
     """
-    chosen = _arguments.per_task("cosmos", num_tasks, default=1.0, preference=preference)
+    chosen = _arguments.per_task("cosmos", num_tasks, default=1.0, tasks=tasks, preference=preference)
     chosen = chosen / num_tasks if preference is None else chosen
     _arguments.non_negative("cosmos", penalty=penalty)
 
@@ -83,9 +89,10 @@ def cosmos(num_tasks: int, preference: Sequence[float] | None = None, penalty: f
 
 def pbi(
     num_tasks: int,
-    preference: Sequence[float] | None = None,
+    preference: _arguments.Numbers | None = None,
     theta: float = 5.0,
-    reference: Sequence[float] | None = None,
+    reference: Sequence[float] | Mapping[str, float] | None = None,
+    tasks: Sequence[str] | None = None,
 ) -> Balancer:
     """Penalty-based boundary intersection: the gradient of `d_1 + theta d_2`.
 
@@ -96,6 +103,7 @@ def pbi(
         preference: T numbers of at least 0, not all 0; all equal by default.
         theta: weight of the distance, at least 0.
         reference: z, the ideal losses, T numbers; 0 by default.
+        tasks: the tasks' names in the order of the losses, with which both may be a dict name -> number.
 
     Returns:
         An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,). A weight may be
@@ -116,8 +124,9 @@ def pbi(
         >>> print(direction)
         [1. 2.]
     """
-    chosen = _arguments.per_task("pbi", num_tasks, default=1.0, preference=preference)
+    chosen = _arguments.per_task("pbi", num_tasks, default=1.0, tasks=tasks, preference=preference)
     _arguments.non_negative("pbi", theta=theta)
+    reference = _arguments.in_order("pbi", "reference", reference, tasks)
     ideal = jnp.zeros(num_tasks, jnp.float32) if reference is None else jnp.asarray(reference, jnp.float32)
     if ideal.shape != (num_tasks,):
         raise ValueError(f"pbi(reference=...): expected {num_tasks} numbers, one a task, not shape {ideal.shape}.")

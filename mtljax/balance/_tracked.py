@@ -148,7 +148,7 @@ def db_mtl(num_tasks: int, beta: float = 0.9, sigma: float = 0.0) -> Balancer:
         [2. 2.]
     """
     _arguments.fraction("db_mtl", beta=beta)
-    if beta == 1:
+    if _arguments.known(beta) and beta == 1:
         raise ValueError("db_mtl(beta=1): beta must be below 1, or nothing is ever learned.")
     _arguments.non_negative("db_mtl", sigma=sigma)
 

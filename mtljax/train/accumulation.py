@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import BalanceState, linearize
+from mtljax.balance import BalanceState, is_private, linearize, scale_private
 from mtljax.train.replica import Balanced, Owners, Replica, loss_terms, next_part, private_from
 
 
@@ -92,10 +92,11 @@ def _after(params: Any, before: Any) -> Any:
 
 def scaled(jacobian: Any, owners: Any, scale: jax.Array) -> Any:
     """A Jacobian whose row t is multiplied by number t of `scale`, (T,)."""
-    leaves, structure = jax.tree.flatten(jacobian)
 
     def times(leaf: jax.Array, owner: tuple[int, ...]) -> jax.Array:
-        factor = scale.reshape(-1, *[1] * (leaf.ndim - 1)) if len(owner) > 1 else scale[owner[0] if owner else 0]
-        return (factor * leaf).astype(leaf.dtype)
+        if is_private(owner):
+            return leaf
+        return (scale.reshape(-1, *[1] * (leaf.ndim - 1)) * leaf).astype(leaf.dtype)
 
+    leaves, structure = jax.tree.flatten(scale_private(jacobian, jacobian, owners, scale))
     return structure.unflatten(map(times, leaves, structure.flatten_up_to(owners)))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize, scale_private
+from mtljax.balance import BalanceState, Gramian, combine, gramian, is_private, linearize, scale_private
 from mtljax.models import INITIAL, PENALTIES, PER_STEP
 from mtljax.tasks import Task
 from mtljax.train.last_layer import last_shared_layer
@@ -245,7 +245,7 @@ def private_from(own: Any, shared: Any, owners: Any) -> Any:
     """The leaves of `own` that one task owns, and those of `shared` for the others."""
     leaves, structure = jax.tree.flatten(shared)
     trees = zip(structure.flatten_up_to(own), leaves, structure.flatten_up_to(owners), strict=True)
-    return structure.unflatten([mine if len(owner) == 1 else ours for mine, ours, owner in trees])
+    return structure.unflatten([mine if is_private(owner) else ours for mine, ours, owner in trees])
 
 
 def _through(tangent: Any, point: Any, owners: Any) -> Owners:

@@ -1,0 +1,68 @@
+"""Numbers of tasks told by name, and streams of random numbers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import mtljax as mtl
+
+TASKS = ("depth", "edges", "segment")
+BY_NAME = {
+    "constant": ("weights", (0.5, 1.0, 2.0)),
+    "cosmos": ("preference", (0.5, 1.0, 2.0)),
+    "dualproj": ("preference", (0.5, 1.0, 2.0)),
+    "famo": ("min_losses", (0.1, 0.2, 0.3)),
+    "graddrop": ("leak", (0.1, 0.2, 0.3)),
+    "pbi": ("preference", (0.5, 1.0, 2.0)),
+    "upgrad": ("preference", (0.5, 1.0, 2.0)),
+}
+PARAMS = jnp.zeros(4)
+JACOBIAN = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4)), jnp.float32)
+
+
+@pytest.mark.parametrize("method", BY_NAME)
+def test_a_dict_is_read_by_name_whatever_its_order(method):
+    argument, values = BY_NAME[method]
+    named = dict(reversed(list(zip(TASKS, values, strict=True))))
+    factory = getattr(mtl, method)
+
+    def direction(given, **tasks):
+        balancer = factory(3, **{argument: given}, **tasks)
+        return balancer.update(JACOBIAN, balancer.init(PARAMS), PARAMS, losses=jnp.array([1.0, 2.0, 0.5]))[0]
+
+    if method != "dualproj":  # its argument is read as that of upgrad
+        np.testing.assert_array_equal(direction(named, tasks=TASKS), direction(values))
+    with pytest.raises(ValueError, match=r"no task 'edge'; did you mean 'edges'"):
+        factory(3, **{argument: {"edge": 1.0}}, tasks=TASKS)
+    with pytest.raises(ValueError, match="none for edges, segment"):
+        factory(3, **{argument: {"depth": 1.0}}, tasks=TASKS)
+    with pytest.raises(ValueError, match="a dict needs tasks="):
+        factory(3, **{argument: named})
+
+
+def test_the_primary_task_by_name():
+    by_name, by_index = mtl.pcd(3, primary="edges", tasks=TASKS), mtl.pcd(3, primary=1)
+    one, _ = by_name.update(JACOBIAN, by_name.init(PARAMS), PARAMS)
+    two, _ = by_index.update(JACOBIAN, by_index.init(PARAMS), PARAMS)
+    np.testing.assert_array_equal(one, two)
+    with pytest.raises(ValueError, match="did you mean 'edges'"):
+        mtl.pcd(3, primary="edge", tasks=TASKS)
+
+
+def test_balancers_of_one_seed_in_a_composition_draw_numbers_of_their_own():
+    alone = mtl.random_weighting(3, seed=0)
+    _, expected = alone.update(JACOBIAN, alone.init(PARAMS), PARAMS)
+    parts = (mtl.random_weighting(3), mtl.random_direction(3), mtl.random_direction(3))
+    both = mtl.compose(*parts)
+    _, state = both.update(JACOBIAN, both.init(PARAMS), PARAMS)
+    first, (second, third) = state.rule[0].weights, (part.weights for part in state.rule[1].rule)
+    np.testing.assert_array_equal(first, expected.weights)
+    for one, two in ((first, second), (first, third), (second, third)):
+        assert np.abs(one - two).max() > 0.01
+
+
+def test_a_seed_draws_what_it_has_always_drawn():
+    _, state = mtl.random_weighting(3, seed=0).update(JACOBIAN, mtl.random_weighting(3, seed=0).init(PARAMS), PARAMS)
+    _, now = jax.random.split(jax.random.key(0))
+    np.testing.assert_allclose(state.weights, jax.nn.softmax(jax.random.normal(now, (3,))), rtol=1e-6)
