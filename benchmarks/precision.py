@@ -4,7 +4,8 @@ python benchmarks/precision.py                  # a table in Markdown
 python benchmarks/precision.py --cases=50
 
 The Jacobians are rounded to float32; exact directions are found of the same numbers in float64, with NumPy and SciPy,
-by other algorithms than the package's. An error is |d - exact| / |exact|; "unsolved" is the share that the state tells.
+by other algorithms than the package's. An error is |d - exact| / |exact|; "unsolved" is the share that the
+state reports.
 """
 
 import argparse
