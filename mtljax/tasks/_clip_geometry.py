@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from mtljax import geometry
 from mtljax.tasks import _neighbours
+from mtljax.tasks._masked import intrinsics_of
 from mtljax.tasks._occlusion import visible
 from mtljax.tasks._photometric import blurred, photometric_error
 
@@ -87,7 +88,7 @@ def clip_geometry(
     """
     if "camera" not in batch:
         raise ValueError("self-supervision reads camera intrinsics, and the batch has no 'camera'.")
-    intrinsics = jnp.asarray(batch["camera"]["intrinsics"], jnp.float32)[:, None, None, None]
+    intrinsics = intrinsics_of(batch, len(depth))[:, None, None, None]
     depth = jnp.asarray(depth, jnp.float32)
     matrix = _neighbours.motions(jnp.asarray(ego_motion, jnp.float32))
     by_scale = jnp.moveaxis(_neighbours.here(depth), -1, 3)[..., None]

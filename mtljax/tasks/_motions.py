@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.errors import UserError
-from mtljax.tasks._masked import labels_of, number, where_valid
+from mtljax.tasks._masked import fits, labels_of, number, where_valid
 from mtljax.tasks.task import Batch
 
 BETA = 10.0  # weight of a rotation's radians beside a translation's metres
@@ -15,6 +15,7 @@ BETA = 10.0  # weight of a rotation's radians beside a translation's metres
 def known(prediction: jax.Array, batch: Batch, label: str) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Predicted and true motions, (B, s, 6) float32, 0 where not known, and the mask (B, s, 1)."""
     truth, valid = labels_of(batch, label, channels=6)
+    fits(prediction, truth, label, 6)
     return where_valid(prediction, valid), truth.astype(jnp.float32), valid
 
 

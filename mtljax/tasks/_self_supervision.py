@@ -13,13 +13,14 @@ from mtljax.tasks import _neighbours
 from mtljax.tasks._clip_geometry import ClipGeometry, clip_geometry
 from mtljax.tasks._consensus import mask_entropy, mixed
 from mtljax.tasks._counts import NOT_FINITE
-from mtljax.tasks._masked import image_means, labels_of, number
+from mtljax.tasks._masked import fits, image_means, labels_of, number
 from mtljax.tasks._movable import BINS, Movable, histogram
 from mtljax.tasks._occlusion import RULES
 from mtljax.tasks._photometric import tie_breaking
 from mtljax.tasks._smoothness import edge_aware, edge_released, inverse_depth, reduced
 from mtljax.tasks.task import Batch
 
+_CHANNELS = {"ego_motion": 6, "normals": 3, "edges": 1, "static": 1}  # of others any number
 _RIGID_FLOWS = ("dfnet", "geonet")
 _FLOW_WEIGHT = 0.5
 _VELOCITY_WEIGHT = 0.1
@@ -156,9 +157,7 @@ class Objective:
 
         What is no number leads nowhere in the image, and would pass for a pixel that no source shows.
         """
-        read = {key: prediction[task] for key, task in self.names.items()}
-        if self.motion_mask:
-            read["static"] = prediction["static"]
+        read = self._read(prediction)
         for key in read.keys() & {"ego_motion", "flow"}:
             read[key] = read[key][:, :-1]  # the last frame has no next
         if "backward_flow" in read:
@@ -170,7 +169,15 @@ class Objective:
         finite = [jnp.all(jnp.isfinite(x), axis=range(1, x.ndim)) for x in read.values()]
         return jnp.all(jnp.stack(finite), axis=0)
 
+    def _read(self, prediction: Prediction) -> dict[str, jax.Array]:
+        """What is wanted -> its prediction."""
+        read = {key: prediction[task] for key, task in self.names.items()}
+        return read | ({"static": prediction["static"]} if self.motion_mask else {})
+
     def _geometry(self, prediction: Prediction, batch: Batch, blur: int) -> ClipGeometry:
+        for key, x in self._read(prediction).items():
+            places = batch["image"].shape[:2] if key == "ego_motion" else batch["image"].shape[:-1]
+            fits(x, (*places, 1), f"image, of the task that predicts {key}", _CHANNELS.get(key))
         flows = [prediction[self.names[key]] for key in ("flow", "backward_flow") if key in self.names]
         depth, ego_motion = (prediction[self.names[key]] for key in ("depth", "ego_motion"))
         return clip_geometry(batch, depth, ego_motion, flows, self.rigid_flow == "geonet", blur)

@@ -7,6 +7,7 @@ import numpy as np
 from mtljax.errors import UserError
 from mtljax.geometry import align, chain
 from mtljax.geometry.trajectories import pair_errors, position_errors, segment_errors, snippet_errors
+from mtljax.tasks._masked import fits
 from mtljax.tasks.task import Batch, Sums
 
 INDEX = "frame_index"
@@ -27,7 +28,10 @@ def gathered(motions: np.ndarray, batch: Batch, label: str, longest: int) -> dic
     Raises:
         UserError: for a place beyond the rows, or one within a clip that does not follow the one before.
     """
+    fits(motions, np.asarray(batch[label]), label, 6)
     index, known = np.asarray(batch[INDEX]), np.asarray(batch[f"{INDEX}_valid"], bool)
+    if index.shape != np.shape(batch[label])[:-1] or known.shape != index.shape:
+        raise UserError(f"label {INDEX} has shape {index.shape}; expected {np.shape(batch[label])[:-1]}, by {label}.")
     steps, both = np.diff(index, axis=1), known[:, 1:] & known[:, :-1]
     if (both & (steps != 1)).any():
         clip, frame = np.argwhere(both & (steps != 1))[0]

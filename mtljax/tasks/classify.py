@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mtljax.errors import unknown
+from mtljax.errors import UserError, unknown
 from mtljax.models import heads
+from mtljax.tasks import _classes
 from mtljax.tasks._counts import NOT_FINITE, log_shares, of_numbers, ratio
-from mtljax.tasks._masked import no_best, number
+from mtljax.tasks._masked import fits, no_best, number
 from mtljax.tasks._ranking import area_under_curve, score_counts
 from mtljax.tasks.task import Batch, Metric, Task
 
@@ -20,7 +21,8 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
 
     Args:
         num_classes: C.
-        label: batch key of the class ids, (B,) integers; ids outside [0, C) count for nothing.
+        label: batch key of the class ids, (B,) integers. -1 is no class; other ids outside [0, C) count for nothing
+            either, but their share is a figure, `unclassed`, and more than 1 % of them an error at the start.
         name: of the task.
         head: features -> logits (B, C); default `heads.Linear(num_classes)`.
         primary: the metric to be judged by: `accuracy`; `top5` of more than 10 classes; or `AUC` of two, the area
@@ -47,18 +49,20 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         raise unknown(f"primary metric of classify(num_classes={num_classes}):", primary, metrics)
 
     def known(batch: Batch) -> tuple[jax.Array, jax.Array]:
-        classes = jnp.asarray(batch[label])
-        valid = jnp.asarray(batch[f"{label}_valid"], bool) & (classes >= 0) & (classes < num_classes)
+        classes, valid = _ids(batch, label)
+        valid = valid & (classes >= 0) & (classes < num_classes)
         return jnp.where(valid, classes, 0), valid
 
     def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         classes, valid = known(batch)
+        fits(prediction, (*classes.shape, 1), label, num_classes)
         logits = jnp.where(valid[:, None], prediction.astype(jnp.float32), 0.0)
         entropy = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
         return jnp.sum(jnp.where(valid, entropy, 0.0)), number(valid)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         classes, valid = known(batch)
+        fits(prediction, (*classes.shape, 1), label, num_classes)
         own = jnp.take_along_axis(prediction, classes[:, None], axis=1)
         # Ties count by order, so that a constant prediction has one best class, as argmax has.
         earlier = jnp.arange(num_classes)[None] < classes[:, None]
@@ -68,6 +72,7 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
             "top5": jnp.sum(valid & (rank < 5), dtype=jnp.int32),
             "examples": jnp.sum(valid, dtype=jnp.int32),
             NOT_FINITE: no_best(prediction, valid),
+            **_classes.counts(*_ids(batch, label), num_classes, _classes.NOWHERE),
         }
         if num_classes == 2:
             counts["scores"] = score_counts(prediction[:, 1] - prediction[:, 0], classes == 1, valid)
@@ -86,7 +91,19 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         sums=sums,
         constant=constant,
         draw=None,
+        told=(_classes.UNCLASSED,),
+        check=lambda labels: _classes.check(labels, label, num_classes),
     )
+
+
+def _ids(batch: Batch, label: str) -> tuple[jax.Array, jax.Array]:
+    """A class an example and its mask, (B,) each."""
+    classes, valid = jnp.asarray(batch[label]), jnp.asarray(batch[f"{label}_valid"], bool)
+    for key, found in ((label, classes), (f"{label}_valid", valid)):
+        if found.ndim != 1 or len(found) != len(classes):
+            raise UserError(f"label {key} has shape {found.shape}; expected (B,): one class an example.")
+    _classes.check_dtype(classes, label)
+    return classes, valid
 
 
 def _metrics(num_classes: int) -> dict[str, Metric]:

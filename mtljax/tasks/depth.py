@@ -11,7 +11,7 @@ from mtljax.models import heads
 from mtljax.tasks._colours import coloured
 from mtljax.tasks._counts import NOT_FINITE, of_numbers, ratio
 from mtljax.tasks._depth_losses import LOSSES, log_error
-from mtljax.tasks._masked import image_means, labels_of, not_finite, total_and_count, where_valid
+from mtljax.tasks._masked import fits, image_means, intrinsics_of, labels_of, not_finite, total_and_count, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _NONE = "none"
@@ -66,6 +66,7 @@ def depth(
 
     def known(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
         truth, valid = labels_of(batch, label)
+        fits(prediction, truth, label, None)
         valid = valid & (truth > 0)
         truth = jnp.where(valid, truth, 1.0).astype(jnp.float32)
         p = where_valid(prediction[..., :1], valid, 1.0)
@@ -75,7 +76,7 @@ def depth(
         if not terms:
             return jnp.zeros(()), jnp.zeros(())
         seen = known(prediction, batch)
-        more = _camera_and_step(batch) if "virtual_normal" in terms else None
+        more = _camera_and_step(batch, len(prediction)) if "virtual_normal" in terms else None
         found = [LOSSES[term](*seen, more) for term in terms]
         _, has_any = image_means(seen[0], seen[2])
         return total_and_count(sum(value for value, _ in found), has_any)
@@ -109,12 +110,11 @@ def depth(
     )
 
 
-def _camera_and_step(batch: Batch) -> tuple[jax.Array, jax.Array]:
+def _camera_and_step(batch: Batch, size: int) -> tuple[jax.Array, jax.Array]:
     """(B, 3, 3) and (B,) int32, 0 where there is none, as in evaluation."""
     if "camera" not in batch:
         raise ValueError("the loss virtual_normal reads camera intrinsics, and the batch has no 'camera'.")
-    intrinsics = jnp.asarray(batch["camera"]["intrinsics"], jnp.float32)
-    return intrinsics, jnp.asarray(batch.get("step", jnp.zeros(len(intrinsics), jnp.int32)))
+    return intrinsics_of(batch, size), jnp.asarray(batch.get("step", jnp.zeros(size, jnp.int32)))
 
 
 def _median_scaled(p: jax.Array, g: jax.Array, valid: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import optax
 from mtljax.models import heads
 from mtljax.tasks._counts import NOT_FINITE, of_numbers
 from mtljax.tasks._edge_matching import count_matches
-from mtljax.tasks._masked import image_means, labels_of, total_and_count, where_valid
+from mtljax.tasks._masked import fits, image_means, labels_of, total_and_count, where_valid
 from mtljax.tasks._thinning import THRESHOLDS, thin
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
@@ -46,6 +46,7 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
 
     def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         truth, valid = labels_of(batch, label)
+        fits(prediction, truth, label, 1)
         truth = (truth > 0).astype(jnp.float32)
         share, has_any = image_means(truth, valid)
         share = share[..., None, None, None]
@@ -57,6 +58,7 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
         return {}
 
     def host_sums(prediction: np.ndarray, batch: Batch) -> dict[str, np.ndarray]:
+        fits(prediction, batch[label], label, 1)
         truth, valid = np.asarray(batch[label])[..., 0] > 0, np.asarray(batch[f"{label}_valid"], bool)[..., 0]
         logits = np.asarray(prediction, np.float64)[..., 0]
         numbers = np.isfinite(logits)

@@ -10,7 +10,7 @@ from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.tasks._colours import flow_colours
 from mtljax.tasks._counts import NOT_FINITE, of_numbers, ratio
-from mtljax.tasks._masked import image_means, labels_of, not_finite, total_and_count, where_valid
+from mtljax.tasks._masked import fits, image_means, labels_of, not_finite, total_and_count, where_valid
 from mtljax.tasks.task import Batch, Metric, Task
 
 _UNIT = 20.0  # pixels that the loss counts as 1
@@ -55,32 +55,36 @@ def flow(
         0.10875 1.0
     """
 
-    def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    def known(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         truth, valid = labels_of(batch, label, channels=2)
-        truth = truth.astype(jnp.float32)
+        if prediction.shape[-1] not in (2, 2 * (1 + len(_STRIDES))):
+            raise UserError(f"flow has {prediction.shape[-1]} channels; expected 2, or 12 with coarser estimates.")
+        fits(prediction, truth, label, None)
+        return truth.astype(jnp.float32), valid
+
+    def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        truth, valid = known(prediction, batch)
         if prediction.shape[-1] == 2:
             error, has_any = image_means(_length(where_valid(prediction, valid) - truth), valid)
             return total_and_count(error / _UNIT, has_any)
-        if prediction.shape[-1] != 2 * (1 + len(_STRIDES)):
-            raise UserError(f"flow has {prediction.shape[-1]} channels; expected 2, or 12 with coarser estimates.")
         total, has_any = 0.0, None
         for i, stride in enumerate(_STRIDES, 1):
-            target, known = _cells(truth, valid, stride)
+            target, there = _cells(truth, valid, stride)
             estimate = prediction[..., ::stride, ::stride, 2 * i : 2 * i + 2]
-            error, has_any = image_means(_length(where_valid(estimate, known) - target), known)
+            error, has_any = image_means(_length(where_valid(estimate, there) - target), there)
             total += _WEIGHTS[stride] * error / _UNIT
         return total_and_count(total, has_any)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-        truth, valid = labels_of(batch, label, channels=2)
-        truth = truth.astype(jnp.float32)
+        truth, valid = known(prediction, batch)
         error = _length(where_valid(prediction[..., :2], valid) - truth)
         wrong = (error > 3) & (error > 0.05 * _length(truth))
         added = _added(error, wrong, valid, "") | {NOT_FINITE: not_finite(prediction[..., :2], valid)}
         if _MOVING not in batch:
             return added | _added(error, wrong, jnp.zeros_like(valid), "_moving")
-        moves, known = labels_of(batch, _MOVING)
-        return added | _added(error, wrong, valid & known & (moves > 0), "_moving")
+        moves, told = labels_of(batch, _MOVING)
+        fits(prediction, moves, _MOVING, None)
+        return added | _added(error, wrong, valid & told & (moves > 0), "_moving")
 
     def draw(prediction: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         truth, valid = np.asarray(batch[label]), np.asarray(batch[f"{label}_valid"], bool)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mtljax.models import heads
 from mtljax.tasks._counts import NOT_FINITE, of_numbers, ratio
-from mtljax.tasks._masked import labels_of, not_finite, number, where_valid
+from mtljax.tasks._masked import fits, labels_of, not_finite, number, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _BIN = 0.05  # degrees
@@ -53,8 +53,13 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         8.0 4.0
     """
 
-    def cosine(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    def known(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         truth, valid = labels_of(batch, label, channels=3)
+        fits(prediction, truth, label, 3)
+        return truth, valid
+
+    def cosine(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        truth, valid = known(prediction, batch)
         p = unit(where_valid(prediction, valid, 1.0))
         return jnp.sum(p * truth.astype(jnp.float32), axis=-1), valid[..., 0]
 
@@ -63,15 +68,15 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         return jnp.sum(jnp.where(valid, 1 - cosines, 0.0)), number(valid)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-        truth, valid = labels_of(batch, label, channels=3)
+        truth, valid = known(prediction, batch)
         angle = _degrees(where_valid(prediction, valid, 1.0), truth.astype(jnp.float32)).reshape(-1)
-        known = valid.reshape(-1)
+        counted = valid.reshape(-1)
         bins = jnp.clip((angle / _BIN).astype(jnp.int32), 0, _BINS - 1)
-        within = {f"within_{t}": jnp.sum(known & (angle < t), dtype=jnp.int32) for t in _THRESHOLDS}
+        within = {f"within_{t}": jnp.sum(counted & (angle < t), dtype=jnp.int32) for t in _THRESHOLDS}
         return {
-            "angle": jnp.sum(jnp.where(known, angle, 0.0)),
-            "histogram": jnp.zeros(_BINS, jnp.int32).at[bins].add(known),
-            "pixels": jnp.sum(known, dtype=jnp.int32),
+            "angle": jnp.sum(jnp.where(counted, angle, 0.0)),
+            "histogram": jnp.zeros(_BINS, jnp.int32).at[bins].add(counted),
+            "pixels": jnp.sum(counted, dtype=jnp.int32),
             NOT_FINITE: not_finite(prediction, valid),
             **within,
         }

@@ -8,8 +8,9 @@ import numpy as np
 import optax
 
 from mtljax.models import heads
+from mtljax.tasks import _classes
 from mtljax.tasks._counts import NOT_FINITE, log_shares, of_numbers
-from mtljax.tasks._masked import labels_of, no_best, number, where_valid
+from mtljax.tasks._masked import fits, labels_of, no_best, number, where_valid
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _PALETTE_SEED = 7
@@ -25,8 +26,9 @@ def segment(
 ) -> Task:
     """Classifies every pixel: cross-entropy over pixels; mIoU and pixel accuracy from one confusion matrix.
 
-    mIoU is the mean over classes present in the union of truth and prediction. A pixel labelled `ignore`, or with a
-    class beyond `num_classes`, counts for nothing.
+    mIoU is the mean over classes present in the union of truth and prediction. A pixel labelled `ignore` or -1 has no
+    class. Other ids beyond the classes count for nothing either, but their share of the labelled pixels is a figure,
+    `unclassed`, and more than 1 % of them an error at the start of a run.
 
     Args:
         num_classes: C.
@@ -55,20 +57,25 @@ def segment(
 
     def known(batch: Batch) -> tuple[jax.Array, jax.Array]:
         classes, valid = labels_of(batch, label)
+        _classes.check_dtype(classes, label)
         valid = (valid & (classes != ignore) & (classes >= 0) & (classes < num_classes))[..., 0]
         return jnp.where(valid, classes[..., 0], 0).astype(jnp.int32), valid
 
     def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         classes, valid = known(batch)
+        fits(prediction, (*classes.shape, 1), label, num_classes)
         logits = where_valid(prediction, valid[..., None])
         entropy = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
         return jnp.sum(jnp.where(valid, entropy, 0.0)), number(valid)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         classes, valid = known(batch)
+        fits(prediction, (*classes.shape, 1), label, num_classes)
         cells = classes * num_classes + jnp.argmax(prediction, axis=-1)
         confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells.reshape(-1)].add(valid.reshape(-1))
-        return {"confusion": confusion.reshape(num_classes, num_classes), NOT_FINITE: no_best(prediction, valid)}
+        counts = _classes.counts(*labels_of(batch, label), num_classes, ignore)
+        confusion = confusion.reshape(num_classes, num_classes)
+        return {"confusion": confusion, NOT_FINITE: no_best(prediction, valid), **counts}
 
     def constant(labels: Batch) -> np.ndarray:
         classes, valid = map(np.asarray, known(labels))
@@ -88,6 +95,8 @@ def segment(
         sums=sums,
         constant=constant,
         draw=draw,
+        told=(_classes.UNCLASSED,),
+        check=lambda labels: _classes.check(labels, label, num_classes, ignore),
     )
 
 

@@ -51,6 +51,9 @@ class Task:
             a task that is no picture.
         parents: names of tasks whose predictions the head takes as well.
         optional_labels: batch keys, without their masks, that the task reads where they are there.
+        told: figures of the labels, from the same sums: reported, and nothing to be judged by.
+        check: `batch of labels (NumPy, with masks) -> a sentence to tell, or nothing`, called at the start of a run on
+            training examples; it raises a `UserError` for labels that the task would leave out in silence.
     """
 
     name: str
@@ -64,6 +67,8 @@ class Task:
     host_sums: Callable[[np.ndarray, Batch], dict[str, np.ndarray]] | None = None
     parents: tuple[str, ...] = ()
     optional_labels: tuple[str, ...] = ()
+    told: tuple[Metric, ...] = ()
+    check: Callable[[Batch], str | None] | None = None
 
     @property
     def primary(self) -> Metric:

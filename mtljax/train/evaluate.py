@@ -40,7 +40,7 @@ class Accumulator:
         for name, task in self._tasks.items():
             if task.host_sums is None:
                 continue
-            for i in range(len(jax.tree.leaves(predictions[name])[0])):
+            for i in range(max(map(len, jax.tree.leaves((predictions[name], batch))))):  # which is all of them
                 between()
                 one = jax.tree.map(lambda x, i=i: x[i : i + 1], (predictions[name], batch))
                 self._on_host[name] = _plus(self._on_host.get(name), task.host_sums(*one))
@@ -56,7 +56,7 @@ class Accumulator:
         for name, task in self._tasks.items():
             found = self._added[name]
             figures[f"{name}/loss"] = float(found["total"] / found["count"]) if found["count"] > 0 else math.nan
-            for metric in task.metrics:
+            for metric in (*task.metrics, *task.told):
                 with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is NaN where nothing was labelled
                     sums = {**found["sums"], **on_host.get(name, {})}
                     figures[f"{name}/{metric.name}"] = float(metric.value(sums))

@@ -52,7 +52,7 @@ def test_scores_of_devices():
     spread = jax.shard_map(sums, mesh=mesh, in_specs=PartitionSpec(), out_specs=PartitionSpec())
     found = jax.jit(spread)(jnp.array([0.0, 1.0]))
     assert {key: int(value) for key, value in found.items() if value} == dict.fromkeys(
-        ("top1", "top5", "examples", "scores"), 2**24 + 7
+        ("top1", "top5", "examples", "scores", "labelled"), 2**24 + 7
     )
 
 
