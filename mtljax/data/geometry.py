@@ -6,6 +6,8 @@ _EDGE_DEPTH = 0.04  # of the depth, off the tangent planes of both sides
 _EDGE_ANGLE = np.cos(np.radians(40))
 _SURFACE_DEPTH = 0.05  # of the depth, off the tangent plane of a known surface
 _SURFACE_ANGLE = np.cos(np.radians(30))
+_FAR_OFF = np.float32(1e30)  # inverse depth of what is no neighbour
+_ROWS = 64  # fitted at once: what they want stays in the processor's cache
 _SAME_SURFACE = 0.04  # of the depth: neighbours that differ more do not share a plane
 
 
@@ -42,7 +44,20 @@ def normals_from_depth(
         where the depth is not valid or fewer than half of the window lies on the surface.
     """
     inverse = np.where(valid, 1 / np.where(valid, depth, 1.0), 0.0).astype(np.float32)
-    n, u, v, uu, uv, vv, q, uq, vq = _window_sums(inverse, valid, radius)
+    padded = np.pad(np.where(valid, inverse, _FAR_OFF), radius, constant_values=_FAR_OFF)
+    normal, solvable = np.zeros((*depth.shape, 3), np.float32), np.zeros(depth.shape, bool)
+    for top in range(0, len(depth), _ROWS):
+        rows = slice(top, min(top + _ROWS, len(depth)))
+        around = padded[rows.start : rows.stop + 2 * radius]
+        normal[rows], solvable[rows] = _fitted(inverse[rows], around, valid[rows], intrinsics, radius, top)
+    return normal, solvable
+
+
+def _fitted(
+    inverse: np.ndarray, around: np.ndarray, valid: np.ndarray, intrinsics: np.ndarray, radius: int, top: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normals of some rows, the first of which is `top`, and their mask."""
+    n, u, v, uu, uv, vv, q, uq, vq = _window_sums(inverse, around, radius)
     solvable = valid & (n >= (2 * radius + 1) ** 2 / 2)
     # Centred moments, then a 2 x 2 system by Cramer's rule.
     count = np.maximum(n, 1)
@@ -53,7 +68,8 @@ def normals_from_depth(
     determinant = np.where(solvable, determinant, 1.0)
     a, b = (uq * vv - vq * uv) / determinant, (vq * uu - uq * uv) / determinant
     c = inverse + (q - a * u - b * v) / count
-    rows, columns = np.indices(depth.shape) + 0.5
+    rows, columns = np.indices(inverse.shape) + 0.5
+    rows += top
     fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
     # The fit's origin is each pixel's own centre.
     normal = np.stack([a * fx, b * fy, c + a * (cx - columns) + b * (cy - rows)], axis=-1)
@@ -64,29 +80,42 @@ def normals_from_depth(
     return normal.astype(np.float32), solvable
 
 
-def _window_sums(inverse: np.ndarray, valid: np.ndarray, radius: int) -> np.ndarray:
+def _window_sums(inverse: np.ndarray, around: np.ndarray, radius: int) -> np.ndarray:
     """Sums over each pixel's window, of the neighbours on its surface: 1, u, v, uu, uv, vv, q, uq, vq; (9, h, w).
 
     u and v are relative to the pixel, q is the neighbour's inverse depth relative to the pixel's.
+
+    Args:
+        inverse: (h, w) float32, inverse depths, 0 where there are none.
+        around: (h + 2 radius, w + 2 radius) float32, the same and about it, far off where there are none.
+        radius: of the window.
     """
     h, w = inverse.shape
-    padded = np.pad(np.where(valid, inverse, np.float32(np.inf)), radius, constant_values=np.inf)
     limit = _SAME_SURFACE * inverse
     sums = np.zeros((9, h, w), np.float32)
+    same, difference, scratch = np.empty((h, w), bool), np.empty((h, w), np.float32), np.empty((h, w), np.float32)
+    counts = np.empty((3, h, w), np.int8 if radius <= 4 else np.int32)  # of a row: 1, u, uu
+    row = np.empty((2, h, w), np.float32)  # q, uq
+    small = np.empty((h, w), counts.dtype)
     for dv in range(-radius, radius + 1):
-        row = np.zeros((5, h, w), np.float32)  # of this dv: 1, u, uu, q, uq
+        counts[:], row[:] = 0, 0
         for du in range(-radius, radius + 1):
-            difference = padded[radius + dv : radius + dv + h, radius + du : radius + du + w] - inverse
-            same = np.abs(difference) < limit
-            q = np.where(same, difference, np.float32(0))
-            row[0] += same
-            row[1] += du * same
-            row[2] += du * du * same
-            row[3] += q
-            row[4] += du * q
-        sums[[0, 1, 3, 6, 7]] += row
-        sums[[2, 4, 8]] += dv * row[[0, 1, 3]]
-        sums[5] += dv * dv * row[0]
+            np.subtract(around[radius + dv : radius + dv + h, radius + du : radius + du + w], inverse, out=difference)
+            np.less(np.abs(difference, out=scratch), limit, out=same)
+            difference *= same
+            row[0] += difference
+            if du:
+                row[1] += np.multiply(difference, np.float32(du), out=scratch)
+                np.multiply(same, counts.dtype.type(du), out=small)
+                counts[1] += small
+                small *= counts.dtype.type(du)
+                counts[2] += small
+            counts[0] += same
+        sums[[0, 1, 3]] += counts
+        sums[[6, 7]] += row
+        sums[[2, 4]] += dv * counts[:2].astype(np.float32)
+        sums[8] += dv * row[0]
+        sums[5] += dv * dv * counts[0].astype(np.float32)
     return sums
 
 

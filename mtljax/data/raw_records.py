@@ -39,11 +39,14 @@ class Records:
         with quiet_tfds():
             from tensorflow_datasets.proto import tf_example_pb2
 
-        self._folder, self._message = folder, tf_example_pb2.Example
+        self._folder, self._files, self._message = folder, files, tf_example_pb2.Example
         try:
             self._source = ArrayRecordDataSource([str(file) for file in files])
         except (RuntimeError, OSError, ValueError) as error:
             raise UserError(f"files of {str(folder)!r} cannot be read: {_line(error)}.") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Records, (self._folder, self._files)
 
     def __len__(self) -> int:
         return len(self._source)

@@ -2,20 +2,19 @@
 
 import functools
 import pathlib
-import re
 from typing import Any
 
 import numpy as np
 
 from mtljax.data import images
 from mtljax.data.dataset import Example
-from mtljax.data.folders import Folder, grey16, must_exist
+from mtljax.data.folders import Folder, grey16
 from mtljax.data.resize import checked_size, resized
+from mtljax.data.taskonomy_views import found_views, last_held_out, must_have, officially
 from mtljax.errors import UserError, unknown
 
 CLASSES = ("background", "bottle", "chair", "couch", "potted plant", "bed", "dining table", "toilet", "tv", "microwave",
            "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase")  # fmt: skip
-_VIEW = re.compile(r"point_(\d+)_view_(\d+)_domain_rgb\.png")
 _DEPTH, _NORMAL, _SEMANTIC = "depth_zbuffer", "normal", "segment_semantic"
 _EDGES = {"edge_texture": 0.08, "edge_occlusion": 0.00625}  # full strength, of 65535
 _NO_DEPTH = 65535
@@ -27,6 +26,7 @@ def taskonomy(
     edges: str = "edge_texture",
     edge_strength: float = 0.5,
     size: tuple[int, int] | None = None,
+    splits: str | None = None,
 ) -> Folder:
     """Rooms with those of `depth`, `normal`, `edge` and `semantic` whose folders are there.
 
@@ -49,6 +49,8 @@ def taskonomy(
         edge_strength: from which a pixel is an edge, as a share of the strength that Taskonomy's own training calls
             full: 0.08 of 65535 for texture, 0.00625 for occlusion.
         size: (height, width) to which all is resized, labels by their nearest pixel; default: as it is, 512 x 512.
+        splits: a file of Taskonomy's own splits, such as `train_val_test_tiny.csv`, in place of `validation`: rows of
+            id,train,val,test with a 1 for each building in one; buildings of `test` are left out.
 
     Returns:
         A data set with the splits `train` and `validation`.
@@ -71,39 +73,24 @@ def taskonomy(
         raise UserError(f"taskonomy(edge_strength={edge_strength}): expected more than 0.")
     root = pathlib.Path(path).expanduser()
     threshold = edge_strength * _EDGES[edges] * 65535
-    views = functools.partial(_views, root, edges, validation)
+    official = None if splits is None else pathlib.Path(splits).expanduser()
+    views = functools.partial(_views, root, edges, validation, official)
     read = functools.partial(_example, root, edges, threshold, None if size is None else checked_size(size))
     meanings = {"semantic": CLASSES, "edge": f"from {edge_strength} times Taskonomy's full strength of {edges}"}
     return Folder(f"taskonomy/{root.name}", views, read, meanings)
 
 
-def _views(root: pathlib.Path, edges: str, validation: float, split: str) -> list[pathlib.Path]:
+def _views(root: pathlib.Path, edges: str, validation: float, splits: pathlib.Path | None, split: str) -> list[str]:
     """The images of a split, relative to `rgb`."""
     if not root.is_dir():
         raise images.missing_folder("Taskonomy", root)
-    groups: dict[tuple, list[tuple]] = {}
-    for file in (root / "rgb").rglob("*.png"):
-        if match := _VIEW.fullmatch(file.name):
-            building = file.parent.relative_to(root / "rgb")
-            point, view = int(match[1]), int(match[2])
-            groups.setdefault((building, point), []).append((view, building / file.name))
-    if not groups:
-        raise UserError(
-            f"Taskonomy folder {str(root)!r} has no images; expected files such as rgb/point_0_view_0_domain_rgb.png."
-        )
-    found = {key: [file for _, file in sorted(views)] for key, views in sorted(groups.items())}
+    found = found_views(root)
     parts = _parts(root, edges)
     if not parts:
         raise UserError(f"Taskonomy folder {str(root)!r} has rgb alone; expected {_DEPTH}, {_NORMAL} or so beside it.")
-    wanted = (_file(root, part, file) for part in parts for views in found.values() for file in views)
-    must_exist("Taskonomy", root, wanted)
-    several = len({building for building, _ in found}) > 1
-    held_apart = [key[0] if several else key[1] for key in found]
-    units = sorted(set(held_apart))
-    if len(units) < 2:
-        raise UserError(f"Taskonomy folder {str(root)!r} has the views of one point alone: too few to hold some out.")
-    last = set(units[-min(len(units) - 1, max(1, round(validation * len(units)))) :])
-    keep = [(unit in last) == (split == "validation") for unit in held_apart]
+    must_have(root, {part: _domain(part) for part in parts}, [file for views in found.values() for file in views])
+    keys = list(found)
+    keep = last_held_out(root, keys, validation, split) if splits is None else officially(splits, keys, split)
     return [file for views, kept in zip(found.values(), keep, strict=True) if kept for file in views]
 
 
@@ -111,12 +98,15 @@ def _parts(root: pathlib.Path, edges: str) -> list[str]:
     return [part for part in (_DEPTH, _NORMAL, edges, _SEMANTIC) if (root / part).is_dir()]
 
 
-def _file(root: pathlib.Path, part: str, image: pathlib.Path) -> pathlib.Path:
-    domain = part.replace("_", "") if part == _SEMANTIC else part
-    return root / part / image.parent / image.name.replace("domain_rgb", f"domain_{domain}")
+def _domain(part: str) -> str:
+    return part.replace("_", "") if part == _SEMANTIC else part
 
 
-def _example(root: pathlib.Path, edges: str, threshold: float, size: Any, view: pathlib.Path) -> Example:
+def _file(root: pathlib.Path, part: str, image: str) -> pathlib.Path:
+    return root / part / image.replace("_domain_rgb.", f"_domain_{_domain(part)}.")
+
+
+def _example(root: pathlib.Path, edges: str, threshold: float, size: Any, view: str) -> Example:
     image = images.colour(root / "rgb" / view)
     example: Example = {"image": image[None]}
     parts = _parts(root, edges)

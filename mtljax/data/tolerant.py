@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -14,7 +14,7 @@ class Tolerant:
     """Puts an example without labels in the place of a record that cannot be read, and tells of it once.
 
     The place is filled with the next readable record, all of whose masks are False, so that every other example keeps
-    its position, in every epoch and after every resumption.
+    its position, in every epoch and after every resumption. A copy in another process counts for itself.
 
     Args:
         source: of examples; raises `UserError` for a record that it cannot read.
@@ -36,6 +36,12 @@ class Tolerant:
         self._allowed = int(share * len(source))
         self._found: set[int] = set()
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_lock": threading.Lock()}
 
     @property
     def unreadable(self) -> int:

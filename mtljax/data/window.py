@@ -47,7 +47,10 @@ def dense(example: Example) -> dict[str, np.ndarray]:
 
 
 def shown(example: Example, window: Window) -> Example:
-    """What a window shows: image, labels, intrinsics and boxes. Labels are not valid beyond the image."""
+    """What a window shows: image, labels, intrinsics and boxes. Labels are not valid beyond the image.
+
+    An object that the window shows in no frame is not valid.
+    """
     h, w = example["image"].shape[1:3]
     rows, row_inside = _nearest(window.top, window.height, window.size[0], h)
     columns, column_inside = _nearest(window.left, window.width, window.size[1], w)
@@ -76,6 +79,8 @@ def shown(example: Example, window: Window) -> Example:
             place = np.array([window.top / h, window.left / w, window.height / h, window.width / w])
             boxes = clipped(example["instances"], place, window.zoom, window.size)
         result["instances"] = example["instances"] | boxes
+        if "instances_valid" in example:
+            result["instances_valid"] = example["instances_valid"] & np.any(boxes["bboxes"] != 0, axis=(1, 2))
     return result
 
 

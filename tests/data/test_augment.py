@@ -307,6 +307,30 @@ def test_colour_changes_images_alone_and_all_frames_alike(clips):
     np.testing.assert_array_equal(augment.colour()(still, np.random.default_rng(0))["image"], still["image"])
 
 
+def test_colour_changes_images_of_floats_as_those_of_8_bits(clips):
+    whole = {"image": clips[0]["image"]}
+    floats = {"image": whole["image"].astype(np.float32) / 255}
+    change = augment.colour(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.2)
+    for seed in range(3):
+        wanted, found = (change(x, np.random.default_rng(seed))["image"] for x in (whole, floats))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(255 * found, wanted, atol=0.51)
+        assert np.abs(wanted.astype(float) - whole["image"]).max() > 9
+
+
+def test_objects_that_a_window_does_not_show_are_not_valid(clips):
+    lost = 0
+    for clip in clips:
+        number = int(clip["instances_valid"].sum())
+        for change in (augment.crop(14, 14), augment.scale(3.0, 3.0)):
+            for alone in (clip, {k: v for k, v in clip.items() if k != "segmentations"}):
+                after = change(alone, np.random.default_rng(0))
+                seen = (after["instances"]["bboxes"] != 0).any(axis=(1, 2))
+                np.testing.assert_array_equal(after["instances_valid"], clip["instances_valid"] & seen)
+                lost += number - int(after["instances_valid"].sum())
+    assert lost > 3
+
+
 def test_each_part_of_a_colour_does_what_its_name_says():
     rng = np.random.default_rng(0)
     image = rng.integers(100, 156, (1, 8, 8, 3)).astype(np.uint8)
@@ -357,3 +381,5 @@ def test_images_that_an_augmentation_does_not_suit_are_named(clips):
         augment.crop(30, 60)(clips[0], rng)
     with pytest.raises(UserError, match=r"expected RGB images of 8 bits, not float32 of 1 channels"):
         augment.colour(0.1)({"image": np.zeros((1, 4, 4, 1), np.float32)}, rng)
+    with pytest.raises(UserError, match=r"float32 in \[0, 1\], not -1 .. 2: colours are changed before"):
+        augment.colour(0.1)({"image": np.array([-1, 0, 2], np.float32).reshape(1, 1, 1, 3)}, rng)

@@ -108,6 +108,37 @@ def test_the_last_of_several_buildings_are_held_out(tmp_path):
     assert data.split("train")[0].keys() == {"image", "depth", "depth_valid"}
 
 
+SPLITS = "id,train,val,test\nallen,1,0,0\nbeech,0,1,0\ncedar,0,0,1\ndale,1,0,0\n"
+
+
+@pytest.fixture
+def three(tmp_path):
+    for seed, building in enumerate(["taskonomy/allen", "taskonomy/beech", "taskonomy/cedar"]):
+        write(tmp_path / "three", building, 0, 0, seed, parts=["depth_zbuffer"])
+    (tmp_path / "splits.csv").write_text(SPLITS)
+    return tmp_path
+
+
+def test_official_splits_are_by_building(three):
+    data = taskonomy(str(three / "three"), splits=str(three / "splits.csv"))
+    assert [seeds(data.split(split)) for split in ("train", "validation")] == [[0], [1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SPLITS.replace("allen", "aleln"), r"splits.csv' lack allen; expected all buildings"),
+        (SPLITS.replace("beech,0,1", "beech,1,0"), r"splits.csv' have no building of the folder in val"),
+        ("a,b\n1,2\n", r"splits.csv' cannot be read .*expected rows of id,train,val,test"),
+        (None, r"splits.csv' cannot be read"),
+    ],
+)
+def test_splits_that_are_not_of_the_folder_are_named(three, text, message):
+    (three / "splits.csv").unlink() if text is None else (three / "splits.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        taskonomy(str(three / "three"), splits=str(three / "splits.csv")).split("validation")
+
+
 def test_all_is_resized_together(root):
     whole, small = (taskonomy(str(root), size=size).split("train")[0] for size in (None, (4, 6)))
     assert small["image"].shape == (1, 4, 6, 3)

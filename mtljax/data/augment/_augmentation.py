@@ -1,7 +1,8 @@
 """What an augmentation is, and several of them one after the other."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,7 +16,7 @@ class Augmentation:
 
     Attributes:
         text: how it was called, for messages.
-        apply: the function.
+        apply: the function; it pickles, so that worker processes can have it.
     """
 
     text: str
@@ -42,13 +43,14 @@ def compose(*augmentations: Augmentation) -> Augmentation:
         if not isinstance(one, Augmentation):
             name = getattr(one, "__name__", repr(one))
             raise UserError(f"compose(...): {name} is no augmentation; expected calls, such as compose(flip()).")
+    text = f"compose({', '.join(one.text for one in augmentations)})"
+    return Augmentation(text, functools.partial(_in_turn, augmentations))
 
-    def apply(example: Example, rng: np.random.Generator) -> Example:
-        for one in augmentations:
-            example = one(example, rng)
-        return example
 
-    return Augmentation(f"compose({', '.join(one.text for one in augmentations)})", apply)
+def _in_turn(augmentations: Sequence[Augmentation], example: Example, rng: np.random.Generator) -> Example:
+    for one in augmentations:
+        example = one(example, rng)
+    return example
 
 
 def checked(call: str, name: str, value: float, low: float, high: float) -> float:

@@ -1,5 +1,7 @@
 """The example as a mirror shows it."""
 
+import functools
+
 import numpy as np
 
 from mtljax.data.augment._augmentation import Augmentation, checked
@@ -33,11 +35,11 @@ def flip(p: float = 0.5) -> Augmentation:
         [9 6 3 0] [-1.  1.  1.  1. -1. -1.]
     """
     checked("flip", "p", p, 0, 1)
+    return Augmentation(f"flip(p={p})", functools.partial(_perhaps_mirrored, p))
 
-    def apply(example: Example, rng: np.random.Generator) -> Example:
-        return mirrored(example) if rng.random() < p else example
 
-    return Augmentation(f"flip(p={p})", apply)
+def _perhaps_mirrored(p: float, example: Example, rng: np.random.Generator) -> Example:
+    return mirrored(example) if rng.random() < p else example
 
 
 def mirrored(example: Example) -> Example:

@@ -1,5 +1,6 @@
 """Windows of the image at another size: crops, scales and resizes."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,15 +31,15 @@ def crop(height: int, width: int) -> Augmentation:
     """
     size = checked_size("crop", height, width)
     text = f"crop({height}, {width})"
+    return Augmentation(text, functools.partial(_cropped, text, size))
 
-    def apply(example: Example, rng: np.random.Generator) -> Example:
-        h, w = example["image"].shape[1:3]
-        if height > h or width > w:
-            raise UserError(f"{text}: an image is only {h} x {w} pixels, height x width.")
-        top, left = (int(rng.integers(0, spare + 1)) for spare in (h - height, w - width))
-        return shown(example, Window(top, left, height, width, size))
 
-    return Augmentation(text, apply)
+def _cropped(text: str, size: tuple[int, int], example: Example, rng: np.random.Generator) -> Example:
+    (height, width), (h, w) = size, example["image"].shape[1:3]
+    if height > h or width > w:
+        raise UserError(f"{text}: an image is only {h} x {w} pixels, height x width.")
+    top, left = (int(rng.integers(0, spare + 1)) for spare in (h - height, w - width))
+    return shown(example, Window(top, left, height, width, size))
 
 
 def resize(height: int, width: int) -> Augmentation:
@@ -54,11 +55,11 @@ def resize(height: int, width: int) -> Augmentation:
         [1. 2.]
     """
     size = checked_size("resize", height, width)
+    return Augmentation(f"resize({height}, {width})", functools.partial(_resized, size))
 
-    def apply(example: Example, rng: np.random.Generator) -> Example:
-        return resized(example, size)
 
-    return Augmentation(f"resize({height}, {width})", apply)
+def _resized(size: tuple[int, int], example: Example, rng: np.random.Generator) -> Example:
+    return resized(example, size)
 
 
 def scale(
@@ -104,16 +105,23 @@ def scale(
         checked("scale", "choices", value, 1e-2, 1e2)
     if depth not in _DEPTHS:
         raise unknown("depth of scale(...):", depth, _DEPTHS)
-
-    def apply(example: Example, rng: np.random.Generator) -> Example:
-        r = float(rng.uniform(low, high) if choices is None else rng.choice(choices))
-        h, w = example["image"].shape[1:3]
-        top, left = rng.random(2) * (h - h / r, w - w / r)
-        zoomed = shown(example, Window(top, left, h / r, w / r, (h, w)))
-        return _shrunk(zoomed, r) if depth == "divided" else zoomed
-
     drawn = f"{low}, {high}" if choices is None else f"choices={choices!r}"
+    apply = functools.partial(_scaled, (low, high), choices, depth == "divided")
     return Augmentation(f"scale({drawn}, depth={depth!r})", apply)
+
+
+def _scaled(
+    bounds: tuple[float, float],
+    choices: Sequence[float] | None,
+    divided: bool,
+    example: Example,
+    rng: np.random.Generator,
+) -> Example:
+    r = float(rng.uniform(*bounds) if choices is None else rng.choice(choices))
+    h, w = example["image"].shape[1:3]
+    top, left = rng.random(2) * (h - h / r, w - w / r)
+    zoomed = shown(example, Window(top, left, h / r, w / r, (h, w)))
+    return _shrunk(zoomed, r) if divided else zoomed
 
 
 def _shrunk(example: Example, r: float) -> Example:
