@@ -61,11 +61,11 @@ class _Problem(NamedTuple):
         number, eps = self.linear.shape[0], jnp.finfo(self.linear.dtype).eps
         eye = jnp.eye(number, dtype=self.linear.dtype)
         part = jnp.where(free[:, None] & free, self.matrix, 0.0)
-        ridge = eye * jnp.where(free, 2 * number * eps, 1.0)
+        ridge = eye * jnp.where(free, eps ** (2 / 3), 1.0)
         inverse = inverse_of(part + ridge)
         wanted = jnp.where(free, self.linear, 0.0)
         solution = jnp.zeros_like(self.linear)
-        for _ in range(4):  # Refinement takes the ridge out again, as far as H is not singular.
+        for _ in range(12):  # Refinement takes the ridge out again, as far as H is not singular.
             solution += dot(inverse, wanted - dot(part, solution))
         return solution
 

@@ -7,7 +7,7 @@ from mtljax.data.cityscapes import cityscapes
 from mtljax.data.dataset import DataSet, Example, Source, valid_everywhere
 from mtljax.data.kitti import kitti_odometry
 from mtljax.data.kitti_poses import read_kitti
-from mtljax.data.mix import mix
+from mtljax.data.mix import Mix, mix
 from mtljax.data.movi import movi
 from mtljax.data.multi_mnist import multi_mnist
 from mtljax.data.nyuv2 import nyuv2
@@ -35,6 +35,7 @@ __all__ = [
     "SOURCES",
     "DataSet",
     "Example",
+    "Mix",
     "Source",
     "adult",
     "augment",

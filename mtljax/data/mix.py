@@ -4,7 +4,7 @@ import bisect
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -40,6 +40,11 @@ class Mix:
     size: tuple[int, int] | None
     rename: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     classes: Mapping[str, Mapping[str | None, Sequence[str]]] = dataclasses.field(default_factory=dict)
+    read: frozenset[str] | None = None
+
+    def of_labels(self, labels: Iterable[str]) -> "Mix":
+        """The same mix for one who reads these labels alone: others may have two meanings."""
+        return dataclasses.replace(self, read=frozenset(labels))
 
     @property
     def name(self) -> str:
@@ -84,7 +89,8 @@ class Mix:
         for label in self.classes:
             if label not in known:
                 raise unknown(f"label in the classes of {self.name}:", str(label), known)
-        for label in known - set(self.classes):
+        judged = known if self.read is None else known & self.read
+        for label in sorted(judged - set(self.classes)):
             having = {key: self.sets[key] for key in own if label in own[key]}
             declared = all(own[key][label] in self.rename.get(key, {}) for key in having)
             if not declared:

@@ -47,8 +47,7 @@ class Experiment:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels that any task reads."""
-        read = (label for task in self.tasks.values() for label in (*task.labels, *task.optional_labels))
-        return tuple(dict.fromkeys(read))
+        return _labels(self.tasks)
 
     def optimizer(self, params: Any) -> optax.GradientTransformationExtraArgs:
         """The optax partition over the model's groups of parameters.
@@ -128,6 +127,8 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         for group, text in config.optimizers.items()
     }
     data_set = resolve(config.data, data.SOURCES, kind="data")
+    if isinstance(data_set, data.Mix):
+        data_set = data_set.of_labels(_labels(chosen))
     augmentation = augmentation_of(config.augment) if config.augment else None
     return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
 
@@ -225,6 +226,12 @@ def _task(name: str, text: str) -> tasks.Task:
         return resolve(text, factories, kind="task", inject={"name": name}, nested=nested)
     except UserError as error:
         raise UserError(f"tasks.{name}: {error}") from error
+
+
+def _labels(tasks: Mapping[str, tasks.Task]) -> tuple[str, ...]:
+    """The labels that any task reads."""
+    read = (label for task in tasks.values() for label in (*task.labels, *task.optional_labels))
+    return tuple(dict.fromkeys(read))
 
 
 def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Callable]:

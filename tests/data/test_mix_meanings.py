@@ -200,3 +200,12 @@ def test_a_set_that_names_no_classes_cannot_be_mapped():
         mix({"a": A, "b": Made({"semantic": 0})}, classes={"semantic": ["sky", "road"]}).split("train")
     with pytest.raises(UserError, match="'a' has the class 5 of 'semantic'; it names 2"):
         mix({"a": dataclasses.replace(A, labels={"semantic": 5})}, classes={"semantic": ["sky", "road"]}).split("train")
+
+
+def test_labels_that_nobody_reads_may_mean_what_they_will():
+    mixed = mix({"a": A, "b": B})
+    with pytest.raises(UserError, match=r"'semantic' of 'a' is of 2 classes"):
+        mixed.split("train")
+    with pytest.raises(UserError, match=r"'semantic' of 'a' is of 2 classes"):
+        mixed.of_labels(["depth", "semantic"]).split("train")
+    assert len(mixed.of_labels(["depth"]).split("train")) == 6
