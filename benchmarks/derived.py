@@ -1,9 +1,10 @@
-"""What is derived on the host, in CPU time: colours of a picture of 1024 x 2048, normals of a depth map of 480 x 640.
+"""What is derived on the host, in CPU time: colours of a picture of 1024 x 2048, normals of a depth map of 480 x 640,
+and a batch of eight pictures of 480 x 640.
 
 python benchmarks/derived.py
 
 Colours beside one product of all pixels with a matrix, in NumPy; the sums over windows that normals are fitted to
-beside the same sums written out in float32.
+beside the same sums written out in float32; a batch of bytes, as it crosses to the device, beside one of float32.
 """
 
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import machine
 import numpy as np
 
-from mtljax.data import augment, geometry
+from mtljax.data import augment, geometry, pipeline
 
 REPEATS = 5
 
@@ -56,7 +57,13 @@ def main() -> None:
     y, x = np.mgrid[:480, :640]
     inverse = (1 / (1.5 + 0.002 * x + 0.001 * y + 0.8 * ((x // 50 + y // 40) % 2))).astype(np.float32)
     around = np.pad(inverse, 3, constant_values=1e30)
+    pictures = [{"image": rng.integers(0, 256, (1, 480, 640, 3), dtype=np.uint8)} for _ in range(8)]
+
+    def batch(raw: bool) -> Any:
+        return pipeline.collate(list(map(pipeline.Prepare(None, raw), pictures)))
+
     pairs = {
+        "batch": (milliseconds(lambda: batch(True)), milliseconds(lambda: batch(False))),
         "colour": (milliseconds(lambda: change({"image": image}, np.random.default_rng(0))),
                    milliseconds(lambda: product(image, matrix, matrix))),
         "normals": (milliseconds(lambda: geometry._window_sums(inverse, around, 3)),
@@ -65,7 +72,7 @@ def main() -> None:
     print(machine.described())
     print(f"{'':<12}{'ms':>8}{'plainly':>10}{'ratio':>8}")
     for name, (found, plainly) in pairs.items():
-        print(f"{name:<12}{found:>8.0f}{plainly:>10.0f}{found / plainly:>8.2f}")
+        print(f"{name:<12}{found:>8.1f}{plainly:>10.1f}{found / plainly:>8.2f}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import machine
 import optax
 
+from mtljax.data.pipeline import in_unit_range
 from mtljax.train import config as run_config
 from mtljax.train.run import Run
 
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=60)
     turns = parser.parse_args().turns
     run = prepared("equal()", "shared")
-    raw = next(run.train_batches())
+    raw = in_unit_range(next(run.train_batches()))
     batch = run.parts.spread.place_batch(raw)
     steps, states, counted = {}, {}, {}
     compiled, (params, optimizer, _) = by_hand(run, batch)

@@ -1,6 +1,6 @@
 """Losses and Jacobian -> one gradient: balancers as optax transformations. Needs JAX and optax only."""
 
-from mtljax.balance._absent import Holding, hold_absent, reached_by
+from mtljax.balance._absent import Holding, hold_absent, parts_reached, reached_by
 from mtljax.balance._aligned_mtl import aligned_mtl
 from mtljax.balance._balancer import MEASURES, Balancer, BalanceState, Weights, scale_private
 from mtljax.balance._bargaining import fairgrad, nash_mtl
@@ -81,6 +81,7 @@ __all__ = [
     "pcgrad",
     "random_direction",
     "random_weighting",
+    "parts_reached",
     "reached_by",
     "scale_private",
     "sdmgrad",

@@ -73,6 +73,24 @@ def reached_by(owner: tuple[int, ...], present: Any) -> jax.Array:
     return jnp.any(jnp.asarray(present)[np.array(owner, int)])
 
 
+def parts_reached(owner: tuple[int, ...], present: Any, ndim: int) -> jax.Array:
+    """Which of a leaf's slices a present task reaches, where they are different tasks'; else `reached_by` of the leaf.
+
+    Args:
+        owner: as in `reached_by`.
+        present: (T,) bool.
+        ndim: the leaf's number of axes.
+
+    Returns:
+        bool, of a shape that broadcasts with the leaf.
+    """
+    axis = getattr(owner, "axis", None)
+    if axis is None:
+        return reached_by(owner, present)
+    flags = [jnp.array(False) if task is None else jnp.asarray(present)[task] for task in owner.slices]
+    return jnp.stack(flags).reshape(-1, *[1] * (ndim - axis - 1))
+
+
 def _where(flag: Any, new: Any, old: Any) -> Any:
     """One of two trees of one structure, by a bool."""
     return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
@@ -96,11 +114,12 @@ def _reached(updates: Any, present: Any, owners: Any) -> list[jax.Array | None]:
             "give owners=mtl.balance.linearize(losses_fn, params).owners."
         )
     leaves, structure = jax.tree.flatten(updates, is_leaf=_masked)
-    tuples = [tuple(owner) for owner in structure.flatten_up_to(owners)]
+    tuples = structure.flatten_up_to(owners)
     if any(t >= len(present) for owner in tuples for t in owner):
         raise ValueError(f"owners name task {max(map(max, filter(None, tuples)))}; present has {len(present)} tasks.")
-    flags = {owner: reached_by(owner, present) for owner in dict.fromkeys(tuples)}
-    return [None if _masked(leaf) else flags[owner] for leaf, owner in zip(leaves, tuples, strict=True)]
+    pairs = [(None if _masked(leaf) else jnp.ndim(leaf), owner) for leaf, owner in zip(leaves, tuples, strict=True)]
+    flags = {key: None if key[0] is None else parts_reached(key[1], present, key[0]) for key in dict.fromkeys(pairs)}
+    return [flags[key] for key in pairs]
 
 
 def _where_reached(updates: Any, reached: list[jax.Array | None]) -> Any:
@@ -116,7 +135,9 @@ class _Leaves:
         self._structure = jax.tree.structure(updates, is_leaf=_masked)
         self._reached = reached
         # Of leaves that are all reached together, the state is chosen once, as a whole.
-        self._together = len({id(flag) for flag in reached if flag is not None}) < 2
+        self._together = len({id(flag) for flag in reached if flag is not None}) < 2 and not any(
+            map(_in_parts, reached)
+        )
 
     def held(self, new: Any, old: Any) -> Any:
         """A new state, with what belongs to leaves that are not reached as it was."""
@@ -138,7 +159,7 @@ class _Leaves:
             return new
         leaves, structure = jax.tree.flatten(new, is_leaf=_masked)
         triples = zip(leaves, jax.tree.leaves(old, is_leaf=_masked), self._reached, strict=True)
-        return structure.unflatten([n if f is None or _masked(n) else jnp.where(f, n, o) for n, o, f in triples])
+        return structure.unflatten([n if f is None or _masked(n) else _chosen(f, n, o) for n, o, f in triples])
 
     def _inside(self, state: Any) -> list[jax.Array]:
         """Of the leaves that a masked state has something of, whether they are reached."""
@@ -148,9 +169,19 @@ class _Leaves:
                 if flag is not None and not _masked(leaf)]  # fmt: skip
 
 
+def _in_parts(flag: jax.Array | None) -> bool:
+    return flag is not None and jnp.ndim(flag) > 0
+
+
+def _chosen(flag: jax.Array, new: Any, old: Any) -> jax.Array:
+    """New where reached, slice by slice where the shape allows it: a state need not have its parameter's."""
+    fits = jnp.ndim(new) >= jnp.ndim(flag) and jnp.broadcast_shapes(jnp.shape(flag), jnp.shape(new)) == jnp.shape(new)
+    return jnp.where(flag if fits else jnp.any(flag), new, old)
+
+
 def _masked(node: Any) -> bool:
     return isinstance(node, optax.MaskedNode)
 
 
 def _any(flags: list[jax.Array]) -> jax.Array:
-    return jnp.any(jnp.stack(flags)) if flags else jnp.array(True)
+    return jnp.any(jnp.stack([jnp.any(flag) for flag in flags])) if flags else jnp.array(True)

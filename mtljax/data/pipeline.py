@@ -27,6 +27,7 @@ def train_batches(
     shard: tuple[int, int] = (0, 1),
     start: int = 0,
     augment: Augmentation | None = None,
+    raw: bool = False,
 ) -> Any:
     """A grain iterator over batches, shuffled afresh each epoch and repeated for ever.
 
@@ -44,6 +45,7 @@ def train_batches(
         shard: (index, count): this host's part of every batch.
         start: examples of all hosts to leave out at the beginning: where an earlier run stopped.
         augment: what is done to each example, afresh each epoch.
+        raw: whether images of 8 bits stay so, a quarter of the bytes to move, for `in_unit_range` on the device.
 
     Raises:
         UserError: where there are fewer examples than a batch of all hosts.
@@ -59,7 +61,7 @@ def train_batches(
     dataset = dataset.seed(seed).shuffle().repeat()
     if augment is not None:
         dataset = dataset.map_with_index(_Augmented(augment, seed, keep))
-    dataset = dataset[start + index :: count].map(Prepare(keep))
+    dataset = dataset[start + index :: count].map(Prepare(keep, raw))
     dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=collate)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
     return iter(dataset.to_iter_dataset(options))
@@ -72,10 +74,12 @@ def eval_batches(
     keep: Iterable[str] | None = None,
     num_threads: int = 2,
     shard: tuple[int, int] = (0, 1),
+    raw: bool = False,
 ) -> Iterator[Batch]:
     """All examples once, in order. The last batch is filled up with examples none of whose labels are valid.
 
-    With `shard` = (index, count), this host's part of every batch of `batch_size` examples on each host.
+    With `shard` = (index, count), this host's part of every batch of `batch_size` examples on each host; with `raw`,
+    images of 8 bits stay so.
 
     A batch has `example_valid` (B,) bool as well: False for those that fill it up.
 
@@ -87,7 +91,7 @@ def eval_batches(
     if len(source) == 0:
         raise UserError("the split to evaluate has no examples.")
     index, count = shard
-    dataset = grain.MapDataset.source(_FilledUp(source, batch_size * count))[index::count].map(Prepare(keep))
+    dataset = grain.MapDataset.source(_FilledUp(source, batch_size * count))[index::count].map(Prepare(keep, raw))
     dataset = dataset.batch(batch_size, batch_fn=collate)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2)
     return iter(dataset.to_iter_dataset(options))
@@ -99,18 +103,32 @@ def stack(examples: Sequence[Example], *, keep: Iterable[str] | None = None) -> 
     return collate([prepare(example) for example in examples])
 
 
-class Prepare:
-    """Leaves out the labels that no task reads, and turns images into float32 in [0, 1]."""
+def in_unit_range(batch: Batch) -> Batch:
+    """A batch, or an example, whose image is float32 in [0, 1] where it was of 8 bits; in NumPy or under `jit`.
 
-    def __init__(self, keep: Iterable[str] | None) -> None:
+    Example:
+        >>> in_unit_range({"image": np.array([0, 255], np.uint8)})["image"]
+        array([0., 1.], dtype=float32)
+    """
+    image, white = batch["image"], np.float32(255)
+    if image.dtype != np.uint8:
+        return batch
+    if isinstance(image, jax.Array):
+        white = jax.lax.optimization_barrier(white)  # XLA would multiply by 1 / 255, one bit off NumPy
+    return {**batch, "image": image.astype(np.float32) / white}
+
+
+class Prepare:
+    """Leaves out the labels that no task reads, and turns images into float32 in [0, 1], unless they stay `raw`."""
+
+    def __init__(self, keep: Iterable[str] | None, raw: bool = False) -> None:
+        self._raw = raw
         self._keep = None if keep is None else {*_ALWAYS, *keep, *(f"{k}_valid" for k in keep), "example_valid"}
 
     def __call__(self, example: Example) -> Example:
         """Prepares one example."""
         kept = self.chosen(example)
-        image = kept["image"]
-        kept["image"] = image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
-        return kept
+        return kept if self._raw else in_unit_range(kept)
 
     def chosen(self, example: Example) -> Example:
         """The example without the labels that no task reads."""
@@ -118,7 +136,7 @@ class Prepare:
 
 
 def collate(examples: Sequence[Example]) -> Batch:
-    """Stacks examples along a new first axis.
+    """Stacks examples along a new first axis. Images of 8 bits beside images of floats become floats in [0, 1].
 
     Raises:
         UserError: where their keys or shapes differ.
@@ -141,6 +159,8 @@ def collate(examples: Sequence[Example]) -> Batch:
                 raise UserError(
                     f"examples of one batch differ in the shape of {key!r}: {np.shape(a)} and {np.shape(b)}."
                 )
+    if len({example["image"].dtype for example in examples if "image" in example}) > 1:
+        examples = [in_unit_range(example) for example in examples]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
 
 

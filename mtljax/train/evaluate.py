@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mtljax.data.pipeline import in_unit_range
 from mtljax.tasks import Task
 from mtljax.train import hosts
 from mtljax.train.parallel import Spread
@@ -91,7 +92,7 @@ def evaluate(
         between()
         added, predictions = step(variables, spread.place_batch(batch))
         on_host = {name: spread.collect(predictions[name]) for name, task in tasks.items() if task.host_sums}
-        found.add(added, on_host, batch, between)
+        found.add(added, on_host, in_unit_range(batch) if on_host else batch, between)
     return found.figures(hosts.total)
 
 

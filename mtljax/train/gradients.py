@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import MEASURES, BalanceState, check_vectorised, reached_by
+from mtljax.balance import MEASURES, BalanceState, check_vectorised, is_private, parts_reached
 from mtljax.errors import UserError, unknown
 from mtljax.tasks import Task
 from mtljax.train.accumulation import Accumulating
@@ -86,8 +86,8 @@ def _of_present(found: Balanced) -> Any:
     leaves, structure = jax.tree.flatten(found.gradient)
 
     def masked(leaf: jax.Array, owner: tuple[int, ...]) -> jax.Array:
-        if len(owner) == len(found.present):
+        if len(owner) == len(found.present) and not is_private(owner):
             return leaf  # of all tasks: the balancer leaves absent ones out
-        return jnp.where(reached_by(owner, found.present), leaf, jnp.zeros_like(leaf))
+        return jnp.where(parts_reached(owner, found.present, leaf.ndim), leaf, jnp.zeros_like(leaf))
 
     return structure.unflatten(map(masked, leaves, found.owners.leaves))

@@ -179,6 +179,8 @@ class _Loop:
         present = zip(names, report["losses"], report["present"], strict=True)
         figures = {f"{n}/loss": float(loss) for n, loss, there in present if there}
         figures |= {f"balance/weight/{n}": float(w) for n, w in zip(names, report["weights"], strict=True)}
+        if not report["solved"]:
+            figures["balance/unsolved"] = 1.0
         if "cosines" in report:
             for i, a in enumerate(names):
                 for j, b in enumerate(names[i + 1 :], i + 1):

@@ -31,7 +31,7 @@ class Owners:
     @classmethod
     def of(cls, tree: Any, params: Any) -> "Owners":
         """Of a tree as `params` of tuples of indices."""
-        return cls(tuple(tuple(owner) for owner in jax.tree.structure(params).flatten_up_to(tree)))
+        return cls(tuple(jax.tree.structure(params).flatten_up_to(tree)))
 
     def tree(self, params: Any) -> Any:
         """A tree as `params` of tuples of indices."""

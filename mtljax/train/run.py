@@ -113,10 +113,11 @@ class Run:
             shard=hosts.shard(),
             start=start,
             augment=self.parts.augmentation,
+            raw=True,
         )
 
-    def eval_batches(self, shard: tuple[int, int] | None = None) -> Iterator[Any]:
-        """The validation split once, in order; by default, this host's part of it."""
+    def eval_batches(self, shard: tuple[int, int] | None = None, *, raw: bool = False) -> Iterator[Any]:
+        """The validation split once, in order; by default, this host's part of it. Images of 8 bits may stay `raw`."""
         shard = shard or hosts.shard()
         return pipeline.eval_batches(
             self.validation,
@@ -124,13 +125,14 @@ class Run:
             keep=self.parts.labels,
             num_threads=self.config.loader_threads,
             shard=shard,
+            raw=raw,
         )
 
     def evaluate(self, between: Callable[[], None] = lambda: None) -> dict[str, float]:
         """The figures of the present state on the validation split; what `between` raises ends it."""
         variables = (self.state.params, self.state.model_state)
         return evaluation.evaluate(
-            self._eval_step, variables, self.eval_batches(), self.parts.tasks, self.parts.spread, between
+            self._eval_step, variables, self.eval_batches(raw=True), self.parts.tasks, self.parts.spread, between
         )
 
     def evaluate_constant(self) -> dict[str, float]:

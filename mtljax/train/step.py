@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from mtljax.balance import Holding, hold_absent, reached_by
+from mtljax.data.pipeline import in_unit_range
 from mtljax.tasks import Task
 from mtljax.train import streams
 from mtljax.train.frozen import frozen, kept_statistics
@@ -67,7 +68,8 @@ def make_train_step(
         key = streams.key_of(seed, streams.DROPOUT, step)
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
-        batch = {**batch, STEP: jnp.full(len(batch["image"]), step)}  # for losses that change in training
+        # The step is for losses that change in training.
+        batch = {**in_unit_range(batch), STEP: jnp.full(len(batch["image"]), step)}
         return gradient_of(params, model_state, balance, batch, key, shards)
 
     replicas = replica if spread is None else spread.gradient(replica)
@@ -130,6 +132,7 @@ def make_eval_step(
     """
 
     def eval_step(variables: Variables, batch: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        batch = in_unit_range(batch)
         predictions = _predictions(model, variables, batch)
         added = {name: measured(task, predictions[name], batch) for name, task in tasks.items()}
         read = {name: predictions[name] for name, task in tasks.items() if task.host_sums}
@@ -144,7 +147,7 @@ def make_predict_step(
     """Makes `((params, model_state), batch) -> ({}, predictions of these tasks)`, spread as an evaluation step is."""
 
     def predict_step(variables: Variables, batch: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        predictions = _predictions(model, variables, batch)
+        predictions = _predictions(model, variables, in_unit_range(batch))
         return {}, {name: predictions[name] for name in names}
 
     return predict_step
@@ -166,6 +169,7 @@ def _report(found: Balanced, state: TrainState, finite: jax.Array) -> dict[str, 
         "losses": found.losses,
         "present": found.present,
         "weights": found.balance.weights,
+        "solved": found.balance.solved,
         "finite": finite,
         "finite_gradient": found.finite,
         "skipped": state.skipped,

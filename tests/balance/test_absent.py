@@ -71,6 +71,30 @@ def test_an_absent_tasks_parameters_and_moments_stay_and_others_do_not(way):
     assert all((a != b).all() for a, b in zip(of("a", second[1]), of("a", first[1]), strict=True))
 
 
+def test_of_stacked_heads_the_slice_of_an_absent_task_stays():
+    params = {"trunk": jnp.ones(3), "heads": jnp.ones((2, 3))}
+
+    def stacked_losses(params):
+        return jax.vmap(lambda head: (head * params["trunk"]).sum())(params["heads"])
+
+    at = mtl.balance.linearize(stacked_losses, params)
+    tx = mtl.balance.hold_absent(optax.chain(mtl.equal(2), DECAYING), at.owners)
+    first, state = tx.update(at.jacobian(params), tx.init(params), params, losses=at.losses, present=BOTH)
+    second, held = tx.update(at.jacobian(params), state, params, losses=at.losses, present=A_ALONE)
+    assert (first["heads"] != 0).all()
+    assert (second["heads"][0] != 0).all()
+    assert (second["heads"][1] == 0).all()
+    assert (second["trunk"] != 0).all()
+    moments = [
+        (before[1], after[1])
+        for before, after in zip(jax.tree.leaves(state), jax.tree.leaves(held), strict=True)
+        if jnp.shape(before) == (2, 3)
+    ]
+    assert len(moments) == 2
+    for before, after in moments:
+        np.testing.assert_array_equal(before, after)
+
+
 def test_without_the_wrapper_an_absent_task_moves():
     _, first, second = steps(optax.chain(mtl.equal(2), DECAYING), [BOTH, A_ALONE])
     assert (second[0]["b"] != first[0]["b"]).all()

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -144,6 +145,22 @@ def test_batches_hold_what_is_asked_for_in_the_form_of_the_model():
     assert batch["image"].dtype == np.float32
     np.testing.assert_allclose(batch["image"][:, 0, 0, 0, 0] * 255, numbers(batch), rtol=1e-6)
     assert batch["camera"]["positions"].shape == (4, 1, 3)
+
+
+def test_raw_images_are_bytes_until_they_are_wanted_as_floats():
+    given = [{"image": np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)}] * 4
+    raw, floats = (next(pipeline.train_batches(given, 4, seed=0, raw=raw))["image"] for raw in (True, False))
+    assert (raw.dtype, floats.dtype) == (np.uint8, np.float32)
+    for convert in (pipeline.in_unit_range, jax.jit(pipeline.in_unit_range)):
+        np.testing.assert_array_equal(convert({"image": raw})["image"], floats)
+    assert next(pipeline.eval_batches(given, 4, raw=True))["image"].dtype == np.uint8
+
+
+def test_bytes_beside_floats_are_floats():
+    white = {"image": np.full((1, 2, 2, 3), 255, np.uint8)}
+    both = pipeline.collate([white, {"image": np.full((1, 2, 2, 3), 0.5, np.float32)}])["image"]
+    assert both.dtype == np.float32
+    assert np.unique(both).tolist() == [0.5, 1.0]
 
 
 def test_evaluation_sees_each_example_once_and_fills_up_with_nothing_valid():
