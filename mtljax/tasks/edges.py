@@ -88,6 +88,7 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
         ),
         sums=sums,
         host_sums=host_sums,
+        one_by_one=True,
         constant=constant,
         draw=draw,
     )

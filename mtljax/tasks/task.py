@@ -54,6 +54,8 @@ class Task:
         told: figures of the labels, from the same sums: reported, and nothing to be judged by.
         check: `batch of labels (NumPy, with masks) -> a sentence to tell, or nothing`, called at the start of a run on
             training examples; it raises a `UserError` for labels that the task would leave out in silence.
+        one_by_one: whether `host_sums` takes so long that it is given one example at a time, so that a run which is
+            asked to stop does so between them.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Task:
     optional_labels: tuple[str, ...] = ()
     told: tuple[Metric, ...] = ()
     check: Callable[[Batch], str | None] | None = None
+    one_by_one: bool = False
 
     @property
     def primary(self) -> Metric:

@@ -35,16 +35,18 @@ class Accumulator:
             added: by an evaluation step.
             predictions: task -> NumPy array, or a tree of them.
             batch: of NumPy arrays.
-            between: called before each example's host metrics, which may take a while.
+            between: called before host metrics of each task, or of each example where they take a while.
         """
         self._added = _plus(self._added, added)
         for name, task in self._tasks.items():
             if task.host_sums is None:
                 continue
-            for i in range(max(map(len, jax.tree.leaves((predictions[name], batch))))):  # which is all of them
+            whole = (predictions[name], batch)
+            size = max(map(len, jax.tree.leaves(whole)))  # of them all
+            for i in range(0, size, 1 if task.one_by_one else size):
                 between()
-                one = jax.tree.map(lambda x, i=i: x[i : i + 1], (predictions[name], batch))
-                self._on_host[name] = _plus(self._on_host.get(name), task.host_sums(*one))
+                part = jax.tree.map(lambda x, i=i: x[i : i + 1], whole) if task.one_by_one else whole
+                self._on_host[name] = _plus(self._on_host.get(name), task.host_sums(*part))
 
     def figures(self, over_hosts: Callable[[Any], Any] = lambda tree: tree) -> dict[str, float]:
         """`<task>/loss` and `<task>/<metric>`; NaN where nothing was labelled.
@@ -85,7 +87,8 @@ def evaluate(
         batches: of NumPy arrays.
         tasks: name -> task.
         spread: how the step is spread.
-        between: called before each batch, and before each example's host metrics: what it raises ends the evaluation.
+        between: called before each batch and before host metrics, as `Accumulator.add` has it: what it raises ends the
+            evaluation.
     """
     found = Accumulator(tasks)
     for batch in batches:

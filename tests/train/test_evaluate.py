@@ -107,7 +107,7 @@ def test_evaluation_looks_for_signals_between_examples():
         measured.append(prediction)
         return {"examples": np.ones(())}
 
-    slow = dataclasses.replace(toys.TASKS["a"], host_sums=host_sums)
+    slow = dataclasses.replace(toys.TASKS["a"], host_sums=host_sums, one_by_one=True)
     tasks = toys.TASKS | {"a": slow}
     step = spread.evaluate(make_eval_step(toys.model(), toys.TASKS, spread))
     variables = spread.place_state((toys.setup()[0].params, {}))
