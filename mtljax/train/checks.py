@@ -129,14 +129,14 @@ def _told(task: Task, prediction: Any, sample: Any, what: str) -> Iterator[None]
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # of made numbers
             yield
-    except UserError:
-        raise
     except Exception as error:
+        if isinstance(error, UserError) and repr(task.name) in str(error):
+            raise
         shapes = jax.tree.map(lambda x: x.shape, prediction)
         labels = ", ".join(
             f"{label} {np.shape(sample[label])}" for label in task.labels if not isinstance(sample.get(label), dict)
         )
-        kind = "" if type(error) in (TypeError, ValueError) else f"{type(error).__name__}: "
+        kind = "" if type(error) in (TypeError, ValueError, UserError) else f"{type(error).__name__}: "
         raise UserError(
             f"task {task.name!r}, prediction of shape {shapes}: {kind}{error} (its {what}; labels: {labels})"
         ) from error

@@ -53,9 +53,9 @@ def make_train_step(
         vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
 
     Returns:
-        The step. Its report: `losses`, `present`, `weights` (T,), `finite` (of the whole update) and `finite_gradient`
-        (of losses and gradient alone), `skipped`, `skipped_in_row` and, for a balancer that sees gradients, `cosines`
-        (T, T).
+        The step. Its report: `losses`, `present`, `weights` (T,), `solved`, `finite` (of the whole update),
+        `finite_gradient` (of losses and gradient alone), `skipped`, `skipped_in_row` and, for a balancer that sees
+        gradients, `cosines` (T, T).
     """
     axis_name = None if spread is None else spread.axis
     gradient_of = balanced_gradient(

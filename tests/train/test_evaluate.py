@@ -109,7 +109,7 @@ def test_evaluation_looks_for_signals_between_examples():
 
     slow = dataclasses.replace(toys.TASKS["a"], host_sums=host_sums, one_by_one=True)
     tasks = toys.TASKS | {"a": slow}
-    step = spread.evaluate(make_eval_step(toys.model(), toys.TASKS, spread))
+    step = spread.evaluate(make_eval_step(toys.model(), tasks, spread))
     variables = spread.place_state((toys.setup()[0].params, {}))
 
     def between():
@@ -128,7 +128,7 @@ def test_a_signal_that_comes_during_evaluation_saves_the_state_and_stops(number,
 
     def evaluate(between):
         between()
-        the_loop._ask_to_stop(number, None)
+        the_loop._ask_to_stop(number)
         between()
         raise AssertionError("the evaluation went on")
 

@@ -8,14 +8,21 @@ import pytest
 from mtljax.errors import UserError
 from mtljax.train import loop
 
-GOOD = {"losses": [0.5, 0.25], "present": [True, True], "weights": [1.0, 1.0], "finite": True, "finite_gradient": True}
+GOOD = {
+    "losses": [0.5, 0.25],
+    "present": [True, True],
+    "weights": [1.0, 1.0],
+    "solved": True,
+    "finite": True,
+    "finite_gradient": True,
+}
 
 
 class Kept:
     """Stands for checkpoints and for figures: keeps what it is given."""
 
     def __init__(self):
-        self.saved, self.written = [], []
+        self.saved, self.written, self.figures = [], [], []
 
     def begin(self):
         """A workdir of its own is there already."""
@@ -25,6 +32,7 @@ class Kept:
 
     def write(self, step, split, figures):
         self.written.append(step)
+        self.figures.append(figures)
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +111,9 @@ def test_absent_tasks_and_other_methods_may_have_such_losses():
     absent = {"losses": [0.5, 0.0], "present": [True, False]}
     run_of([{}, absent, {}], NEEDY)[0].run()
     run_of([{}, {"losses": [0.5, -3.0]}, {}], types.SimpleNamespace())[0].run()
+
+
+def test_a_balancer_that_did_not_solve_is_told():
+    made, kept = run_of([{}, {"solved": False}])
+    made.run()
+    assert [figures.get("balance/unsolved") for figures in kept.figures] == [None, 1.0]
