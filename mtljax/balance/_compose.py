@@ -14,8 +14,8 @@ def compose(*balancers: Balancer) -> Balancer:
 
     Each sees the Jacobian and the losses multiplied by the weights of those before it: `compose(imtl_l(3), imtl_g(3))`
     is IMTL, `compose(gradnorm(3), pcgrad(3))` removes conflicts from gradients of like norms. Private parameters are
-    scaled by the loss weightings among them. Each draws its own random numbers, whatever their seeds; the first as it
-    would alone.
+    scaled by the loss weightings among them. Each draws its own random numbers, whatever their seeds; the first that
+    draws any, as it would alone.
 
     Args:
         *balancers: of the same number of tasks; all but the last must give a weight a task.
@@ -57,7 +57,9 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
     sees = max(first.sees, second.sees, key=order.index)
 
     def init(params: object) -> BalanceState:
-        states = (first.init(params), jax.tree.map(_own_stream, second.init(params)))
+        states = (first.init(params), second.init(params))
+        if any(map(_is_key, jax.tree.leaves(states[0]))):
+            states = (states[0], jax.tree.map(_own_stream, states[1]))
         return BalanceState(states, states[1].weights, states[1].present, states[0].solved & states[1].solved)
 
     def weigh(
@@ -114,8 +116,11 @@ _STREAM = zlib.crc32(b"compose")
 
 def _own_stream(leaf: jax.Array) -> jax.Array:
     """Another key for each key of a state, so that no two balancers of one seed draw the same numbers."""
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.fold_in(leaf, _STREAM) if is_key else leaf
+    return jax.random.fold_in(leaf, _STREAM) if _is_key(leaf) else leaf
+
+
+def _is_key(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _times(weights: jax.Array, losses: jax.Array | None) -> jax.Array | None:
