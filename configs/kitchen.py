@@ -3,7 +3,8 @@
 python launch.py --config configs/kitchen.py:PATH_OF_THE_FOLDER
 
 On 800 frames of 160 x 120 of the scene `redkitchen`, under ten minutes on two CPU cores. What to expect on the last
-fifth, and of a constant predictor: depth AbsRel 0.17 (0.32), normals 23 degrees (49), edges ODS-F 0.46 (0.22).
+fifth, and of a constant predictor: depth AbsRel 0.17 (0.32), normals 23 degrees (49), edges ODS-F 0.46 (0.22; both from
+before labels were thinned as predictions are, another scale: docs/tasks.md).
 """
 
 from mtljax.train import default_config

@@ -5,7 +5,8 @@ python launch.py --config configs/scenes.py --config.balance='cagrad(c=0.4)'
 
 Within 20 minutes on two CPU cores. What to expect on validation, and of a constant predictor, no flow and a still
 camera: segment mIoU 0.28 (0.14), depth AbsRel 0.13 (0.48), normals 19 degrees (46), edges ODS-F 0.59 (0.23), flow EPE
-0.81 pixels (1.59), ego-motion RPE 0.030 m (0.113) and 0.22 degrees (1.46). docs/scenes.png is its panel.
+0.81 pixels (1.59), ego-motion RPE 0.030 m (0.113) and 0.22 degrees (1.46). The edges' figure is from before labels
+were thinned as predictions are, another scale (docs/tasks.md). docs/scenes.png is its panel.
 """
 
 from mtljax.train import default_config

@@ -9,7 +9,8 @@ they are one task here. To measure what labels are worth, hide some of them: --c
 
 Small images, for two CPU cores: about eight minutes. What to expect on validation, and of a constant predictor, no flow
 and a still camera: segment mIoU 0.24 (0.03), edges ODS-F 0.26 (0.19), depth AbsRel 0.19 (0.32), normals 26 degrees
-(49), flow EPE 0.46 pixels (1.36), ego-motion RPE 0.012 m (0.015) and 0.42 degrees (1.35).
+(49), flow EPE 0.46 pixels (1.36), ego-motion RPE 0.012 m (0.015) and 0.42 degrees (1.35). The edges' figure is from
+before labels were thinned as predictions are, another scale (docs/tasks.md).
 """
 
 from mtljax.errors import UserError

@@ -73,7 +73,7 @@ class Run:
             self.parts.tasks, self._predictions, self.sample, draws=self.config.panel_images > 0 and hosts.first()
         )
         indices, examples = data_checks.sampled(self.training, self.config.loader_threads)
-        notes = [*data_checks.look_at_images(indices, examples)]
+        notes = [*self._idle_balancer(), *data_checks.look_at_images(indices, examples)]
         prepare = pipeline.Prepare((*self.parts.labels, "segmentations"))
         examples = [
             self._augmented(prepare.chosen(example), int(i)) for i, example in zip(indices, examples, strict=True)
@@ -201,6 +201,14 @@ class Run:
         predictions = jax.eval_shape(predict, variables, dict(sample))
         check_shapes(self.parts.tasks, predictions, sample)
         return predictions
+
+    def _idle_balancer(self) -> Iterator[str]:
+        groups = set(jax.tree.leaves(self.parts.model.groups(self.state.params)))
+        if self.parts.balancer.sees != "losses" and len(self.parts.tasks) > 1 and groups <= set(self.parts.tasks):
+            yield (
+                f"balance={self.config.balance!r} balances gradients of what tasks share, and in model "
+                f"{self.config.model!r} they share nothing: it changes nothing."
+            )
 
     def _augmented(self, example: Any, index: int) -> Any:
         """A training example, augmented in one of the ways that it may be."""

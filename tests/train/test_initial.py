@@ -26,8 +26,10 @@ def test_networks_trained_alone_are_stitched_and_trained_on(tmp_path, capsys):
     config.tasks = {side: f"classify(num_classes=10, label='{side}')" for side in ("left", "right")}
     config.optimizers = {"left": "adam(1e-3)", "right": "adam(1e-3)"}
     config.batch_size, config.steps, config.panel_images = 8, 3, 0
-    config.model = "SingleTask(MLP((4,)))"
+    config.model, config.balance = "SingleTask(MLP((4,)))", "pcgrad()"
     loop.train(config, tmp_path / "alone")
+    assert "warning: balance='pcgrad()' balances gradients of what tasks share" in capsys.readouterr().err
+    config.balance = "equal()"
     config.model = "CrossStitch(MLP((4,)))"
     config.init_from = str(tmp_path / "alone")
     config.optimizers = {"stitch": "sgd(1.0)", "left": "set_to_zero()", "right": "adam(1e-3)"}
