@@ -53,7 +53,7 @@ def solve(gramian: Gramian, alpha: float) -> tuple[jax.Array, jax.Array]:
         largest = jnp.max(jnp.abs(relative))
         # The curvature along the step grows at most as (1 - t largest)^-(1 + 1/alpha): this t is where that bound is
         # least, as far as it keeps y positive.
-        length = 1 / (1 + max(1.0, (1 + 1 / alpha) / 2) * largest)
+        length = 1 / (1 + jnp.maximum(1.0, (1 + 1 / alpha) / 2) * largest)
         logarithms = point.logarithms + jnp.log1p(relative * length)
         lost = ~jnp.all(jnp.isfinite(logarithms) & jnp.isfinite(jnp.exp(log_b - logarithms / alpha)))
         return _Point(jnp.where(lost, point.logarithms, logarithms), lost | (largest < 4 * eps))
