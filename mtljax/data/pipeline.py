@@ -110,12 +110,12 @@ def in_unit_range(batch: Batch) -> Batch:
         >>> in_unit_range({"image": np.array([0, 255], np.uint8)})["image"]
         array([0., 1.], dtype=float32)
     """
-    image, white = batch["image"], np.float32(255)
-    if image.dtype != np.uint8:
+    if batch["image"].dtype != np.uint8:
         return batch
-    if isinstance(image, jax.Array):
-        white = jax.lax.optimization_barrier(white)  # XLA would multiply by 1 / 255, one bit off NumPy
-    return {**batch, "image": image.astype(np.float32) / white}
+    image = batch["image"].astype(np.float32)
+    # By a constant XLA would multiply with 1 / 255, which is a bit off what NumPy gives.
+    white = 255 + 0 * image if isinstance(image, jax.Array) else 255
+    return {**batch, "image": image / white}
 
 
 class Prepare:
