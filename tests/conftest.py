@@ -9,6 +9,7 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import jax
 import pytest
 
 from tests import cifar
@@ -36,3 +37,15 @@ def ten_frames(tmp_path_factory):
 def cifar100_dir(tmp_path_factory):
     """A `data_dir` of TFDS with a CIFAR-100 of twenty made images."""
     return cifar.prepare(str(tmp_path_factory.mktemp("tfds")))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _programs_are_freed():
+    """Compiled programs are freed before a worker has so many that the system maps no more memory for it.
+
+    XLA's CPU backend maps some eight pieces of memory for a program; Linux allows a process 65,530, and then it crashes.
+    """
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 25_000:
+        jax.clear_caches()

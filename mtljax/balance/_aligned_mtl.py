@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from mtljax.balance import _linalg, _present, _qp
 from mtljax.balance._balancer import Balancer
-from mtljax.balance._gramian import Gramian
+from mtljax.balance._gramian import Gramian, root
 from mtljax.balance._rule import Observation, from_rule
 
 Scale = Literal["min", "median", "rmse"]
@@ -63,4 +63,4 @@ def _chosen(sizes: jax.Array, scale: Scale) -> jax.Array:
     if scale == "median":
         # As of an even number the lower of the two in the middle, as the authors' code takes it.
         return sizes[rank // 2]
-    return jnp.sqrt(jnp.sum(sizes**2) / rank)
+    return root(jnp.sum(sizes**2) / rank)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from mtljax.balance import _arguments, _positive_equation, _qp
 from mtljax.balance._balancer import Balancer
+from mtljax.balance._gramian import root
 from mtljax.balance._rule import Observation, from_rule
 
 
@@ -71,7 +72,7 @@ def nash_mtl(num_tasks: int, max_norm: float | None = None, update_every: int = 
             weights, solved = jnp.where(due, weights, state.weights.astype(weights.dtype)), kept.solved
         if max_norm is not None:
             lengths = weights * seen.gramian.norms
-            size = jnp.sqrt(jnp.maximum(_qp.dot(lengths, _qp.dot(seen.gramian.cosines, lengths)), 0.0))
+            size = root(_qp.dot(lengths, _qp.dot(seen.gramian.cosines, lengths)))
             weights = weights * jnp.minimum(1.0, max_norm / jnp.maximum(size, jnp.finfo(size.dtype).tiny))
         return weights, kept, solved
 

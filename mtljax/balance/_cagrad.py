@@ -1,12 +1,14 @@
 """CAGrad: the best worst improvement near the mean gradient."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mtljax.balance import _arguments, _present, _qp
 from mtljax.balance._balancer import Balancer
+from mtljax.balance._gramian import root
 from mtljax.balance._rule import Observation, from_rule
 
 
@@ -54,6 +56,19 @@ def cagrad(num_tasks: int, c: float = 0.4, rescale: bool = False) -> Balancer:
     return from_rule(rule, num_tasks, sees="gramian")
 
 
+class _Ball(NamedTuple):
+    cosines: jax.Array
+    inverse: jax.Array  # a, (T,): the smallest norm over each
+    slope: jax.Array  # C m, (T,)
+    radius: jax.Array
+    start: jax.Array  # a level at which d is inside the ball
+    bound: jax.Array  # one that no d reaches, or the last that may be
+
+    def problem(self, level: jax.Array) -> _qp.Problem:
+        """The program at a level t, `argmin over y >= 0 of 1/2 y^T C y - y^T (t a - C m)`."""
+        return _qp.Problem(self.cosines, level * self.inverse - self.slope)
+
+
 class _Search(NamedTuple):
     level: jax.Array  # t in units of the smallest row
     low: jax.Array  # a level at which d is inside the ball
@@ -67,25 +82,34 @@ class _Search(NamedTuple):
 def _towards_worst(
     lengths: jax.Array, cosines: jax.Array, mean: jax.Array, present: jax.Array, c: float
 ) -> tuple[jax.Array, jax.Array]:
-    """`d - g_0` in coefficients on the unit rows, (T,), and whether the search for it ended.
-
-    At a level t, `d(t) = g_0 + U^T y` with `y = argmin over y >= 0 of 1/2 y^T C y - y^T (t a - C m)`: piecewise linear
-    in t for a given set of free variables. Each step takes the level at which the present piece leaves the ball.
-    """
-    number, usable = len(lengths), present & (lengths > 0)
+    """`d - g_0` in coefficients on the unit rows, (T,), and whether the search for it ended."""
+    usable = present & (lengths > 0)
     inverse = _qp.unit_ratio(lengths, usable)
     slope = _qp.dot(cosines, mean)
-    size = jnp.sqrt(jnp.maximum(_qp.dot(mean, slope), 0.0))
-    radius = c * size
-    tolerance = 4 * jnp.finfo(lengths.dtype).eps
+    size = root(_qp.dot(mean, slope))
     at = jnp.where(usable, slope / jnp.where(usable, inverse, 1.0), jnp.inf)
     # g_t . d <= |g_t| |d| bounds the level; a task whose gradient is zero bounds it by 0.
     bound = jnp.where(jnp.any(present & (lengths == 0)), 0.0, (1 + c) * size)
-    start = jnp.minimum(jnp.min(at), bound)
+    ball = _Ball(cosines, inverse, slope, c * size, jnp.minimum(jnp.min(at), bound), bound)
+    pull, solved = _deepest(ball, jnp.asarray(c == 0) | ~jnp.any(usable))
+    reached = root(_qp.dot(pull, _qp.dot(cosines, pull)))
+    outside = reached > ball.radius
+    return jnp.where(outside, pull * ball.radius / jnp.where(outside, reached, 1.0), pull), solved
+
+
+@jax.custom_jvp
+def _deepest(ball: _Ball, skipped: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The y of the highest level at which d is inside the ball, and whether it was found.
+
+    `d(t) = g_0 + U^T y(t)` is piecewise linear in t, a piece for each set of free variables. Each step takes the level
+    at which the present piece leaves the ball.
+    """
+    cosines, inverse, slope, radius, start, bound = ball
+    number, tolerance = len(slope), 4 * jnp.finfo(slope.dtype).eps
 
     def step(search: _Search) -> _Search:
-        linear = search.level * inverse - slope
-        pull, solved, free = _qp.nonnegative_qp(cosines, linear, search.free)
+        matrix, linear = ball.problem(search.level)
+        pull, solved, free = _qp.nonnegative_qp(matrix, linear, search.free)
         along = _qp.dot(cosines, pull)
         squared = _qp.dot(pull, along)
         # Beyond the levels that any direction has, y grows until rounding hides its length.
@@ -102,24 +126,35 @@ def _towards_worst(
         ended = jnp.where(inside | near, solved, search.solved)
         return _Search(following, low, high, kept, free, near | flat, ended)
 
-    zeros = jnp.zeros_like(lengths)
-    first = _Search(
-        bound, start, bound, zeros, jnp.zeros_like(present), jnp.asarray(c == 0) | ~jnp.any(usable), jnp.array(True)
-    )
+    nothing = jnp.zeros(number, bool)
+    first = _Search(bound, start, bound, jnp.zeros_like(slope), nothing, skipped, jnp.array(True))
     found = _qp.bounded_while(lambda s: ~s.done, step, first, max_steps=60)
-    pull = found.pull
-    reached = jnp.sqrt(jnp.maximum(_qp.dot(pull, _qp.dot(cosines, pull)), 0.0))
-    outside = reached > radius
-    return jnp.where(outside, pull * radius / jnp.where(outside, reached, 1.0), pull), found.done & found.solved
+    return found.pull, found.done & found.solved
 
 
-def _leaving(cosines: jax.Array, inverse: jax.Array, slope: jax.Array, free: jax.Array, radius: jax.Array) -> jax.Array:
+@_deepest.defjvp
+def _deepest_jvp(primals: tuple[_Ball, jax.Array], tangents: tuple[_Ball, Any]) -> tuple[Any, Any]:
+    """By the piece on which it ended: no gradient could go back through the search."""
+    ball, found = primals[0], _deepest(*primals)
+    pull, free = found[0], found[0] > 0
+    at_edge = _qp.dot(pull, _qp.dot(ball.cosines, pull)) > 0.999 * ball.radius**2
+
+    def piece(ball: _Ball) -> jax.Array:
+        leaving = _leaving(ball.cosines, ball.inverse, ball.slope, free, ball.radius, unroll=False)
+        return ball.problem(jnp.where(at_edge, leaving, ball.bound)).solve(free, unroll=False)
+
+    return found, (jax.jvp(piece, primals[:1], tangents[:1])[1], np.zeros((), jax.dtypes.float0))
+
+
+def _leaving(
+    cosines: jax.Array, inverse: jax.Array, slope: jax.Array, free: jax.Array, radius: jax.Array, unroll: bool = True
+) -> jax.Array:
     """The level at which the piece of these free variables leaves the ball: the larger root of a quadratic."""
     number, dtype = inverse.shape[0], inverse.dtype
     eye = jnp.eye(number, dtype=dtype)
     part = jnp.where(free[:, None] & free, cosines, 0.0) + eye * jnp.where(free, number * jnp.finfo(dtype).eps, 1.0)
     both = jnp.where(free[:, None], jnp.stack([inverse, slope], axis=1), 0.0)
-    up, back = _qp.dot(_qp.inverse_of(part), both).T
+    up, back = _qp.dot(_qp.inverse_of(part, unroll), both).T
     a, b = _qp.dot(up, both[:, 0]), _qp.dot(up, both[:, 1])
     rest = _qp.dot(back, both[:, 1]) - radius**2
-    return (b + jnp.sqrt(jnp.maximum(b**2 - a * rest, 0.0))) / jnp.where(a > 0, a, 1.0)
+    return (b + root(b**2 - a * rest)) / jnp.where(a > 0, a, 1.0)

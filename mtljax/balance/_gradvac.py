@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from mtljax.balance import _arguments, _qp
 from mtljax.balance._balancer import Balancer
+from mtljax.balance._gramian import root
 from mtljax.balance._rule import Observation, from_rule
 
 
@@ -67,11 +68,11 @@ def gradvac(num_tasks: int, beta: float = 0.5, seed: int = 0) -> Balancer:
             def step(carry: tuple[jax.Array, jax.Array], j: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
                 coefficients, target = carry
                 along = _qp.dot(cosines, coefficients)
-                size = jnp.sqrt(jnp.maximum(_qp.dot(coefficients, along), 0.0))
+                size = root(_qp.dot(coefficients, along))
                 cosine = jnp.where(size > 0, along[j] / jnp.where(size > 0, size, 1.0), 0.0)
                 cosine = jnp.clip(cosine, -1.0, 1.0)
                 phi = jnp.clip(target[j].astype(cosine.dtype), -nearly_one, nearly_one)
-                lift = phi * jnp.sqrt((1 - cosine**2) / (1 - phi**2)) - cosine
+                lift = phi * root((1 - cosine**2) / (1 - phi**2)) - cosine
                 counted = usable[j] & usable[i] & (i != j)
                 coefficients = coefficients.at[j].add(jnp.where(counted & (cosine < phi), size * lift, 0.0))
                 moved = (1 - beta) * target[j] + beta * cosine.astype(target.dtype)

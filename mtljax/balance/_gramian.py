@@ -107,7 +107,7 @@ def _products(leaves: list[jax.Array], dtype: Any, num_tasks: int) -> jax.Array:
 
 
 def _normalised(products: jax.Array, usable: jax.Array) -> Gramian:
-    norms = jnp.sqrt(jnp.diagonal(products))
+    norms = root(jnp.diagonal(products))
     inverse = jnp.where(usable, 1 / jnp.where(usable, norms, 1.0), 0.0)
     cosines = jnp.clip(products * inverse[:, None] * inverse, -1.0, 1.0)
     return Gramian(norms, jnp.where(jnp.eye(len(norms), dtype=bool), usable.astype(norms.dtype), cosines))
@@ -130,6 +130,12 @@ def _of_scaled(leaves: list[jax.Array], dtype: Any, num_tasks: int, axis_name: s
         products = jax.lax.psum(products, axis_name)
     norms, cosines = _normalised(jnp.where(usable[:, None] & usable, products, 0.0), usable)
     return Gramian(jnp.where(usable, jnp.ldexp(norms, exponent), largest), cosines)
+
+
+def root(square: jax.Array) -> jax.Array:
+    """The square root, 0 below 0, whose derivative at 0 is 0 and not infinite."""
+    above = ~(square <= 0)
+    return jnp.where(above, jnp.sqrt(jnp.where(above, square, 1.0)), 0.0)
 
 
 def combine(jacobian: Any, weights: jax.Array, params: Any) -> Any:

@@ -3,11 +3,13 @@
 On a GPU or TPU, passes over gradients are cheap and are fused; a branch is not. On the CPU it is the other way round.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend import core
 
 _backend = jax.default_backend
 
@@ -20,9 +22,24 @@ def branches_pay() -> bool:
 def unless(fine: jax.Array, value: Any, otherwise: Callable[[], Any]) -> Any:
     """`value` where it is fine, else `otherwise()`, which is computed only then.
 
-    As a loop of no or one step, since XLA copies what passes through a `cond`, but not what passes through a loop.
+    As a loop of no or one step, since XLA copies what passes through a `cond`, but not what passes through a loop. No
+    gradient goes back through a loop: what is differentiated is the `cond`.
     """
-    return jax.lax.while_loop(lambda c: ~c[0], lambda c: (c[0] | True, otherwise()), (fine, value))[1]
+    traced, shape = jax.make_jaxpr(otherwise, return_shape=True)()
+
+    def instead(known: list[Any]) -> Any:
+        leaves = core.jaxpr_as_fun(core.ClosedJaxpr(traced.jaxpr, known))()
+        return jax.tree.structure(shape).unflatten(leaves)
+
+    @jax.custom_jvp
+    def loop(fine: jax.Array, value: Any, known: list[Any]) -> Any:
+        return jax.lax.while_loop(lambda c: ~c[0], lambda c: (c[0] | True, instead(known)), (fine, value))[1]
+
+    def branch(fine: jax.Array, value: Any, known: list[Any]) -> Any:
+        return jax.lax.cond(fine, lambda: value, lambda: instead(known))
+
+    loop.defjvp(functools.partial(jax.jvp, branch))
+    return loop(fine, value, traced.consts)
 
 
 def surely_finite(leaf: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import _qp
-from mtljax.balance._gramian import Gramian
+from mtljax.balance._gramian import Gramian, root
 
 
 def eigenvectors(cosines: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -37,7 +37,7 @@ def pinv_times_norms(gramian: Gramian) -> jax.Array:
     inverse = jnp.where(values > 0, 1 / jnp.where(values > 0, values, 1.0), 0.0)
     straight = _qp.dot(vectors, inverse * _qp.dot(vectors.T, ones))
     straight = jnp.where(usable, straight * _qp.unit_ratio(norms, usable), 0.0)
-    left, right = jnp.linalg.qr(lengths[:, None] * vectors * jnp.sqrt(values))
+    left, right = jnp.linalg.qr(lengths[:, None] * vectors * root(values))
     kept = values > 0
     right = jnp.where(kept[:, None] & kept, right, jnp.eye(len(norms), dtype=norms.dtype))
     back = jnp.where(kept, _qp.dot(left.T, lengths), 0.0)
@@ -55,7 +55,7 @@ def singular_triplets(gramian: Gramian) -> tuple[jax.Array, jax.Array]:
     """
     norms, cosines = gramian
     values, vectors = eigenvectors(cosines)
-    factor = norms[:, None] * vectors * jnp.sqrt(values)
+    factor = norms[:, None] * vectors * root(values)
     left, sizes, _ = jnp.linalg.svd(factor)
     kept = jnp.arange(len(sizes)) < jnp.sum(values > 0)
     return jnp.where(kept, left, 0.0), jnp.where(kept, sizes, 0.0)

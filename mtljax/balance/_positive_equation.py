@@ -1,9 +1,10 @@
 """`G w = w^(-1/alpha)`, `w > 0`: the equation of Nash bargaining (alpha = 1) and of alpha-fairness."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mtljax.balance import _qp
 from mtljax.balance._gramian import Gramian
@@ -12,6 +13,37 @@ from mtljax.balance._gramian import Gramian
 class _Point(NamedTuple):
     logarithms: jax.Array  # log y, (T,)
     done: jax.Array
+
+
+class _Equation(NamedTuple):
+    """`C y = b y^(-1/alpha)`, in the logarithms of y; rows that are not usable play no part."""
+
+    matrix: jax.Array  # C, (T, T)
+    log_b: jax.Array  # (T,)
+    alpha: jax.Array
+    usable: jax.Array  # (T,) bool
+
+    def sides(self, logarithms: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Both sides, (T,) each."""
+        return _qp.dot(self.matrix, jnp.exp(logarithms)), jnp.exp(self.log_b - logarithms / self.alpha)
+
+    def error(self, logarithms: jax.Array) -> jax.Array:
+        """The largest difference of the two sides over what rounding explains."""
+        left, right = self.sides(logarithms)
+        eps = jnp.finfo(left.dtype).eps
+        noise = 16 * eps * _qp.dot(jnp.abs(self.matrix), jnp.exp(logarithms))
+        # Where rounding is as large as what is to be found, nothing is.
+        errors = jnp.where(noise < right, jnp.abs(left - right) / (300 * eps * right + noise), jnp.inf)
+        return jnp.max(jnp.where(self.usable, errors, 0.0))
+
+    def newton(self, logarithms: jax.Array, difference: jax.Array, unroll: bool = True) -> jax.Array:
+        """The relative change of y that changes left side minus right side by `difference`, to first order; (T,)."""
+        y, right = jnp.exp(logarithms), self.sides(logarithms)[1]
+        # Scaled by the square root of y over the right side, the Hessian is at least 1 / alpha.
+        root = jnp.where(self.usable, jnp.sqrt(y / right), 0.0)
+        hessian = root[:, None] * self.matrix * root + jnp.eye(len(y), dtype=y.dtype) / self.alpha
+        move = root * _qp.dot(_qp.inverse_of(hessian, unroll), root * difference)
+        return jnp.where(self.usable, move / y, 0.0)
 
 
 def solve(gramian: Gramian, alpha: float) -> tuple[jax.Array, jax.Array]:
@@ -25,48 +57,48 @@ def solve(gramian: Gramian, alpha: float) -> tuple[jax.Array, jax.Array]:
     """
     norms, cosines = gramian
     number, dtype = norms.shape[0], norms.dtype
-    eps = jnp.finfo(dtype).eps
     usable = norms > 0
     eye = jnp.eye(number, dtype=dtype)
     logs = jnp.where(usable, jnp.log(jnp.where(usable, norms, 1.0)), 0.0)
     # The equation is homogeneous: norms relative to their geometric mean keep b in range.
     middle = jnp.sum(logs) / jnp.maximum(jnp.sum(usable), 1)
     log_b = jnp.where(usable, (1 / alpha - 1) * (logs - middle), 0.0)
-
-    def sides(matrix: jax.Array, logarithms: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Both sides of the equations, and their largest error over what rounding explains."""
-        y = jnp.exp(logarithms)
-        left, right = _qp.dot(matrix, y), jnp.exp(log_b - logarithms / alpha)
-        noise = 16 * eps * _qp.dot(jnp.abs(matrix), y)
-        # Where rounding is as large as what is to be found, nothing is.
-        errors = jnp.where(noise < right, jnp.abs(left - right) / (300 * eps * right + noise), jnp.inf)
-        return left, right, jnp.max(jnp.where(usable, errors, 0.0))
-
-    def step(matrix: jax.Array, point: _Point) -> _Point:
-        y = jnp.exp(point.logarithms)
-        left, right, _ = sides(matrix, point.logarithms)
-        # Scaled by the square root of y over the right side, the Hessian is at least 1 / alpha.
-        root = jnp.where(usable, jnp.sqrt(y / right), 0.0)
-        inverse = _qp.inverse_of(root[:, None] * matrix * root + eye / alpha)
-        move = root * _qp.dot(inverse, root * (right - left))
-        relative = jnp.where(usable, move / y, 0.0)
-        largest = jnp.max(jnp.abs(relative))
-        # The curvature along the step grows at most as (1 - t largest)^-(1 + 1/alpha): this t is where that bound is
-        # least, as far as it keeps y positive.
-        length = 1 / (1 + jnp.maximum(1.0, (1 + 1 / alpha) / 2) * largest)
-        logarithms = point.logarithms + jnp.log1p(relative * length)
-        lost = ~jnp.all(jnp.isfinite(logarithms) & jnp.isfinite(jnp.exp(log_b - logarithms / alpha)))
-        return _Point(jnp.where(lost, point.logarithms, logarithms), lost | (largest < 4 * eps))
-
-    def found(matrix: jax.Array, skipped: jax.Array) -> tuple[jax.Array, jax.Array]:
-        start = _Point(jnp.where(usable, log_b * alpha / (alpha + 1), 0.0), skipped)
-        going = lambda p: ~p.done & (sides(matrix, p.logarithms)[2] > 0.01)  # noqa: E731
-        last = _qp.bounded_while(going, lambda p: step(matrix, p), start, max_steps=100).logarithms
-        return last, sides(matrix, last)[2] <= 1
-
-    plain = cosines + eye * jnp.where(usable, 0.0, 1.0)
-    exact, solved = found(plain, ~jnp.any(usable))
-    ridged, _ = found(plain + eye * jnp.where(usable, 4 * number * eps, 0.0), solved)
+    plain = _Equation(cosines + eye * jnp.where(usable, 0.0, 1.0), log_b, jnp.asarray(alpha, dtype), usable)
+    ridge = eye * jnp.where(usable, 4 * number * jnp.finfo(dtype).eps, 0.0)
+    exact, solved = _root(plain, ~jnp.any(usable))
+    ridged, _ = _root(plain._replace(matrix=plain.matrix + ridge), solved)
     logarithms = jnp.where(solved, exact, ridged)
     scale = (1 - alpha) / (1 + alpha) * middle
     return jnp.where(usable, jnp.exp(logarithms - logs + scale), 0.0), solved
+
+
+@jax.custom_jvp
+def _root(equation: _Equation, skipped: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The logarithms that solve it, (T,), and whether they do; the start where it is `skipped`."""
+    alpha = equation.alpha
+    start = jnp.where(equation.usable, equation.log_b * alpha / (alpha + 1), 0.0)
+    going = lambda p: ~p.done & (equation.error(p.logarithms) > 0.01)  # noqa: E731
+    last = _qp.bounded_while(going, lambda p: _step(equation, p), _Point(start, skipped), max_steps=100).logarithms
+    return last, equation.error(last) <= 1
+
+
+@_root.defjvp
+def _root_jvp(primals: tuple[_Equation, jax.Array], tangents: tuple[_Equation, Any]) -> tuple[Any, Any]:
+    """The change of y that takes back what the equation's change does to its sides: no gradient goes through loops."""
+    equation, found = primals[0], _root(*primals)
+    y, right, change = jnp.exp(found[0]), equation.sides(found[0])[1], tangents[0]
+    above = _qp.dot(change.matrix, y) - right * (change.log_b + found[0] * change.alpha / equation.alpha**2)
+    return found, (equation.newton(found[0], -above, unroll=False), np.zeros((), jax.dtypes.float0))
+
+
+def _step(equation: _Equation, point: _Point) -> _Point:
+    left, right = equation.sides(point.logarithms)
+    relative = equation.newton(point.logarithms, right - left)
+    largest, alpha = jnp.max(jnp.abs(relative)), equation.alpha
+    # The curvature along the step grows at most as (1 - t largest)^-(1 + 1/alpha): this t is where that bound is
+    # least, as far as it keeps y positive.
+    length = 1 / (1 + jnp.maximum(1.0, (1 + 1 / alpha) / 2) * largest)
+    logarithms = point.logarithms + jnp.log1p(relative * length)
+    lost = ~jnp.all(jnp.isfinite(logarithms) & jnp.isfinite(equation.sides(logarithms)[1]))
+    eps = jnp.finfo(largest.dtype).eps
+    return _Point(jnp.where(lost, point.logarithms, logarithms), lost | (largest < 4 * eps))

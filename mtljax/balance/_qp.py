@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mtljax.balance._gramian import Gramian
 from mtljax.balance._lazily import branches_pay
@@ -46,7 +47,7 @@ class _Active(NamedTuple):
     done: jax.Array
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
     matrix: jax.Array
     linear: jax.Array
 
@@ -56,18 +57,23 @@ class _Problem(NamedTuple):
         largest = jnp.maximum(jnp.max(jnp.abs(self.linear)), jnp.finfo(dtype).tiny)
         return 10 * self.linear.shape[0] * jnp.finfo(dtype).eps * largest
 
-    def solve(self, free: jax.Array) -> jax.Array:
-        """The minimiser over the free variables alone, the others held at 0."""
+    def solve(self, free: jax.Array, unroll: bool = True) -> jax.Array:
+        """The minimiser over the free variables alone, the others held at 0.
+
+        Unrolled, it is for a loop's body: elsewhere XLA's CPU backend may fuse its steps for ever.
+        """
         number, eps = self.linear.shape[0], jnp.finfo(self.linear.dtype).eps
         eye = jnp.eye(number, dtype=self.linear.dtype)
         part = jnp.where(free[:, None] & free, self.matrix, 0.0)
         ridge = eye * jnp.where(free, eps ** (2 / 3), 1.0)
-        inverse = inverse_of(part + ridge)
+        inverse = inverse_of(part + ridge, unroll)
         wanted = jnp.where(free, self.linear, 0.0)
-        solution = jnp.zeros_like(self.linear)
-        for _ in range(12):  # Refinement takes the ridge out again, as far as H is not singular.
-            solution += dot(inverse, wanted - dot(part, solution))
-        return solution
+
+        def refined(_: int, solution: jax.Array) -> jax.Array:
+            return solution + dot(inverse, wanted - dot(part, solution))
+
+        # Refinement takes the ridge out again, as far as H is not singular.
+        return jax.lax.fori_loop(0, 12, refined, jnp.zeros_like(self.linear), unroll=unroll)
 
     def slack(self, solution: jax.Array) -> jax.Array:
         """`H y - q`, (T,)."""
@@ -95,12 +101,17 @@ def nonnegative_qp(matrix: jax.Array, linear: jax.Array, start: jax.Array | None
         squares problems with nonnegative variables, Mathematics of Computation 63, 1994; Lawson and Hanson, Solving
         Least Squares Problems, 1974, chapter 23.
     """
-    problem = _Problem(matrix, linear)
-    number = linear.shape[0]
-    pivots = _pivot(problem, jnp.zeros(number, bool) if start is None else start)
+    guess = jnp.zeros(linear.shape[0], bool) if start is None else start
+    return _solve_qp(Problem(matrix, linear), guess)
+
+
+@jax.custom_jvp
+def _solve_qp(problem: Problem, start: jax.Array) -> Solution:
+    number = start.shape[0]
+    pivots = _pivot(problem, start)
     failed = jnp.any(pivots.wrong) | ~jnp.all(jnp.isfinite(pivots.solution))
     nothing = jnp.zeros(number, bool)
-    first = _Active(nothing, jnp.zeros_like(linear), nothing, ~failed)
+    first = _Active(nothing, jnp.zeros_like(problem.linear), nothing, ~failed)
     active = bounded_while(lambda a: ~a.done, lambda a: _exchange(problem, a), first, max_steps=4 * number)
     free = jnp.where(failed, active.free, pivots.free)
     solution = jnp.where(failed, active.solution, pivots.solution)
@@ -108,7 +119,17 @@ def nonnegative_qp(matrix: jax.Array, linear: jax.Array, start: jax.Array | None
     return Solution(jnp.where(free & (solution > 0), solution, 0.0), solved, free)
 
 
-def _pivot(problem: _Problem, start: jax.Array) -> _Pivots:
+@_solve_qp.defjvp
+def _solve_qp_jvp(primals: tuple[Problem, jax.Array], tangents: tuple[Problem, Any]) -> tuple[Solution, Solution]:
+    """By the equations of the free variables, `H y = q`: no gradient could go back through the loops."""
+    problem, found = primals[0], _solve_qp(*primals)
+    change = tangents[0].linear - dot(tangents[0].matrix, found.values)
+    values = problem._replace(linear=change).solve(found.free & (found.values > 0), unroll=False)
+    none = np.zeros((), jax.dtypes.float0)
+    return found, Solution(values, none, np.zeros(found.free.shape, none.dtype))
+
+
+def _pivot(problem: Problem, start: jax.Array) -> _Pivots:
     """Block principal pivoting from a guess at the free variables."""
     number, tolerance = start.shape[0], problem.tolerance()
 
@@ -128,7 +149,7 @@ def _pivot(problem: _Problem, start: jax.Array) -> _Pivots:
     return bounded_while(lambda p: jnp.any(p.wrong), step, first, max_steps=number + 20)
 
 
-def _exchange(problem: _Problem, active: _Active) -> _Active:
+def _exchange(problem: Problem, active: _Active) -> _Active:
     """One step of Lawson and Hanson: move to the minimiser of the free variables, or to the first that reaches 0."""
     tolerance = problem.tolerance()
     wanted = problem.solve(active.free)
@@ -148,11 +169,11 @@ def _exchange(problem: _Problem, active: _Active) -> _Active:
     return _Active(free, jnp.where(free, solution, 0.0), barred, arrived & ~jnp.any(enters))
 
 
-def inverse_of(matrix: jax.Array) -> jax.Array:
+def inverse_of(matrix: jax.Array, unroll: bool = True) -> jax.Array:
     """The inverse of a small positive definite matrix (T, T), by Gauss and Jordan's steps.
 
     In place of LAPACK's solvers, whose threads made a batch of forty 40 x 40 systems take 100 times as long on two
-    cores.
+    cores. Where it stands in no loop, `unroll=False`, as for `Problem.solve`.
     """
     number = len(matrix)
     unit = jnp.eye(number, dtype=bool)
@@ -165,7 +186,7 @@ def inverse_of(matrix: jax.Array) -> jax.Array:
         a = jnp.where(here[:, None], row * inverse, jnp.where(here, -column[:, None] * inverse, rest))
         return jnp.where(here[:, None] & here, inverse, a)
 
-    return jax.lax.fori_loop(0, number, eliminate, matrix, unroll=number <= 4)
+    return jax.lax.fori_loop(0, number, eliminate, matrix, unroll=unroll and number <= 4)
 
 
 def bounded_while(condition: Callable[[Any], jax.Array], step: Callable[[Any], Any], start: Any, max_steps: int) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mtljax.balance import _arguments, _present
 from mtljax.balance._balancer import Balancer, check_num_tasks
-from mtljax.balance._gramian import Rows
+from mtljax.balance._gramian import Rows, root
 from mtljax.balance._rule import Observation, from_jacobian_rule, from_rule
 
 
@@ -56,7 +56,7 @@ def krum(num_tasks: int, n_byzantine: int = 0, n_selected: int = 1) -> Balancer:
         # |a - b|^2 = (|a| - |b|)^2 + 2 |a| |b| (1 - cos), without the cancellation of |a|^2 + |b|^2 - 2 a . b.
         apart = (relative[:, None] - relative) ** 2 + 2 * relative[:, None] * relative * (1 - cosines)
         others = seen.present[:, None] & seen.present & ~jnp.eye(num_tasks, dtype=bool)
-        distances = jnp.sort(jnp.where(others, jnp.sqrt(jnp.maximum(apart, 0.0)), jnp.inf), axis=1)
+        distances = jnp.sort(jnp.where(others, root(apart), jnp.inf), axis=1)
         counted = jnp.arange(num_tasks) < jnp.sum(seen.present) - n_byzantine - 2
         scores = jnp.sum(jnp.where(counted & jnp.isfinite(distances), distances, 0.0), axis=1)
         order = jnp.argsort(jnp.where(seen.present, scores, jnp.inf))

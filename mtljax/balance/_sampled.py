@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from mtljax.balance import _arguments, _present, _qp, _tracking
 from mtljax.balance._balancer import Balancer, check_num_tasks
-from mtljax.balance._gramian import Rows, combine_rows
+from mtljax.balance._gramian import Rows, combine_rows, root
 from mtljax.balance._mgda import mgda
 from mtljax.balance._rule import Observation, from_jacobian_rule, from_rule
 
@@ -100,7 +100,7 @@ def sdmgrad(
     def rule(seen: Observation, weights: jax.Array) -> tuple[Rows, jax.Array, jax.Array]:
         cross = _tracking.cross_gramian(*seen.samples[:2], num_tasks)
         number = jnp.maximum(jnp.sum(seen.present), 1)
-        size = jnp.sum(jnp.sqrt(jnp.maximum(jnp.diagonal(cross), 0.0))) / number
+        size = jnp.sum(root(jnp.diagonal(cross))) / number
         relative = jnp.where(size > 0, cross / jnp.where(size > 0, size, 1.0) / jnp.where(size > 0, size, 1.0), 0.0)
         mean = (seen.present / number).astype(cross.dtype)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from mtljax.balance import _typical
-from mtljax.balance._gramian import Rows, gramian_of_rows
+from mtljax.balance._gramian import Rows, gramian_of_rows, root
 
 
 def zeros(leaves: Sequence[jax.ShapeDtypeStruct], num_tasks: int) -> list[jax.Array]:
@@ -48,7 +48,7 @@ def tempered(
     for row in rows:
         if row is not None:
             squares += jnp.sum(jnp.square(row.astype(jnp.float32)), axis=tuple(range(1, row.ndim)))
-    lengths = jnp.sqrt(squares) * scale
+    lengths = root(squares) * scale
     counted = present & _typical.in_range(lengths)
     bound = _typical.limit_of(known)
     factor = scale * jnp.where(lengths > bound, bound / jnp.where(lengths > bound, lengths, 1.0), 1.0)
