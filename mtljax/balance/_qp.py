@@ -48,6 +48,8 @@ class _Active(NamedTuple):
 
 
 class Problem(NamedTuple):
+    """`argmin over y >= 0 of 1/2 y^T H y - q^T y`: H (T, T), its diagonal of order 1 or 0, and q (T,)."""
+
     matrix: jax.Array
     linear: jax.Array
 
