@@ -120,7 +120,8 @@ def _run() -> int:
         jax.config.update("jax_num_cpu_devices", _SIMULATE_DEVICES.value)
     from mtljax import studies
     from mtljax.errors import UserError
-    from mtljax.train import hosts, loop, signals
+    from mtljax.train.run import loop, signals
+    from mtljax.train.spread import hosts
 
     signals.watch(_STATUS)
     hosts.join(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

@@ -20,7 +20,7 @@ from step import flops, prepared
 
 import mtljax as mtl
 from mtljax.balance import Balancer
-from mtljax.train.experiment import balancer_of
+from mtljax.train.config.experiment import balancer_of
 
 WIDTH = 100_000
 TASKS = (3, 11, 40)

@@ -12,8 +12,8 @@ import time
 import jax
 import machine
 
-from mtljax.train import config as run_config
-from mtljax.train.run import Run
+from mtljax.train.config import default as run_config
+from mtljax.train.run.run import Run
 
 QUICKSTART = pathlib.Path(__file__).parent.parent / "configs" / "quickstart.py"
 

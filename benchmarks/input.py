@@ -25,9 +25,9 @@ import numpy as np
 
 from mtljax import data, train
 from mtljax.data import augment, pipeline
-from mtljax.train import config as run_config
-from mtljax.train.callstring import resolve
-from mtljax.train.run import Run
+from mtljax.train.config import default as run_config
+from mtljax.train.config.callstring import resolve
+from mtljax.train.run.run import Run
 
 SOURCES = "scenes('tiny');scenes('small')"
 IMAGES, SIDE, WARM_UP = 16, 64, 3

@@ -18,8 +18,8 @@ import optax
 
 import mtljax as mtl
 from mtljax import train
-from mtljax.train.collectives import collectives
-from mtljax.train.experiment import balancer_of
+from mtljax.train.config.experiment import balancer_of
+from mtljax.train.spread.collectives import collectives
 
 TASKS = {name: mtl.tasks.classify(num_classes=10, label=name, name=name) for name in "abcd"}
 BATCH, SIDE = 32, 32

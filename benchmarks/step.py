@@ -20,8 +20,8 @@ import machine
 import optax
 
 from mtljax.data.pipeline import in_unit_range
-from mtljax.train import config as run_config
-from mtljax.train.run import Run
+from mtljax.train.config import default as run_config
+from mtljax.train.run.run import Run
 
 QUICKSTART = Path(__file__).parent.parent / "configs" / "quickstart.py"
 VARIANTS = {

@@ -5,7 +5,7 @@ python launch.py --config configs/from_workdir.py:runs/a --workdir runs/b
 
 import pathlib
 
-from mtljax.train import config as run_config
+from mtljax.train.config import default as run_config
 
 
 def get_config(workdir: str):

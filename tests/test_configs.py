@@ -9,10 +9,10 @@ import pytest
 from mtljax import data
 from mtljax.errors import UserError
 from mtljax.models import heads
-from mtljax.train import config as run_config
-from mtljax.train import loop
-from mtljax.train.callstring import resolve
-from mtljax.train.experiment import build
+from mtljax.train.config import default as run_config
+from mtljax.train.config.callstring import resolve
+from mtljax.train.config.experiment import build
+from mtljax.train.run import loop
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 

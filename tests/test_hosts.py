@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train import hosts
+from mtljax.train.spread import hosts
 from tests import runs
 from tests.frames import tilted, write_folder
 from tests.runs import CONFIG, WAIT, lines, wait_for

@@ -1,34 +1,34 @@
 """Losses and Jacobian -> one gradient: balancers as optax transformations. Needs JAX and optax only."""
 
-from mtljax.balance._absent import Holding, hold_absent, parts_reached, reached_by
-from mtljax.balance._aligned_mtl import aligned_mtl
-from mtljax.balance._balancer import MEASURES, Balancer, BalanceState, Weights, scale_private
-from mtljax.balance._bargaining import fairgrad, nash_mtl
-from mtljax.balance._baselines import constant, equal, mean, random_direction, random_weighting, sum
-from mtljax.balance._cagrad import cagrad
-from mtljax.balance._compose import compose
-from mtljax.balance._config import config
-from mtljax.balance._dual_cone import dualproj, upgrad
-from mtljax.balance._dwa import dwa
-from mtljax.balance._famo import famo
-from mtljax.balance._graddrop import graddrop
-from mtljax.balance._gradnorm import GradNormState, gradnorm
-from mtljax.balance._gradvac import gradvac
-from mtljax.balance._gramian import Gramian, combine, gramian
-from mtljax.balance._imtl import imtl, imtl_g
-from mtljax.balance._jacobian import Linearized, linearize, value_and_jacobian
-from mtljax.balance._learned_weights import imtl_l, uncertainty
-from mtljax.balance._mgda import mgda
-from mtljax.balance._owners import is_private
-from mtljax.balance._pcd import pcd
-from mtljax.balance._pcgrad import pcgrad
-from mtljax.balance._robust import krum, trimmed_mean
-from mtljax.balance._rule import Observation, from_jacobian_rule, from_rule
-from mtljax.balance._sampled import cr_mogm, modo, sdmgrad
-from mtljax.balance._scalarizations import cosmos, geometric_mean, pbi
-from mtljax.balance._stch import stch
-from mtljax.balance._tracked import db_mtl, excess_mtl, moco
-from mtljax.balance._vectorised import check_vectorised, mapped_rows_fail
+from mtljax.balance.absent import Holding, hold_absent, parts_reached, reached_by
+from mtljax.balance.balancer import MEASURES, Balancer, BalanceState, Weights, scale_private
+from mtljax.balance.compose import compose
+from mtljax.balance.gramian import Gramian, combine, gramian
+from mtljax.balance.jacobian import Linearized, linearize, value_and_jacobian
+from mtljax.balance.methods.aligned_mtl import aligned_mtl
+from mtljax.balance.methods.bargaining import fairgrad, nash_mtl
+from mtljax.balance.methods.baselines import constant, equal, mean, random_direction, random_weighting, sum
+from mtljax.balance.methods.cagrad import cagrad
+from mtljax.balance.methods.config import config
+from mtljax.balance.methods.dual_cone import dualproj, upgrad
+from mtljax.balance.methods.dwa import dwa
+from mtljax.balance.methods.famo import famo
+from mtljax.balance.methods.graddrop import graddrop
+from mtljax.balance.methods.gradnorm import GradNormState, gradnorm
+from mtljax.balance.methods.gradvac import gradvac
+from mtljax.balance.methods.imtl import imtl, imtl_g
+from mtljax.balance.methods.learned_weights import imtl_l, uncertainty
+from mtljax.balance.methods.mgda import mgda
+from mtljax.balance.methods.pcd import pcd
+from mtljax.balance.methods.pcgrad import pcgrad
+from mtljax.balance.methods.robust import krum, trimmed_mean
+from mtljax.balance.methods.sampled import cr_mogm, modo, sdmgrad
+from mtljax.balance.methods.scalarizations import cosmos, geometric_mean, pbi
+from mtljax.balance.methods.stch import stch
+from mtljax.balance.methods.tracked import db_mtl, excess_mtl, moco
+from mtljax.balance.owners import is_private
+from mtljax.balance.rule import Observation, from_jacobian_rule, from_rule
+from mtljax.balance.vectorised import check_vectorised, mapped_rows_fail
 
 __all__ = [
     "MEASURES",

@@ -1,20 +1,20 @@
 """Data sets as random-access sources of examples in one form, and the grain pipelines that batch them."""
 
 from mtljax.data import augment
-from mtljax.data.adult import adult
-from mtljax.data.camvid import camvid
-from mtljax.data.cityscapes import cityscapes
 from mtljax.data.dataset import DataSet, Example, Source, valid_everywhere
-from mtljax.data.kitti import kitti_odometry
-from mtljax.data.kitti_poses import read_kitti
 from mtljax.data.mix import Mix, mix
-from mtljax.data.movi import movi
-from mtljax.data.multi_mnist import multi_mnist
-from mtljax.data.nyuv2 import nyuv2
-from mtljax.data.rgbd import rgbd
+from mtljax.data.reading.kitti_poses import read_kitti
 from mtljax.data.scenes import scenes
-from mtljax.data.taskonomy import taskonomy
-from mtljax.data.tfds_source import tfds
+from mtljax.data.sources.adult import adult
+from mtljax.data.sources.camvid import camvid
+from mtljax.data.sources.cityscapes import cityscapes
+from mtljax.data.sources.kitti_odometry import kitti_odometry
+from mtljax.data.sources.movi import movi
+from mtljax.data.sources.multi_mnist import multi_mnist
+from mtljax.data.sources.nyuv2 import nyuv2
+from mtljax.data.sources.rgbd import rgbd
+from mtljax.data.sources.taskonomy import taskonomy
+from mtljax.data.sources.tfds import tfds
 
 SOURCES = {
     "adult": adult,

@@ -9,9 +9,8 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from mtljax.data.common_form import common_form
 from mtljax.data.dataset import DataSet, Example, Source
-from mtljax.data.relabel import (
+from mtljax.data.labels.relabel import (
     Classes,
     Relabelled,
     checked_classes,
@@ -21,7 +20,8 @@ from mtljax.data.relabel import (
     must_mean_one_thing,
     table,
 )
-from mtljax.data.resize import checked_size, resized
+from mtljax.data.labels.resize import checked_size, resized
+from mtljax.data.reading.common_form import common_form
 from mtljax.errors import UserError, unknown
 
 _SPLITS = ("train", "validation")

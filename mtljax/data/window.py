@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
-from mtljax.data.boxes import clipped, tight
 from mtljax.data.dataset import Example
+from mtljax.data.labels.boxes import clipped, tight
 
 FLOWS = ("forward_flow", "backward_flow")
 EDGES = ("edge",)  # lines, of which the nearest pixel would miss many

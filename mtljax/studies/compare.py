@@ -12,9 +12,10 @@ import numpy as np
 from mtljax.errors import UserError, unknown
 from mtljax.studies.results import load, write, write_json
 from mtljax.tasks import delta_m
-from mtljax.train import config as run_config
-from mtljax.train import experiment, loop
-from mtljax.train.workdir import sole_use
+from mtljax.train.config import default as run_config
+from mtljax.train.config import experiment
+from mtljax.train.run import loop
+from mtljax.train.run.workdir import sole_use
 
 RESULTS, TABLE = "compare.json", "compare.md"
 SINGLE = "single"  # in place of a method: a network of its own for every task

@@ -13,9 +13,10 @@ from mtljax.errors import UserError
 from mtljax.studies.compare import primary_metrics
 from mtljax.studies.results import load, write, write_json
 from mtljax.studies.stitch_plot import draw, unit_table
-from mtljax.train import config as run_config
-from mtljax.train import experiment, loop
-from mtljax.train.run import newest_variables
+from mtljax.train.config import default as run_config
+from mtljax.train.config import experiment
+from mtljax.train.run import loop
+from mtljax.train.run.run import newest_variables
 
 RESULTS, TABLE, PICTURE = "cross_stitch.json", "cross_stitch.md", "stitch.png"
 ALONE = "alone"

@@ -12,7 +12,7 @@ import optax
 
 from mtljax.balance import value_and_jacobian
 from mtljax.errors import UserError, unknown
-from mtljax.train.experiment import balancer_of, optimizer_of
+from mtljax.train.config.experiment import balancer_of, optimizer_of
 
 STARTS = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
 SCALES = (1.0, 0.1)

@@ -1,18 +1,26 @@
-"""Tasks: each public module here holds one, as a factory of the module's name. Nothing else lists them."""
+"""Tasks: a module of a room below that holds a factory of its own name is one. Nothing else lists them."""
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from mtljax.tasks._delta import delta_m
+from mtljax.tasks.metrics.delta import delta_m
 from mtljax.tasks.task import Metric, Task
 
-FACTORIES: dict[str, Callable[..., Task]] = {
-    module.name: getattr(importlib.import_module(f"{__name__}.{module.name}"), module.name)
-    for module in pkgutil.iter_modules(__path__)
-    if not module.name.startswith("_") and module.name != "task"
-}
+ROOMS = ("scene", "self_supervision", "values")
+
+
+def _factories() -> Iterator[tuple[str, Callable[..., Task]]]:
+    for room in ROOMS:
+        place = importlib.import_module(f"{__name__}.{room}")
+        for found in pkgutil.iter_modules(place.__path__):
+            function = getattr(importlib.import_module(f"{place.__name__}.{found.name}"), found.name, None)
+            if getattr(function, "__annotations__", {}).get("return") is Task:
+                yield found.name, function
+
+
+FACTORIES: dict[str, Callable[..., Task]] = dict(sorted(_factories()))
 globals().update(FACTORIES)
 
 

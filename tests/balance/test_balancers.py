@@ -321,7 +321,7 @@ WRONG_ARGUMENTS = {
 @pytest.mark.parametrize("text", WRONG_ARGUMENTS)
 def test_wrong_arguments_are_told(text):
     from mtljax.errors import UserError
-    from mtljax.train.experiment import balancer_of
+    from mtljax.train.config.experiment import balancer_of
 
     with pytest.raises(UserError, match=WRONG_ARGUMENTS[text]):
         balancer_of(text, num_tasks=3, seed=0)
@@ -329,7 +329,7 @@ def test_wrong_arguments_are_told(text):
 
 @methods
 def test_is_named_by_its_call_string(method):
-    from mtljax.train.experiment import balancer_of
+    from mtljax.train.config.experiment import balancer_of
 
     assert isinstance(balancer_of(method, num_tasks=3, seed=0), mtl.balance.Balancer)
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
-from mtljax.balance import _lazily, _robust
+from mtljax.balance import lazily
+from mtljax.balance.methods import robust
 from tests.balance.methods import METHODS, make
 
 
 @pytest.mark.parametrize("number", [2, 5, 40, 41, 100])
 def test_sorts_any_number_of_rows(number):
     rows = np.random.default_rng(number).normal(size=(number, 3)).astype(np.float32)
-    np.testing.assert_array_equal(np.stack(_robust._sorted(rows)), np.sort(rows, axis=0))
+    np.testing.assert_array_equal(np.stack(robust._sorted(rows)), np.sort(rows, axis=0))
 
 
 def test_graddrop_of_a_hundred_tasks():
@@ -53,8 +54,8 @@ def test_the_way_of_accelerators_gives_the_same(method, monkeypatch):
         return [balancer.update(jnp.asarray(given), state, params, losses=losses)[0] for given in (rows, bad)]
 
     here = directions()
-    monkeypatch.setattr(_lazily, "_backend", lambda: "gpu")
-    assert not _lazily.branches_pay()
+    monkeypatch.setattr(lazily, "_backend", lambda: "gpu")
+    assert not lazily.branches_pay()
     for found, expected in zip(directions(), here, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from mtljax.balance import _qp
+from mtljax.balance.solvers import quadratic_program
 
 
 @functools.cache
 def solve():
-    return jax.jit(jax.vmap(_qp.nonnegative_qp))
+    return jax.jit(jax.vmap(quadratic_program.nonnegative_qp))
 
 
 @pytest.mark.parametrize(("tasks", "width"), [(4, 30), (4, 3), (24, 60), (24, 10)])
@@ -32,13 +32,13 @@ def test_minimises_over_the_non_negative(tasks, width):
 
 def test_onto_simplex():
     point = jnp.array([0.4, 2.0, -1.0, 1.5])
-    np.testing.assert_allclose(_qp.onto_simplex(point, jnp.ones(4, bool)), [0, 0.75, 0, 0.25], atol=1e-6)
+    np.testing.assert_allclose(quadratic_program.onto_simplex(point, jnp.ones(4, bool)), [0, 0.75, 0, 0.25], atol=1e-6)
     present = jnp.array([True, False, True, False])
-    np.testing.assert_allclose(_qp.onto_simplex(point, present), [1, 0, 0, 0], atol=1e-6)
-    np.testing.assert_allclose(_qp.onto_simplex(point, jnp.zeros(4, bool)), np.zeros(4))
+    np.testing.assert_allclose(quadratic_program.onto_simplex(point, present), [1, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(quadratic_program.onto_simplex(point, jnp.zeros(4, bool)), np.zeros(4))
 
 
 def test_the_number_of_steps_is_bounded():
-    counted = _qp.bounded_while(lambda x: x < 100, lambda x: x + 1, jnp.int32(0), max_steps=7)
+    counted = quadratic_program.bounded_while(lambda x: x < 100, lambda x: x + 1, jnp.int32(0), max_steps=7)
     assert counted == 7
-    assert _qp.bounded_while(lambda x: x < 3, lambda x: x + 1, jnp.int32(0), max_steps=7) == 3
+    assert quadratic_program.bounded_while(lambda x: x < 3, lambda x: x + 1, jnp.int32(0), max_steps=7) == 3

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
-from mtljax.balance import _positive_equation, _qp
-from mtljax.balance._gramian import Gramian
+from mtljax.balance.gramian import Gramian
+from mtljax.balance.solvers import positive_equation, quadratic_program
 
 
 def solve(balancer, rows):
@@ -29,7 +29,7 @@ def test_equations_of_badly_scaled_rows_are_solved(alpha):
     norms = np.linalg.norm(rows, axis=2)
     cosines = np.einsum("ntp,nsp->nts", rows, rows) / norms[:, None] / norms[:, :, None]
     scales = 10 ** rng.uniform(-3, 3, norms.shape)
-    each = jax.jit(jax.vmap(lambda n, c: _positive_equation.solve(Gramian(n, c), alpha)))
+    each = jax.jit(jax.vmap(lambda n, c: positive_equation.solve(Gramian(n, c), alpha)))
     weights, solved = each(jnp.asarray(scales, jnp.float32), jnp.asarray(cosines, jnp.float32))
     assert solved.all()
     weights = np.asarray(weights, np.float64)
@@ -71,8 +71,8 @@ SOLVERS = ("mgda", "upgrad", "dualproj", "cagrad", "pcd", "nash_mtl", "fairgrad"
 def test_a_search_that_is_cut_short_is_reported(method, monkeypatch):
     rows = np.random.default_rng(1).normal(size=(6, 8)) * np.logspace(-1, 1, 6)[:, None]
     assert solve(getattr(mtl, method)(6), rows)[1].solved
-    whole = _qp.bounded_while
-    monkeypatch.setattr(_qp, "bounded_while", lambda *a, max_steps: whole(*a, max_steps=0))
+    whole = quadratic_program.bounded_while
+    monkeypatch.setattr(quadratic_program, "bounded_while", lambda *a, max_steps: whole(*a, max_steps=0))
     assert not solve(getattr(mtl, method)(6), rows)[1].solved
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mtljax.data import augment
-from mtljax.data.geometry import normals_from_depth
+from mtljax.data.labels.from_depth import normals_from_depth
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.render import render_clip
 from mtljax.errors import UserError

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtljax.data import camvid
-from mtljax.data.camvid import CLASSES
+from mtljax.data.sources import camvid
+from mtljax.data.sources.camvid import CLASSES
 from mtljax.errors import UserError
 from tests.data.streets import H, W, classes, write_streets
 

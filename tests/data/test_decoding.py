@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from mtljax.data import decoding, tfds
-from mtljax.data.quiet import quiet_tfds
+from mtljax.data import tfds
+from mtljax.data.reading import decoding
+from mtljax.data.reading.quiet import quiet_tfds
 from mtljax.errors import UserError
 
 H, W = 4, 6

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mtljax.data.geometry import edges_from_depth, normals_from_depth, points_from_depth
+from mtljax.data.labels.from_depth import edges_from_depth, normals_from_depth, points_from_depth
 
 H, W = 40, 60
 K = np.array([[100.0, 0, 30], [0, 100.0, 20], [0, 0, 1]])

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtljax.data import camvid, cityscapes, images, kitti_odometry, rgbd, taskonomy
+from mtljax.data import kitti_odometry
+from mtljax.data.reading import images
+from mtljax.data.sources import camvid, cityscapes, rgbd, taskonomy
 from mtljax.errors import UserError
 from tests.data import test_cityscapes, test_kitti, test_taskonomy
 from tests.data.streets import write_streets

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from mtljax import data
-from mtljax.data import camvid, cityscapes, mix
-from mtljax.data.camvid import CLASSES
-from mtljax.data.cityscapes import CLASSES as CITY
-from mtljax.data.relabel import BORDERS, DISCONTINUITIES, meanings
-from mtljax.data.resize import resized
+from mtljax.data import mix
+from mtljax.data.labels.relabel import BORDERS, DISCONTINUITIES, meanings
+from mtljax.data.labels.resize import resized
+from mtljax.data.sources import camvid, cityscapes
+from mtljax.data.sources.camvid import CLASSES
+from mtljax.data.sources.cityscapes import CLASSES as CITY
 from mtljax.errors import UserError
 from tests.data import test_cityscapes
 from tests.data.streets import classes, write_streets
@@ -158,7 +159,7 @@ def test_what_data_sets_say():
         "adult('x')",
         "multi_mnist('x')",
     )
-    from mtljax.train.callstring import resolve
+    from mtljax.train.config.callstring import resolve
 
     said = {text: meanings(resolve(text, data.SOURCES, kind="data")) for text in texts}
     assert all(said.values())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mtljax import geometry
-from mtljax.data import motion
+from mtljax.data.labels import motion
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.render import render_clip
 

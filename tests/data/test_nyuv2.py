@@ -5,9 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from mtljax.data import DataSet, nyuv2, tfds
-from mtljax.data.geometry import normals_from_depth, points_from_depth
-from mtljax.data.quiet import quiet_tfds
+from mtljax.data import DataSet, tfds
+from mtljax.data.labels.from_depth import normals_from_depth, points_from_depth
+from mtljax.data.reading.quiet import quiet_tfds
+from mtljax.data.sources import nyuv2
 from mtljax.errors import UserError
 
 H, W = 24, 32

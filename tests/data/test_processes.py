@@ -8,23 +8,11 @@ import numpy as np
 import pytest
 from absl import flags
 
-from mtljax.data import (
-    augment,
-    camvid,
-    cityscapes,
-    kitti_odometry,
-    mix,
-    movi,
-    multi_mnist,
-    nyuv2,
-    pipeline,
-    rgbd,
-    taskonomy,
-    tfds,
-)
+from mtljax.data import augment, kitti_odometry, mix, pipeline, tfds
 from mtljax.data.hidden import Hidden
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.render import render_clip
+from mtljax.data.sources import camvid, cityscapes, movi, multi_mnist, nyuv2, rgbd, taskonomy
 from mtljax.data.tolerant import Tolerant
 from tests.data import test_adult, test_cityscapes, test_kitti, test_multi_mnist, test_nyuv2, test_taskonomy
 from tests.data.streets import write_streets

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mtljax.data.motion import pose_matrices, static_labels
-from mtljax.data.resize import resized
+from mtljax.data.labels.motion import pose_matrices, static_labels
+from mtljax.data.labels.resize import resized
 from mtljax.errors import UserError
 
 

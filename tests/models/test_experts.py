@@ -8,8 +8,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax import models
-from mtljax.models import experts
-from mtljax.models.experts import smooth_step
+from mtljax.models.sharing import experts
+from mtljax.models.sharing.experts import smooth_step
 from tests.models.test_sharing import MLP, X, init
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import mtljax as mtl
 from mtljax import models
-from mtljax.models.tasked import by_clip
+from mtljax.models.sharing.tasked import by_clip
 from tests.models.test_multitask import random_like
 
 B, SIDE = 3, 4

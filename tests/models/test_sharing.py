@@ -10,8 +10,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax import models, train
-from mtljax.models import nddr, stitched
-from mtljax.models.layers import Norm
+from mtljax.models.sharing import nddr, stitched
+from mtljax.models.sharing.layers import Norm
 from tests.train import toys
 
 HEADS = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}

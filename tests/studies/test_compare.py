@@ -8,7 +8,8 @@ import pytest
 from mtljax import studies
 from mtljax.errors import UserError
 from mtljax.studies.compare import gain_over, table
-from mtljax.train import default_config, loop
+from mtljax.train import default_config
+from mtljax.train.run import loop
 from tests.data.test_multi_mnist import write
 
 METHODS = "single; upgrad()"

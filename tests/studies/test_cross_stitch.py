@@ -10,8 +10,9 @@ from configs import cross_stitch as shipped
 from mtljax import studies
 from mtljax.errors import UserError
 from mtljax.studies import cross_stitch
-from mtljax.train import experiment, loop
-from mtljax.train.run import newest_variables
+from mtljax.train.config import experiment
+from mtljax.train.run import loop
+from mtljax.train.run.run import newest_variables
 from tests.data.test_multi_mnist import write
 
 

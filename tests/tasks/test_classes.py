@@ -5,7 +5,7 @@ import pytest
 
 import mtljax as mtl
 from mtljax.errors import UserError
-from mtljax.train.evaluate import Accumulator
+from mtljax.train.run.evaluate import Accumulator
 
 
 def semantic(ids, valid=True):

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 import mtljax as mtl
-from mtljax.train.evaluate import Accumulator
+from mtljax.train.run.evaluate import Accumulator
 from tests.tasks.test_not_finite import CASES
 
 HEIGHT, WIDTH = 2**12 + 1, 2**12 + 3

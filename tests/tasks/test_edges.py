@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage, optimize
 
 import mtljax as mtl
-from mtljax.tasks._edge_matching import count_matches
-from mtljax.tasks._thinning import THRESHOLDS, skeleton, thin
+from mtljax.tasks.metrics.edge_matching import count_matches
+from mtljax.tasks.metrics.thinning import THRESHOLDS, skeleton, thin
 
 TASK = mtl.tasks.edges()
 

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 import mtljax as mtl
 from mtljax.errors import UserError
-from mtljax.train.evaluate import evaluate_constant
+from mtljax.train.run.evaluate import evaluate_constant
 
 B, S, BETA = 8, 4, 3.0
 RNG = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec
 
 import mtljax as mtl
-from mtljax.tasks._colours import flow_colours
-from mtljax.train.evaluate import evaluate_constant
+from mtljax.tasks.drawing.colours import flow_colours
+from mtljax.train.run.evaluate import evaluate_constant
 
 B, S, H, W = 8, 2, 12, 72  # 4 divides it, 8 to 64 do not
 STRIDES = {4: 0.005, 8: 0.01, 16: 0.02, 32: 0.08, 64: 0.32}

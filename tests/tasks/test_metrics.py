@@ -5,7 +5,7 @@ import numpy as np
 from jax.sharding import AxisType, PartitionSpec
 
 import mtljax as mtl
-from mtljax.tasks._thinning import thin
+from mtljax.tasks.metrics.thinning import thin
 from tests.tasks import test_ego_motion, test_flow
 from tests.tasks.test_losses import BATCH, DEPTH, LOGITS, TASKS, VALID, B, H, W, images
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
-from mtljax.train.evaluate import Accumulator
+from mtljax.train.run.evaluate import Accumulator
 from tests.tasks import still_world, test_ego_motion, test_flow, test_odometry
 from tests.tasks.test_losses import BATCH, TASKS, VALID
 

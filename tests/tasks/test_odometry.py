@@ -9,8 +9,8 @@ import mtljax as mtl
 from mtljax import geometry
 from mtljax.errors import UserError
 from mtljax.geometry import trajectories
-from mtljax.tasks._path import draw_paths
-from mtljax.train.evaluate import Accumulator, evaluate_constant
+from mtljax.tasks.drawing.path import draw_paths
+from mtljax.train.run.evaluate import Accumulator, evaluate_constant
 
 RNG = np.random.default_rng(0)
 S = 4  # frames of a clip

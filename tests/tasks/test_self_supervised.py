@@ -6,7 +6,6 @@ import pytest
 
 import mtljax as mtl
 from mtljax.errors import UserError
-from mtljax.tasks import _smoothness
 from tests.tasks import still_world as world
 from tests.tasks.still_world import figures, measured
 
@@ -120,9 +119,9 @@ def test_every_scale_of_depth_is_smooth_at_its_size():
     for scale in (0, 1):
         depth, image = (
             prediction["depth"][..., :: 2**scale, :: 2**scale, scale, None],
-            _smoothness.reduced(BATCH["image"], 2**scale),
+            smoothness.reduced(BATCH["image"], 2**scale),
         )
-        wanted += _smoothness.edge_aware(_smoothness.inverse_depth(depth), image).mean() / 2**scale / 2
+        wanted += smoothness.edge_aware(smoothness.inverse_depth(depth), image).mean() / 2**scale / 2
     np.testing.assert_allclose(smoothness, wanted, rtol=1e-3)
 
 

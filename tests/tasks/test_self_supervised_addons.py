@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
-from mtljax.tasks import _consensus, _smoothness
-from mtljax.tasks._movable import Movable
-from mtljax.tasks._occlusion import visible
+from mtljax.tasks.self_supervision import consensus, smoothness
+from mtljax.tasks.self_supervision.movable import Movable
+from mtljax.tasks.self_supervision.occlusion import visible
 from tests.tasks import still_world as world
 from tests.tasks.still_world import figures, measured
 
@@ -155,8 +155,8 @@ def test_errors_are_mixed_by_the_mask():
     rigid, free = np.float32([1, 1, 1, 3, np.inf, np.inf]), np.float32([2, 2, 2, np.inf, 4, np.inf])
     m = 1 / (1 + np.exp(-logits))
     wanted = np.where(np.arange(6) < 3, m * 1 + (1 - m) * 2, [0, 0, 0, 3, 4, np.inf])
-    mix = jax.value_and_grad(lambda logits, rigid, free: _consensus.mixed(logits, rigid, free)[:5].sum(), (0, 1, 2))
-    np.testing.assert_allclose(_consensus.mixed(logits, rigid, free), wanted, rtol=1e-5)
+    mix = jax.value_and_grad(lambda logits, rigid, free: consensus.mixed(logits, rigid, free)[:5].sum(), (0, 1, 2))
+    np.testing.assert_allclose(consensus.mixed(logits, rigid, free), wanted, rtol=1e-5)
     _, gradients = mix(logits, rigid, free)
     assert not gradients[0].any()
     np.testing.assert_allclose(gradients[1], [*m[:3], 1, 0, 0], rtol=1e-5)
@@ -258,7 +258,7 @@ def slanted():
 
 
 def test_edges_release_smoothness():
-    value_and_gradient = jax.jit(jax.value_and_grad(_smoothness.edge_released, argnums=(0, 1, 2)))
+    value_and_gradient = jax.jit(jax.value_and_grad(smoothness.edge_released, argnums=(0, 1, 2)))
     depth, normals, edges = slanted()
     assert value_and_gradient(depth, normals, edges)[0] < 1e-5
     bent = {}

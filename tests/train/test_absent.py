@@ -9,8 +9,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax import train
-from mtljax.train.experiment import balancer_of
-from mtljax.train.gradients import balanced_gradient
+from mtljax.train.config.experiment import balancer_of
+from mtljax.train.step.gradients import balanced_gradient
 from tests.train import toys
 
 ADAMW = optax.adamw(optax.linear_schedule(1e-2, 1e-3, 10), weight_decay=0.1)

@@ -11,8 +11,8 @@ import pytest
 import mtljax as mtl
 from mtljax import train
 from mtljax.errors import UserError
-from mtljax.train.experiment import balancer_of
-from mtljax.train.gradients import balanced_gradient
+from mtljax.train.config.experiment import balancer_of
+from mtljax.train.step.gradients import balanced_gradient
 from tests.models.test_multitask import random_like
 from tests.train import toys
 

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train.callstring import resolve
+from mtljax.train.config.callstring import resolve
 
 
 def scaled(x, factor=2.0, *, offset=0):

@@ -13,8 +13,8 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from mtljax.errors import UserError
-from mtljax.train import checkpoint
-from mtljax.train.checkpoint import Checkpoints
+from mtljax.train.run import checkpoint
+from mtljax.train.run.checkpoint import Checkpoints
 from tests.train import toys
 
 

@@ -9,10 +9,12 @@ import pytest
 
 from mtljax import data, tasks
 from mtljax.errors import UserError
-from mtljax.train import config as run_config
-from mtljax.train import data_checks, default_config, loop
-from mtljax.train.checks import check_on_host, check_shapes
-from mtljax.train.run import Run
+from mtljax.train import default_config
+from mtljax.train.config import data_checks
+from mtljax.train.config import default as run_config
+from mtljax.train.config.checks import check_on_host, check_shapes
+from mtljax.train.run import loop
+from mtljax.train.run.run import Run
 
 NUMBER, CLASSES = 12, 3
 RNG = np.random.default_rng(0)

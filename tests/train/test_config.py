@@ -4,8 +4,8 @@ import ml_collections
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train import config as run_config
 from mtljax.train import default_config
+from mtljax.train.config import default as run_config
 
 
 def config(**changes):

@@ -7,8 +7,8 @@ import optax
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train import decay
-from mtljax.train.experiment import optimizer_of
+from mtljax.train.config import decay
+from mtljax.train.config.experiment import optimizer_of
 from tests.train.test_experiment import build, config
 
 

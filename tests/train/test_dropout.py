@@ -9,8 +9,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax import train
-from mtljax.train import streams
-from mtljax.train.experiment import balancer_of, build
+from mtljax.train.config.experiment import balancer_of, build
+from mtljax.train.step import streams
 from tests.train.test_experiment import config
 from tests.train.toys import regression
 

@@ -13,9 +13,9 @@ import pytest
 
 import mtljax as mtl
 from mtljax import train
-from mtljax.train import evaluate as evaluation
-from mtljax.train import loop
-from mtljax.train.step import make_eval_step, make_predict_step
+from mtljax.train.run import evaluate as evaluation
+from mtljax.train.run import loop
+from mtljax.train.step.step import make_eval_step, make_predict_step
 from tests.train import toys
 
 BATCHES = [toys.batch(i) for i in range(3)]

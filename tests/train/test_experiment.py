@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from mtljax import balance
-from mtljax.data import rgbd
+from mtljax.data.sources import rgbd
 from mtljax.errors import UserError
-from mtljax.train import config as run_config
 from mtljax.train import default_config
-from mtljax.train.experiment import balancer_of, build
-from mtljax.train.run import Run
+from mtljax.train.config import default as run_config
+from mtljax.train.config.experiment import balancer_of, build
+from mtljax.train.run.run import Run
 
 
 def config(folder="nowhere", **changes):

@@ -9,9 +9,10 @@ from safetensors.numpy import save_file
 import mtljax as mtl
 from configs import nyuv2
 from mtljax.errors import UserError
-from mtljax.train import default_config, initial, loop
-from mtljax.train.experiment import build
-from mtljax.train.run import newest_variables
+from mtljax.train import default_config
+from mtljax.train.config.experiment import build
+from mtljax.train.run import initial, loop
+from mtljax.train.run.run import newest_variables
 from tests.data.test_multi_mnist import write
 from tests.models.test_pretrained import torch_names
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train.experiment import balancer_of, optimizer_of
+from mtljax.train.config.experiment import balancer_of, optimizer_of
 
 
 @pytest.mark.parametrize(

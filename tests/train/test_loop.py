@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train import loop
+from mtljax.train.run import loop
 
 GOOD = {
     "losses": [0.5, 0.25],

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train import default_config, loop
-from mtljax.train.difference import can_start_from, differences
-from mtljax.train.run import Run
+from mtljax.train import default_config
+from mtljax.train.run import loop
+from mtljax.train.run.difference import can_start_from, differences
+from mtljax.train.run.run import Run
 from tests.data.test_multi_mnist import write
 
 LEFT = "classify(num_classes=10, label='left')"

@@ -8,8 +8,8 @@ import optax
 
 import mtljax as mtl
 from mtljax import tasks, train
-from mtljax.train import loop
-from mtljax.train.gradients import balanced_gradient
+from mtljax.train.run import loop
+from mtljax.train.step.gradients import balanced_gradient
 from tests import runs
 from tests.small_config import get_config
 from tests.tasks import still_world as world

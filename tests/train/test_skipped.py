@@ -9,7 +9,7 @@ import pytest
 
 import mtljax as mtl
 from mtljax import train
-from mtljax.train.experiment import balancer_of
+from mtljax.train.config.experiment import balancer_of
 from tests.train import toys
 
 

@@ -7,9 +7,9 @@ import pytest
 import mtljax as mtl
 from mtljax import train
 from mtljax.errors import UserError
-from mtljax.train.experiment import balancer_of
-from mtljax.train.gradients import balanced_gradient
-from mtljax.train.last_layer import last_shared_layer
+from mtljax.train.config.experiment import balancer_of
+from mtljax.train.step.gradients import balanced_gradient
+from mtljax.train.step.last_layer import last_shared_layer
 from tests.train import toys
 
 BALANCERS = ("equal", "pcgrad", "gradnorm")

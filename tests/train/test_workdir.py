@@ -8,8 +8,8 @@ import pathlib
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train import workdir
-from mtljax.train.workdir import replace_text, sole_use
+from mtljax.train.run import workdir
+from mtljax.train.run.workdir import replace_text, sole_use
 
 
 def test_a_workdir_is_held_by_one_and_left_clean(tmp_path):

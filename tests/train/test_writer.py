@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train.writer import MetricWriter
+from mtljax.train.run.writer import MetricWriter
 
 
 def lines(workdir):

@@ -8,7 +8,7 @@ import optax
 
 import mtljax as mtl
 from mtljax import train
-from mtljax.train.experiment import balancer_of
+from mtljax.train.config.experiment import balancer_of
 
 LABELS = {"a": 2, "b": 1, "c": 1}
 BATCH = 16

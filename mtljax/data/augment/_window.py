@@ -7,7 +7,7 @@ import numpy as np
 
 from mtljax.data.augment._augmentation import Augmentation, checked, checked_size
 from mtljax.data.dataset import Example
-from mtljax.data.resize import resized
+from mtljax.data.labels.resize import resized
 from mtljax.data.window import Window, shown
 from mtljax.errors import UserError, unknown
 

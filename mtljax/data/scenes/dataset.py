@@ -7,10 +7,10 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from mtljax.data.dataset import Example, Source, valid_everywhere
-from mtljax.data.motion import ego_motion, has_next, moving, pose_matrices
-from mtljax.data.quiet import quiet_tfds
-from mtljax.data.records import read_record
-from mtljax.data.relabel import DISCONTINUITIES, Meaning
+from mtljax.data.labels.motion import ego_motion, has_next, moving, pose_matrices
+from mtljax.data.labels.relabel import DISCONTINUITIES, Meaning
+from mtljax.data.reading.quiet import quiet_tfds
+from mtljax.data.reading.records import read_record
 from mtljax.data.scenes.world import CLASSES, MAX_OBJECTS
 from mtljax.errors import UserError, unknown
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mtljax.data.geometry import edges_of_surfaces
+from mtljax.data.labels.from_depth import edges_of_surfaces
 from mtljax.data.scenes import raycast
 from mtljax.data.scenes.world import HEIGHT, ROOM, World, clip_rng, sample_world
 

@@ -7,7 +7,7 @@ import jax
 
 from mtljax.models.encoders.normalise import Normalise, normalised
 from mtljax.models.encoders.staged import Outputs, Staged, previous
-from mtljax.models.layers import Norm
+from mtljax.models.sharing.layers import Norm
 
 _BLOCKS = {
     10: (1, 1, 1, 1),

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.models.heads.matching import best_match, correlation, least_squares_shift
-from mtljax.models.layers import Norm
+from mtljax.models.sharing.layers import Norm
 
 MATCHED = (2, 4, 8)  # strides at which frames are compared
 _RADIUS, _WINDOWS = 4, (3, 5)

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.layers import Norm
+from mtljax.models.sharing.layers import Norm
 
 _NARROWEST = 8  # channels
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mtljax.data import DataSet, Source, scenes
-from mtljax.data.quiet import quiet_tfds
+from mtljax.data.reading.quiet import quiet_tfds
 from mtljax.data.scenes import CLASSES
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.parallel import rendered, workers

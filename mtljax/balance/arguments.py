@@ -1,0 +1,106 @@
+"""Checks of balancers' arguments. Numbers may be traced, as by `optax.inject_hyperparams`: known ones are judged."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtljax.balance.balancer import check_num_tasks
+
+
+def known(*values: Any) -> bool:
+    """Whether none of the values is traced."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def non_negative(method: str, **arguments: float) -> None:
+    """Raises `ValueError` for an argument below 0."""
+    for name, value in arguments.items():
+        if known(value) and not value >= 0:
+            raise ValueError(f"{method}({name}={value}): {name} must be at least 0.")
+
+
+def positive(method: str, **arguments: float) -> None:
+    """Raises `ValueError` for an argument that is not above 0."""
+    for name, value in arguments.items():
+        if known(value) and not value > 0:
+            raise ValueError(f"{method}({name}={value}): {name} must be positive.")
+
+
+def fraction(method: str, **arguments: float) -> None:
+    """Raises `ValueError` for an argument outside [0, 1]."""
+    for name, value in arguments.items():
+        if known(value) and not 0 <= value <= 1:
+            raise ValueError(f"{method}({name}={value}): {name} must be between 0 and 1.")
+
+
+def whole(method: str, least: int, **arguments: int) -> None:
+    """Raises `ValueError` for an argument that is no integer of at least `least`."""
+    for name, value in arguments.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            hint = " (under optax.inject_hyperparams, name it in static_args)" if isinstance(value, jax.Array) else ""
+            raise ValueError(f"{method}({name}={value!r}): {name} must be an integer of at least {least}{hint}.")
+
+
+Numbers = Sequence[float] | Mapping[str, float] | float
+
+
+def in_order(method: str, name: str, values: Any, tasks: Sequence[str] | None) -> Any:
+    """A dict task -> value as a list in the order of the losses; anything else as it is.
+
+    Raises:
+        ValueError: for a dict without `tasks`, or whose names are not those of the tasks.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    if tasks is None:
+        raise ValueError(f"{method}({name}=...): a dict needs tasks=, the names in the order of the losses.")
+    for given in values:
+        if given not in tasks:
+            close = difflib.get_close_matches(str(given), tasks, n=1, cutoff=0.0)
+            raise ValueError(f"{method}({name}=...): no task {given!r}; did you mean {close[0]!r}?")
+    missing = [task for task in tasks if task not in values]
+    if missing:
+        raise ValueError(f"{method}({name}=...): expected a number for each task; none for {', '.join(missing)}.")
+    return [values[task] for task in tasks]
+
+
+def index(method: str, name: str, value: Any, tasks: Sequence[str] | None) -> Any:
+    """The index of a task told by its name; anything else as it is.
+
+    Raises:
+        ValueError: for a name without `tasks`, or that is none of them.
+    """
+    if not isinstance(value, str):
+        return value
+    if tasks is None:
+        raise ValueError(f"{method}({name}={value!r}): a name needs tasks=, the names in the order of the losses.")
+    if value not in tasks:
+        close = difflib.get_close_matches(value, tasks, n=1, cutoff=0.0)
+        raise ValueError(f"{method}({name}={value!r}): no such task; did you mean {close[0]!r}?")
+    return list(tasks).index(value)
+
+
+def per_task(
+    method: str, num_tasks: int, *, default: float, tasks: Sequence[str] | None = None, **arguments: Numbers | None
+) -> np.ndarray | jax.Array:
+    """A vector of one non-negative number a task, (T,) float64 (float32 where traced), not all of them 0.
+
+    Raises:
+        ValueError: for another length, a negative or non-finite number, or zeros only; for names that are not `tasks`.
+    """
+    check_num_tasks(num_tasks)
+    ((name, values),) = arguments.items()
+    values = in_order(method, name, values, tasks)
+    array = (lambda x: np.asarray(x, np.float64)) if known(values) else (lambda x: jnp.asarray(x, jnp.float32))
+    vector = np.full(num_tasks, default) if values is None else array(values)
+    if vector.ndim == 0:
+        vector = vector * np.ones(num_tasks, vector.dtype)
+    if vector.shape != (num_tasks,):
+        raise ValueError(f"{method}({name}=...): expected {num_tasks} numbers, one a task, not shape {vector.shape}.")
+    if known(vector) and (not np.isfinite(vector).all() or (vector < 0).any() or not vector.any()):
+        raise ValueError(f"{method}({name}={values!r}): expected non-negative numbers, not all of them 0.")
+    return vector

@@ -1,0 +1,284 @@
+"""What a balancer is: an optax `Aggregator` that says what it looks at, so that a training step pays for no more."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from optax.experimental import aggregating
+
+from mtljax.balance import wrappers
+from mtljax.balance.gramian import Rows, combine, gramian, shared_rows
+from mtljax.balance.lazily import branches_pay, surely_finite, unless
+from mtljax.balance.owners import parts_of, scaled
+
+Sees = Literal["losses", "gramian", "jacobian"]
+MEASURES = ("shared", "last_layer", "features")
+
+_NOTHING_SHARED = (
+    "this balancer was given a gradient, not a Jacobian: num_tasks={num_tasks}, but no leaf is stacked over tasks (the "
+    "first has shape {shape}, its parameter's); expected shared leaves of shape ({num_tasks}, *shape), as from "
+    "mtl.value_and_jacobian(losses_fn)(params), and the balancer first in its chain. Where every parameter is one "
+    "task's own there is nothing to balance; a loss weighting then takes owners=linearize(...).owners."
+)
+
+
+class BalanceState(NamedTuple):
+    """The state of a balancer.
+
+    Attributes:
+        rule: the rule's own state.
+        weights: (T,) float32, the weights that it gave last; of a method without weights, the share of each task's
+            gradient that it kept.
+        present: (T,) bool, the tasks that had a part in them: the flag of absent tasks, of non-finite gradients, and of
+            losses at or below zero where positive ones are needed.
+        solved: () bool, False where the method's small problem has no solution or none was found to the dtype's
+            precision, and the weights are the nearest thing to one; True of methods that solve none.
+    """
+
+    rule: Any
+    weights: jax.Array
+    present: jax.Array
+    solved: jax.Array = np.True_
+
+
+class Weights(NamedTuple):
+    """A weight a task.
+
+    Attributes:
+        shared: (T,), for the gradients of shared parameters.
+        private: (T,), for those of a task's own parameters: the same under a loss weighting, 1 under a gradient method.
+    """
+
+    shared: jax.Array
+    private: jax.Array
+
+
+Weigh = Callable[..., tuple[Weights, BalanceState]]
+Direct = Callable[..., tuple[Any, BalanceState]]
+
+
+class Balancer(aggregating.Aggregator):
+    """An optax `Aggregator` over tasks.
+
+    Use it as any optax transformation, first in a chain: `init(params)`, then
+    `update(jacobian, state, params, *, losses=None, present=None, owners=None, samples=()) -> (gradient, state)`:
+    - `losses`: (T,); `present`: (T,) bool, False for tasks to leave out.
+    - `owners`: a tree as `params` of the tasks that own each leaf (`mtl.balance.linearize(...).owners`), with which a
+      loss weighting scales private leaves too.
+    - `samples`: Jacobians of independent parts of the batch, for methods whose `samples` is above 1; without them
+      `jacobian` stands for each.
+
+    A private leaf that is not finite: with `owners`, its task is not present in this step, and the leaf becomes zeros;
+    without, it becomes zeros where the state tells of a task that is not present, and else stays as it is, for
+    `optax.apply_if_finite` after the balancer to see. With T > 1, no stacked leaf and no `owners`, `update` refuses.
+
+    `weigh` and `direct` are for training steps.
+
+    Attributes:
+        num_tasks: T.
+        sees: `losses`; `gramian`, for a rule that needs norms and angles of gradients; or `jacobian`, for one that
+            needs every element.
+        measures: what its gradients may be those of: any of `shared`, `last_layer`, `features`.
+        samples: how many Jacobians of independent parts of the batch it looks at.
+        needs_positive_losses: whether it takes logarithms or quotients of losses; a task whose loss is not above zero
+            is then left out of the step and flagged in `BalanceState.present`.
+        weigh: `(state, *, losses=None, gramian=None, present=None) -> (Weights, state)`; None where it sees the
+            Jacobian.
+        direct: as `update`, with `axis_name`, a mapped axis over which the rows are split, and `features`, whether
+            `params` are features (B, ...) and the rows gradients at them; private leaves that are not finite stay so.
+    """
+
+    num_tasks: int
+    sees: Sees
+    measures: tuple[str, ...]
+    samples: int
+    needs_positive_losses: bool
+    weigh: Weigh | None
+    direct: Direct
+
+    def __new__(
+        cls,
+        init: Callable[[Any], BalanceState],
+        *,
+        num_tasks: int,
+        sees: Sees,
+        weigh: Weigh | None = None,
+        direct: Direct | None = None,
+        measures: tuple[str, ...] = MEASURES,
+        samples: int = 1,
+        needs_positive_losses: bool = False,
+    ) -> "Balancer":
+        """Makes the (init, update) pair that optax sees."""
+        check_num_tasks(num_tasks)
+        direct = direct or functools.partial(_direct_by_weights, weigh, sees, num_tasks)
+        # Compiled once, so that a loop that calls `update` outside `jit` does not compile its branches at each call.
+        compiled = jax.jit(functools.partial(_finite_direction, direct), static_argnames="owners")
+        update = functools.partial(_update, compiled, num_tasks)
+        self = super().__new__(cls, functools.partial(_distinct, init), update)
+        self.num_tasks, self.sees, self.measures, self.samples = num_tasks, sees, measures, samples
+        self.weigh, self.direct, self.needs_positive_losses = weigh, direct, needs_positive_losses
+        return self
+
+
+def _distinct(init: Callable[[Any], BalanceState], params: Any) -> BalanceState:
+    """A first state in which no array stands twice: a step that gives up its old state may free each only once."""
+    return jax.tree.map(jnp.copy, init(params))
+
+
+def check_num_tasks(num_tasks: Any) -> None:
+    """Raises `ValueError` where `num_tasks` is not a positive integer."""
+    if not isinstance(num_tasks, int) or isinstance(num_tasks, bool) or num_tasks < 1:
+        hint = " (under optax.inject_hyperparams, name it in static_args)" if isinstance(num_tasks, jax.Array) else ""
+        raise ValueError(f"num_tasks must be a positive integer, not {num_tasks!r}{hint}.")
+
+
+def checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | None:
+    """The losses as an array (T,).
+
+    Raises:
+        ValueError: where they are needed and missing, or have another shape.
+    """
+    if losses is None:
+        if needed:
+            raise ValueError("this balancer needs the losses: call update(jacobian, state, params, losses=losses).")
+        return None
+    losses = jnp.asarray(losses)
+    if losses.shape != (num_tasks,):
+        raise ValueError(f"losses must have shape ({num_tasks},), one a task, not {losses.shape}.")
+    return losses
+
+
+def finite_rows(rows: Rows, num_tasks: int, axis_name: str | None = None) -> jax.Array:
+    """(T,) bool: whether all elements of a task's gradient are finite."""
+    finite = jnp.ones(num_tasks, bool)
+    for row in rows:
+        if row is not None:
+            finite &= jnp.all(jnp.isfinite(row), axis=tuple(range(1, row.ndim)))
+    return finite if axis_name is None else jax.lax.pmin(finite.astype(jnp.int8), axis_name) > 0
+
+
+def scale_private(tree: Any, params: Any, owners: Any, weights: jax.Array) -> Any:
+    """Multiplies the leaves, and slices of leaves, that one task owns by its weight.
+
+    Args:
+        tree: gradients, a tree as `params`.
+        params: the parameters, or their shapes.
+        owners: a tree as `params` of tuples of task indices, as `linearize` gives it.
+        weights: (T,).
+
+    Returns:
+        The tree with those leaves scaled; the others as they are.
+    """
+    structure = jax.tree.structure(params)
+    pairs = zip(structure.flatten_up_to(tree), structure.flatten_up_to(owners), strict=True)
+    return structure.unflatten([scaled(leaf, owner, weights) for leaf, owner in pairs])
+
+
+def _direct_by_weights(
+    weigh: Weigh,
+    sees: Sees,
+    num_tasks: int,
+    jacobian: Any,
+    state: BalanceState,
+    params: Any,
+    *,
+    losses: jax.Array | None = None,
+    present: jax.Array | None = None,
+    owners: Any = None,
+    axis_name: str | None = None,
+    **_: Any,
+) -> tuple[Any, BalanceState]:
+    def combined(seen: Any, present: jax.Array | None) -> tuple[Any, BalanceState]:
+        weights, after = weigh(state, losses=losses, gramian=seen, present=present)
+        direction = combine(jacobian, weights.shared, params)
+        if owners is not None:
+            direction = scale_private(direction, params, owners, weights.private)
+        return direction, after
+
+    def of_finite_rows() -> tuple[Any, BalanceState]:
+        finite = finite_rows(rows, num_tasks, axis_name)
+        return combined(None, finite if present is None else finite & present)
+
+    rows = shared_rows(jacobian, params, num_tasks)
+    if sees == "gramian":
+        return combined(gramian(jacobian, params, num_tasks, axis_name), present)
+    if axis_name is not None or not branches_pay():
+        return of_finite_rows()
+    # A row that is not finite shows in the sum, unless its weight is 0: mostly, a look at each of them is saved.
+    direction, after = combined(None, present)
+    fine = jnp.all(after.weights != 0)
+    for leaf, row in zip(jax.tree.leaves(direction), rows, strict=True):
+        fine &= jnp.array(True) if row is None else surely_finite(leaf)
+    return unless(fine, (direction, after), of_finite_rows)
+
+
+def _update(
+    compiled: Direct,
+    num_tasks: int,
+    updates: Any,
+    state: BalanceState,
+    params: optax.Params | None = None,
+    **extra: Any,
+) -> tuple[Any, BalanceState]:
+    if params is None:
+        raise ValueError(
+            "a balancer tells shared from private parameters by their shapes: "
+            "call update(jacobian, state, params, losses=losses)."
+        )
+    rows = shared_rows(updates, params, num_tasks)
+    wrappers.refuse()
+    if num_tasks > 1 and extra.get("owners") is None and rows and all(row is None for row in rows):
+        raise ValueError(_NOTHING_SHARED.format(num_tasks=num_tasks, shape=jnp.shape(jax.tree.leaves(updates)[0])))
+    known = {k: extra[k] for k in ("losses", "present", "owners", "samples") if extra.get(k) is not None}
+    known |= {k: jnp.asarray(known[k]) for k in ("losses", "present") if k in known}
+    if "owners" in known:
+        known["owners"] = _owners_of(known["owners"], params)
+    return compiled(updates, state, params, **known)
+
+
+def _owners_of(owners: Any, params: Any) -> tuple[tuple[int, ...], ...]:
+    """The owners of the leaves that `optax.masked` and `optax.partition` leave to be seen."""
+    leaves, structure = jax.tree.flatten(params, is_leaf=lambda node: isinstance(node, optax.MaskedNode))
+    pairs = zip(leaves, structure.flatten_up_to(owners), strict=True)
+    return tuple(owner for leaf, owner in pairs if not isinstance(leaf, optax.MaskedNode))
+
+
+def _finite_direction(
+    direct: Direct, jacobian: Any, state: BalanceState, params: Any, owners: tuple | None = None, **known: Any
+) -> tuple[Any, BalanceState]:
+    if owners is not None:
+        known["owners"] = jax.tree.structure(params).unflatten(owners)
+        known["present"] = _with_finite_private(jacobian, state, params, **known)
+    direction, state = direct(jacobian, state, params, **known)
+    rows = shared_rows(jacobian, params, len(state.present))
+    out = jnp.array(True) if "owners" in known else ~jnp.all(state.present)
+    leaves = zip(jax.tree.leaves(direction), rows, strict=True)
+    mended = [_zero_unless_finite(leaf, out if row is None else jnp.array(True)) for leaf, row in leaves]
+    return jax.tree.structure(params).unflatten(mended), state
+
+
+def _with_finite_private(
+    jacobian: Any, state: BalanceState, params: Any, owners: Any, present: jax.Array | None = None, **_: Any
+) -> jax.Array:
+    """(T,) bool: the present tasks all of whose own gradients are finite."""
+    present = jnp.ones_like(state.present) if present is None else present
+    structure = jax.tree.structure(params)
+    rows = shared_rows(jacobian, params, len(state.present))
+    for leaf, owner, row in zip(jax.tree.leaves(jacobian), structure.flatten_up_to(owners), rows, strict=True):
+        if row is None:
+            for task, part in parts_of(leaf, owner):
+                present = present.at[task].set(present[task] & jnp.all(jnp.isfinite(part)))
+    return present
+
+
+def _zero_unless_finite(leaf: jax.Array, told: jax.Array) -> jax.Array:
+    """Zeros for a leaf that is not finite, where the state tells of it; else the leaf."""
+
+    def looked_at() -> jax.Array:
+        return jnp.where(jnp.all(jnp.isfinite(leaf)) | ~told, leaf, jnp.zeros_like(leaf))
+
+    return unless(surely_finite(leaf), leaf, looked_at) if branches_pay() else looked_at()

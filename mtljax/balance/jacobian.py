@@ -1,0 +1,166 @@
+"""The losses of all tasks and their Jacobian: shared parameters stacked over tasks, private ones as they are."""
+
+import dataclasses
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mtljax.balance.owners import Owners, Shared, told
+from mtljax.balance.rows import split
+from mtljax.balance.vectorised import check_vectorised
+
+_MIXED = (
+    "losses_fn: some losses come together out of {operations}, through which they cannot be told apart, so every "
+    "parameter in front of it counts as shared by them. Return the losses apart (a dict or a tuple), or say which "
+    "parameters are shared: shared='encoder'."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Linearized:
+    """The losses at one point and their derivative there, read row by row or as one weighted sum.
+
+    Under `jit` a read costs one backward pass through what the leaves that are used depend on, and no more.
+
+    Attributes:
+        losses: (T,) float.
+        aux: what `losses_fn` returned beside its losses, or None.
+        owners: a tree as `params`: for each leaf, the indices of the tasks whose losses depend on it.
+        row: t -> the gradient of loss t, a tree as `params`.
+        weighted: weights (T,) -> the gradient of the weighted sum of all losses, a tree as `params`.
+    """
+
+    losses: jax.Array
+    aux: Any
+    owners: Any
+    row: Callable[[int], Any]
+    weighted: Callable[[jax.Array], Any]
+
+    def jacobian(self, params: Any, vectorised: bool = False, *, each: Callable[[Any], Any] = lambda row: row) -> Any:
+        """Rows stacked where more than one task owns a leaf; its owner's row elsewhere.
+
+        Args:
+            params: the parameters, or a tree of their structure.
+            vectorised: whether the rows are computed together, under `vmap`, rather than one after the other.
+            each: applied to every row, a tree as `params`, before they are stacked.
+
+        Raises:
+            ValueError: for `vectorised` where the compiler gets it wrong (`mtl.balance.mapped_rows_fail`).
+        """
+        number = len(self.losses)
+        if vectorised:
+            check_vectorised()
+            stacked = jax.vmap(self.weighted)(jnp.eye(number, dtype=self.losses.dtype))
+            rows = [each(jax.tree.map(lambda leaf, t=t: leaf[t], stacked)) for t in range(number)]
+        else:
+            rows = [each(self.row(t)) for t in range(number)]
+
+        def assemble(_: Any, owners: Owners, *leaves: jax.Array) -> jax.Array:
+            if not owners.private:
+                return jnp.stack(leaves)
+            # Of slices that are different tasks' own, each row holds its task's, and zeros.
+            return functools.reduce(jnp.add, [leaves[t] for t in owners or (0,)])
+
+        return jax.tree.map(assemble, params, self.owners, *rows)
+
+
+def linearize(
+    losses_fn: Callable[..., Any],
+    params: Any,
+    *args: Any,
+    has_aux: bool = False,
+    shared: Shared | None = None,
+    **kwargs: Any,
+) -> Linearized:
+    """Evaluates `losses_fn(params, *args, **kwargs)` once and linearizes it in `params`.
+
+    Arguments and errors are those of `value_and_jacobian`.
+    """
+
+    def apart(params: Any) -> tuple[Any, Any]:
+        output = losses_fn(params, *args, **kwargs)
+        losses, aux = output if has_aux else (output, None)
+        return _checked(losses), aux
+
+    found, tangent, aux = jax.linearize(apart, params, has_aux=True)
+    losses = jnp.stack(found) if isinstance(found, tuple) else found
+    parts = split(tangent, params, len(losses))
+    if shared is None and parts.mixed and len(jax.tree.leaves(params)) > 1:
+        warnings.warn(_MIXED.format(operations=", ".join(parts.mixed)), stacklevel=3)
+
+    def weighted(weights: jax.Array) -> Any:
+        weights = jnp.asarray(weights, losses.dtype)
+        return jax.linear_transpose(tangent, params)(tuple(weights) if isinstance(found, tuple) else weights)[0]
+
+    return Linearized(
+        losses=losses,
+        aux=aux,
+        owners=parts.owners if shared is None else told(parts.owners, params, shared),
+        row=lambda t: jax.linear_transpose(parts.rows[t], params)(jnp.ones((), losses.dtype))[0],
+        weighted=weighted,
+    )
+
+
+def value_and_jacobian(
+    losses_fn: Callable[..., Any], *, has_aux: bool = False, shared: Shared | None = None
+) -> Callable[..., Any]:
+    """The losses of T tasks and their Jacobian: to many losses what `jax.value_and_grad` is to one.
+
+    A *shared* leaf of `params`, one that more than one loss depends on, comes stacked: `(T, *shape)`. A *private* leaf
+    (a head's) keeps its shape and holds its own task's gradient, so heads cost no T-fold memory or compute; so does a
+    leaf of which each task uses a slice (heads stacked for a `vmap`); a leaf that no loss depends on holds zeros. Which
+    is which is read from the program itself, through `jit`, `jax.checkpoint`, `cond`, `scan` and `vmap`, as far as
+    losses can be told apart in it: best return them as a dict or a sequence. Where they come together out of an
+    operation that mixes them, every leaf in front of it counts as shared, with a warning; `shared` says it better.
+
+    The forward pass runs once and the backward pass once a task, unrolled.
+
+    Args:
+        losses_fn: `(params, *args, **kwargs) -> losses`, T float scalars in a dict, a sequence or an array `(T,)`.
+        has_aux: whether it returns `(losses, aux)`.
+        shared: which leaves are shared, instead of what the program says: a tree of bools (or a prefix of one), a
+            function of a leaf's path (`"encoder/kernel"`), or a string, a path or a regular expression for whole paths.
+            A leaf told to be private holds the sum of its tasks' gradients: right where each task has its own slice.
+
+    Returns:
+        A function of the same arguments that returns `(losses, jacobian)`, losses `(T,)`; with `has_aux`,
+        `((losses, aux), jacobian)`.
+
+    Raises:
+        ValueError: where the losses are not T scalars, or `shared` does not fit the parameters.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> params = {"shared": jnp.array([1.0, 2.0]), "a": jnp.array(3.0), "b": jnp.array(4.0)}
+        >>> def losses_fn(params):
+        ...     return params["a"] * params["shared"][0], params["b"] * params["shared"][1]
+        >>> losses, jacobian = mtl.value_and_jacobian(losses_fn)(params)
+        >>> print(losses, jacobian["shared"].shape, jacobian["a"], jacobian["b"])
+        [3. 8.] (2, 2) 1.0 2.0
+    """
+
+    def value_and_jacobian_fn(params: Any, *args: Any, **kwargs: Any) -> Any:
+        linearized = linearize(losses_fn, params, *args, has_aux=has_aux, shared=shared, **kwargs)
+        value = (linearized.losses, linearized.aux) if has_aux else linearized.losses
+        return value, linearized.jacobian(params)
+
+    return value_and_jacobian_fn
+
+
+def _checked(losses: Any) -> jax.Array | tuple[jax.Array, ...]:
+    """The losses as an array (T,) where they are one, else as a tuple of T scalars of one dtype."""
+    if hasattr(losses, "ndim") and losses.ndim == 1 and losses.shape[0] > 0:
+        return losses
+    leaves = jax.tree.leaves(losses)
+    shapes = [jnp.shape(leaf) for leaf in leaves]
+    if not leaves or any(shape != () for shape in shapes):
+        raise ValueError(
+            "losses_fn must return one scalar a task, in a dict, a sequence or an array (T,); "
+            f"got {'nothing' if not leaves else f'shapes {shapes}'}."
+        )
+    dtype = jnp.result_type(*leaves)
+    return tuple(jnp.asarray(leaf, dtype) for leaf in leaves)

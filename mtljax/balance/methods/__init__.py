@@ -1,0 +1,1 @@
+"""The balancers, one file a method, named as it is called."""

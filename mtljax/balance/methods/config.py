@@ -1,0 +1,45 @@
+"""ConFIG: conflict-free inverse gradients."""
+
+import jax
+import jax.numpy as jnp
+
+from mtljax.balance.balancer import Balancer
+from mtljax.balance.rule import Observation, from_rule
+from mtljax.balance.solvers import linear_algebra, quadratic_program
+
+
+def config(num_tasks: int) -> Balancer:
+    """A direction with the same cosine to every gradient, as long as the gradients agree with it.
+
+    `x = pinv(U) 1` with U the gradients at length 1, and `d = (sum_t g_t . x/|x|) x/|x|`. Where the gradients are
+    dependent the cosines are the same only as nearly as can be.
+
+    Args:
+        num_tasks: T.
+
+    Returns:
+        An optax `Aggregator`. Weights may be negative.
+
+    References:
+        Liu et al., ConFIG: Towards Conflict-free Training of Physics Informed Neural Networks, ICLR 2025, equation 2.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> params = jnp.zeros(2)
+        >>> balancer = mtl.config(num_tasks=2)
+        >>> direction, _ = balancer.update(jnp.array([[3.0, 0.0], [0.0, 1.0]]), balancer.init(params), params)
+        >>> [round(float(x), 3) for x in direction]
+        [2.0, 2.0]
+    """
+
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+        norms, cosines = seen.gramian
+        units = linear_algebra.pinv_times(cosines, (norms > 0).astype(norms.dtype))
+        along = quadratic_program.dot(cosines, units)
+        squared = quadratic_program.dot(units, along)
+        largest = jnp.maximum(jnp.max(norms), jnp.finfo(norms.dtype).tiny)
+        amount = jnp.sum(norms / largest * along) / jnp.where(squared > 0, squared, 1.0)
+        ratio = jnp.where(norms > 0, largest / jnp.where(norms > 0, norms, 1.0), 0.0)
+        return jnp.where(squared > 0, amount * units * ratio, 0.0), state
+
+    return from_rule(rule, num_tasks, sees="gramian")

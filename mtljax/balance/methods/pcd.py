@@ -1,0 +1,129 @@
+"""Priority-constrained descent: a primary task, and a least progress for the others."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtljax.balance import arguments
+from mtljax.balance.balancer import Balancer, check_num_tasks
+from mtljax.balance.memory import typical_size
+from mtljax.balance.rule import Observation, from_rule
+from mtljax.balance.solvers import quadratic_program
+
+
+class PCDState(NamedTuple):
+    """State of `pcd`.
+
+    Attributes:
+        size: (T,) float32, the roots of the running means of squared norms, before correction for their start at 0.
+        steps: (T,) int32, how many norms are in each.
+    """
+
+    size: jax.Array
+    steps: jax.Array
+
+
+def pcd(
+    num_tasks: int,
+    tau: float | Sequence[float] = 0.02,
+    beta: float = 0.999,
+    eps: float = 1e-8,
+    primary: int | str = 0,
+    tasks: Sequence[str] | None = None,
+) -> Balancer:
+    """Follows the primary task's gradient as nearly as the others' least progress allows.
+
+    With `h_t = s_t g_t`, `s_t = 1 / sqrt(running mean of |g_t|^2 + eps)`: `d = argmin |d - h_primary|^2` subject to
+    `h_t . d >= tau |h_t|^2` for the other tasks, at the length of the primary gradient. Where no direction serves them
+    all, d is the primary gradient; where the primary gradient is zero or absent, d is zero. A norm of more than ten
+    times the task's usual one counts as ten times that in the running mean.
+
+    Args:
+        num_tasks: T.
+        tau: in [0, 1], the share of the progress along its own gradient that each other task keeps; one number, or one
+            for each of the T - 1 others.
+        beta: decay of the running means, in [0, 1).
+        eps: added to them, at least 0.
+        primary: index of the primary task, in the order of the losses; or its name.
+        tasks: the tasks' names in the order of the losses, with which `primary` may be one of them.
+
+    Returns:
+        An optax `Aggregator`. Reordering the tasks matters here.
+
+    Raises:
+        ValueError: for numbers out of range, or another number of tau.
+
+    References:
+        Not All Objectives Are Born Equal: Priority-Constrained Descent for Hierarchical Multi-Objective Optimization,
+        TMLR 2026.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> params = jnp.zeros(2)
+        >>> balancer = mtl.pcd(num_tasks=2, tau=0.0)
+        >>> direction, _ = balancer.update(jnp.array([[2.0, 2.0], [-1.0, 0.0]]), balancer.init(params), params)
+        >>> [round(float(x), 3) for x in direction]
+        [0.0, 2.828]
+    """
+    check_num_tasks(num_tasks)
+    primary = arguments.index("pcd", "primary", primary, tasks)
+    arguments.whole("pcd", 0, primary=primary)
+    if primary >= num_tasks:
+        raise ValueError(f"pcd(primary={primary}): there are {num_tasks} tasks, counted from 0.")
+    arguments.non_negative("pcd", eps=eps)
+    arguments.fraction("pcd", beta=beta)
+    if arguments.known(beta) and beta == 1:
+        raise ValueError("pcd(beta=1): beta must be below 1.")
+    shares = _shares(num_tasks, tau, primary)
+
+    def rule(seen: Observation, state: PCDState) -> tuple[jax.Array, PCDState, jax.Array]:
+        norms, cosines = seen.gramian
+        dtype = norms.dtype
+        # Roots of means of squares, by hypot, which does not overflow.
+        counted = seen.present & typical_size.in_range(norms)
+        bounded = typical_size.limited(norms.astype(jnp.float32), _debiased(state.size, state.steps, beta), state.steps)
+        moved = jnp.hypot(beta**0.5 * state.size, (1 - beta) ** 0.5 * bounded)
+        size = jnp.where(counted, moved, state.size)
+        steps = state.steps + counted
+        debiased = jnp.where(steps > 0, _debiased(size, steps, beta), norms.astype(jnp.float32))
+        usual = jnp.hypot(debiased, eps**0.5).astype(dtype)
+        lengths = jnp.where(norms > 0, norms / jnp.where(norms > 0, usual, 1.0), 0.0)
+        others = (jnp.arange(num_tasks) != primary) & (norms > 0)
+        # In coefficients y_t = mu_t |h_t| on the unit rows: C y >= tau |h| - C h_primary.
+        wanted = jnp.asarray(shares, dtype) * lengths - cosines[:, primary] * lengths[primary]
+        part = jnp.where(others[:, None] & others, cosines, 0.0)
+        found = quadratic_program.nonnegative_qp(part, jnp.where(others, wanted, 0.0))
+        added = found.values
+        tolerance = 1000 * num_tasks * jnp.finfo(dtype).eps * jnp.maximum(jnp.max(jnp.abs(wanted)), 1.0)
+        met = jnp.all(jnp.where(others, quadratic_program.dot(part, added) >= wanted - tolerance, True))
+        along = jnp.where(met, added, 0.0).at[primary].add(lengths[primary])
+        squared = quadratic_program.dot(along, quadratic_program.dot(cosines, along))
+        noise = 10 * jnp.finfo(dtype).eps * jnp.sum(jnp.abs(along)) ** 2
+        weights = along * jnp.where(norms > 0, norms[primary] / jnp.where(norms > 0, norms, 1.0), 0.0)
+        length = jnp.sqrt(jnp.where(squared > noise, squared, 1.0))
+        weights = jnp.where((squared > noise) & (lengths[primary] > 0), weights / length, 0.0)
+        return weights, PCDState(size, steps), found.solved
+
+    def init() -> PCDState:
+        return PCDState(jnp.zeros(num_tasks, jnp.float32), jnp.zeros(num_tasks, jnp.int32))
+
+    return from_rule(rule, num_tasks, sees="gramian", init=init)
+
+
+def _debiased(size: jax.Array, steps: jax.Array, beta: float) -> jax.Array:
+    """The roots of the running means, corrected for their start at 0; 0 before the first."""
+    return size / jnp.sqrt(jnp.maximum(1 - jnp.power(beta, steps.astype(jnp.float32)), 1e-30))
+
+
+def _shares(num_tasks: int, tau: float | Sequence[float], primary: int) -> jax.Array:
+    """tau, (T,), its place at the primary task 0."""
+    given = np.asarray(tau, np.float64) if arguments.known(tau) else jnp.asarray(tau, jnp.float32)
+    if given.shape not in ((), (num_tasks - 1,)):
+        raise ValueError(f"pcd(tau=...): expected one number or {num_tasks - 1}, one for each task but the primary.")
+    for value in given.ravel():
+        arguments.fraction("pcd", tau=value)
+    others = jnp.broadcast_to(jnp.asarray(given, jnp.float32), (num_tasks - 1,))
+    return jnp.insert(others, primary, 0.0)

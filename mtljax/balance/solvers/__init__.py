@@ -1,0 +1,1 @@
+"""What methods solve with: quadratic programs, positive equations, linear algebra."""

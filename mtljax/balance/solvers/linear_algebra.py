@@ -1,0 +1,61 @@
+"""Pseudo-inverses and polar factors of Jacobians, from norms and cosines of their rows."""
+
+import jax
+import jax.numpy as jnp
+
+from mtljax.balance.gramian import Gramian, root
+from mtljax.balance.solvers import quadratic_program
+
+
+def eigenvectors(cosines: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`C = V diag(l) V^T`: l (T,) descending and V (T, T), with l and the columns of V made 0 beyond the rank."""
+    values, vectors = jnp.linalg.eigh(cosines, symmetrize_input=False)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    kept = values > 10 * len(values) * jnp.finfo(values.dtype).eps * jnp.maximum(values[0], 0.0)
+    return jnp.where(kept, values, 0.0), jnp.where(kept, vectors, 0.0)
+
+
+def pinv_times(cosines: jax.Array, vector: jax.Array) -> jax.Array:
+    """`pinv(C) v`, (T,)."""
+    values, vectors = eigenvectors(cosines)
+    inverse = jnp.where(values > 0, 1 / jnp.where(values > 0, values, 1.0), 0.0)
+    return quadratic_program.dot(vectors, inverse * quadratic_program.dot(vectors.T, vector))
+
+
+def pinv_times_norms(gramian: Gramian) -> jax.Array:
+    """`pinv(G) sqrt(diag G)` up to a positive factor, (T,).
+
+    Where the rows are independent it is `(C^-1 1) / |g|`, exact however badly they are scaled. Otherwise
+    `G = A A^T` with `A = diag(|g|) V sqrt(l)` of full column rank, and `pinv(G) = Q R^-T R^-1 Q^T` for `A = Q R`.
+    """
+    norms, cosines = gramian
+    usable = norms > 0
+    lengths = norms / jnp.maximum(jnp.max(norms), jnp.finfo(norms.dtype).tiny)
+    values, vectors = eigenvectors(cosines)
+    independent = jnp.sum(values > 0) >= jnp.sum(usable)
+    ones = usable.astype(norms.dtype)
+    inverse = jnp.where(values > 0, 1 / jnp.where(values > 0, values, 1.0), 0.0)
+    straight = quadratic_program.dot(vectors, inverse * quadratic_program.dot(vectors.T, ones))
+    straight = jnp.where(usable, straight * quadratic_program.unit_ratio(norms, usable), 0.0)
+    left, right = jnp.linalg.qr(lengths[:, None] * vectors * root(values))
+    kept = values > 0
+    right = jnp.where(kept[:, None] & kept, right, jnp.eye(len(norms), dtype=norms.dtype))
+    back = jnp.where(kept, quadratic_program.dot(left.T, lengths), 0.0)
+    back = jax.scipy.linalg.solve_triangular(right, back)
+    back = jax.scipy.linalg.solve_triangular(right, back, trans="T")
+    general = quadratic_program.dot(left, jnp.where(kept, back, 0.0))
+    return jnp.where(usable, jnp.where(independent, straight, general), 0.0)
+
+
+def singular_triplets(gramian: Gramian) -> tuple[jax.Array, jax.Array]:
+    """Left singular vectors (T, T) and singular values (T,) of the Jacobian, both 0 beyond its rank.
+
+    From the factor `A = diag(|g|) V sqrt(l)`, `A A^T = G`, whose singular values are those of J: so they are known to
+    the precision of the dtype, where eigenvalues of G would be to its square root.
+    """
+    norms, cosines = gramian
+    values, vectors = eigenvectors(cosines)
+    factor = norms[:, None] * vectors * root(values)
+    left, sizes, _ = jnp.linalg.svd(factor)
+    kept = jnp.arange(len(sizes)) < jnp.sum(values > 0)
+    return jnp.where(kept, left, 0.0), jnp.where(kept, sizes, 0.0)

@@ -1,0 +1,1 @@
+"""Labels that are derived from others: normals, edges, flow, motion, boxes."""

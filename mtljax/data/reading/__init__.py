@@ -1,0 +1,1 @@
+"""What readers of data sets share: files, pictures, text, records."""

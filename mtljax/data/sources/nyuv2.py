@@ -1,0 +1,135 @@
+"""NYU Depth v2 in the layout of three tasks that multi-task papers share: arrays of 288 x 384 pixels."""
+
+import functools
+import pathlib
+
+import numpy as np
+
+from mtljax.data.dataset import Example
+from mtljax.data.labels.from_depth import normals_from_depth
+from mtljax.data.reading import images
+from mtljax.data.reading.folders import Folder, must_exist
+from mtljax.errors import UserError
+
+CLASSES = 13
+_SPLITS = {"train": "train", "validation": "val"}
+_PARTS = {"image": 3, "label": 0, "depth": 1, "normal": 3}  # channels
+_FOCAL = 0.93  # of the image's width, about: for the direction of normals, which wants no more
+_SAMPLED = 12  # images from which the axes of the normals are found
+_AGREEMENT = 0.3  # least correlation of an axis with that of the normals of the depth maps
+
+
+def nyuv2(path: str) -> Folder:
+    """Rooms with `semantic` (13 classes), `depth` (metres) and `normal`, as MTAN and LibMTL read them.
+
+    The folder holds `train` (795 images) and `val` (654), each with `image`, `label`, `depth` and `normal`, and these
+    `0.npy`, `1.npy`, ...: images (h, w, 3) in [0, 1]; classes (h, w), -1 where there is none; depth (h, w, 1), 0 where
+    there is none; normals (h, w, 3), 0 where there are none.
+
+    The normals' frame is documented nowhere (they are those of Eigen and Fergus 2015, resized), so that each axis is
+    turned, once for a folder, to the side on which it agrees with normals fitted to the depth maps.
+
+    Args:
+        path: of the folder.
+
+    Returns:
+        A data set with the splits `train` and `validation`.
+
+    References:
+        Silberman et al., Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012. The layout: Liu et
+        al., End-to-End Multi-Task Learning with Attention, CVPR 2019.
+
+    Example:
+        >>> nyuv2("data/nyuv2").name
+        'nyuv2'
+    """
+    root = pathlib.Path(path).expanduser()
+    meanings = {"semantic": f"the {CLASSES} classes of NYUv2"}
+    return Folder(root.name, functools.partial(_images, root), _example, meanings)
+
+
+def _images(root: pathlib.Path, split: str) -> list[pathlib.Path]:
+    folder = root / _SPLITS[split]
+    if not root.is_dir():
+        raise images.missing_folder("NYUv2", root)
+    found = sorted((folder / "image").glob("*.npy"), key=lambda f: (len(f.stem), f.stem))
+    if not found:
+        raise UserError(f"NYUv2 folder {str(folder)!r} has no images; expected files such as image/0.npy.")
+    must_exist("NYUv2", folder, (folder / part / f.name for part in _PARTS for f in found))
+    return found
+
+
+def _example(file: pathlib.Path) -> Example:
+    image = _array(file)
+    label, depth, normal = (_label(file, part, image) for part in ("label", "depth", "normal"))
+    if label.max() >= CLASSES or (label != np.round(label)).any():
+        raise UserError(f"{str(_beside(file, 'label'))!r} holds {label.max():g}; expected classes 0 .. {CLASSES - 1}.")
+    if image.dtype != np.uint8 and not (image.min() >= 0 and image.max() <= 1):
+        raise UserError(f"image {str(file)!r} has values beyond [0, 1]: {image.min():g} .. {image.max():g}.")
+    unit, normal_valid = _unit(normal)
+    semantic_valid, depth_valid = label[..., None] >= 0, depth > 0
+    return {
+        "image": (image if image.dtype == np.uint8 else image.astype(np.float32))[None],
+        "semantic": np.where(semantic_valid, label[..., None], 0).astype(np.int32)[None],
+        "semantic_valid": semantic_valid[None],
+        "depth": np.where(depth_valid, depth, 0).astype(np.float32)[None],
+        "depth_valid": depth_valid[None],
+        "normal": (unit * _axes(file.parent.parent)).astype(np.float32)[None],
+        "normal_valid": normal_valid[None],
+    }
+
+
+@functools.lru_cache(maxsize=8)
+def _axes(folder: pathlib.Path) -> np.ndarray:
+    """(3,) signs that turn a folder's normals into the camera's frame, x right, y down, z forward, towards it."""
+    files = sorted((folder / "image").glob("*.npy"))
+    products, ours_squared, theirs_squared = np.zeros(3), np.zeros(3), np.zeros(3)
+    for file in files[:: -(-len(files) // _SAMPLED)]:
+        image = _array(file)
+        depth, (theirs, theirs_valid) = _label(file, "depth", image)[..., 0], _unit(_label(file, "normal", image))
+        h, w = depth.shape
+        intrinsics = np.array([[_FOCAL * w, 0, w / 2], [0, _FOCAL * w, h / 2], [0, 0, 1]])
+        ours, known = normals_from_depth(depth, depth > 0, intrinsics)
+        both = known & theirs_valid[..., 0]
+        products += np.sum(ours[both] * theirs[both], axis=0)
+        ours_squared += np.sum(ours[both] ** 2, axis=0)
+        theirs_squared += np.sum(theirs[both] ** 2, axis=0)
+    correlation = products / np.maximum(np.sqrt(ours_squared * theirs_squared), 1e-9)
+    if np.min(np.abs(correlation)) < _AGREEMENT:
+        raise UserError(
+            f"the normals in {str(folder / 'normal')!r} do not agree with the depth maps beside them, along x, y and z "
+            f"by {', '.join(f'{c:.2f}' for c in correlation)} (1 or -1 where they do): their frame cannot be told."
+        )
+    return np.sign(correlation)
+
+
+def _unit(normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors, 0 where there are none, and their mask."""
+    length = np.linalg.norm(normal, axis=-1, keepdims=True)
+    valid = length > 0.5  # resizing has mixed some of them
+    return np.where(valid, normal / np.where(valid, length, 1), 0), valid
+
+
+def _beside(file: pathlib.Path, part: str) -> pathlib.Path:
+    return file.parent.parent / part / file.name
+
+
+def _label(file: pathlib.Path, part: str, image: np.ndarray) -> np.ndarray:
+    label = _array(_beside(file, part)).astype(np.float64)
+    images.must_fit(part, _beside(file, part), label, image)
+    return label
+
+
+def _array(file: pathlib.Path) -> np.ndarray:
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"array {str(file)!r} cannot be read: {error}.") from error
+    channels = _PARTS[file.parent.name]
+    shape = ("h", "w", channels) if channels else ("h", "w")
+    if array.ndim != len(shape) or (channels and array.shape[-1] != channels) or array.dtype.kind not in "fiu":
+        expected = ", ".join(map(str, shape))
+        raise UserError(f"array {str(file)!r} is {array.dtype} {array.shape}; expected numbers ({expected}).")
+    if not np.isfinite(array).all():
+        raise UserError(f"array {str(file)!r} holds values that are not finite.")
+    return array

@@ -1,0 +1,1 @@
+"""Ways to share between tasks, one file each."""

@@ -1,0 +1,101 @@
+"""Hard sharing: one encoder, a head per task. And none: a network per task."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+
+from mtljax.errors import unknown
+from mtljax.models.sharing.tasked import SHARED, Tasked, copies
+
+__all__ = ["SHARED", "MultiTask", "SingleTask"]
+
+
+class MultiTask(Tasked, nn.Module):
+    """One encoder, a head per task (Caruana 1997): images in, a dict of predictions out.
+
+    Images are `(B, H, W, C)`, or clips `(B, s, H, W, C)`, whose frames are folded into the batch for the encoder;
+    feature vectors are `(B, F)`. What a head may ask for is listed in `mtljax.models.heads`.
+
+    Attributes:
+        encoder: a Linen module, or any pure `init`/`apply` pair.
+        heads: task name -> head, each a Linen module or a pure pair.
+        parents: task name -> names of the tasks whose predictions its head takes. Predictions are made in order of
+            this hierarchy.
+        remat: whether each backward pass computes the encoder's activations again, rather than keeping them.
+        gradient_scale: task name -> number by which the gradients that leave its head for the features are multiplied;
+            predictions stay as they are. A task that is not named has 1 (SGDepth, Klingner et al. 2020: 0.9 for depth,
+            0.1 for segmentation).
+
+    Raises:
+        ValueError: for images of another rank, unknown tasks or parents, or a cycle among parents.
+        UserError: for an unknown task in `gradient_scale`.
+        TypeError: for an encoder or head that is no pure pair.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, mtljax as mtl
+        >>> model = mtl.MultiTask(
+        ...     encoder=mtl.encoders.MLP((16,)),
+        ...     heads={"digit": mtl.heads.Linear(10), "slant": mtl.heads.Linear(1)},
+        ... )
+        >>> images = jnp.ones((2, 8, 8, 3))
+        >>> variables = model.init(jax.random.key(0), images)
+        >>> jax.tree.map(jnp.shape, dict(model.apply(variables, images)))
+        {'digit': (2, 10), 'slant': (2, 1)}
+    """
+
+    encoder: Any
+    heads: Mapping[str, Any]
+    parents: Mapping[str, Sequence[str]] | None = None
+    remat: bool = False
+    gradient_scale: Mapping[str, float] | None = None
+    own_features: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        for task in self.gradient_scale or ():
+            if task not in self.heads:
+                raise unknown("task in gradient_scale", task, self.heads)
+        self._adopt(encoder=self.encoder, heads=self.heads)
+        super().__post_init__()
+
+    def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
+        """The shared features, frames folded into the batch."""
+        return self._encoded(self.encoder, self._folded(images), train)
+
+
+class SingleTask(Tasked, nn.Module):
+    """A network of its own for every task, in one program: the baseline that sharing is measured against.
+
+    Attributes:
+        encoder: of every network; each has parameters of its own, in its task's optimiser group.
+        heads: task name -> head.
+        parents: task name -> names of the tasks whose predictions its head takes.
+        remat: whether each backward pass computes the encoders' activations again, rather than keeping them.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, mtljax as mtl
+        >>> heads = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
+        >>> model = SingleTask(mtl.encoders.MLP((16,)), heads)
+        >>> sorted(model.init(jax.random.key(0), jnp.ones((2, 5)))["params"])
+        ['heads_a', 'heads_b', 'networks_a', 'networks_b']
+    """
+
+    encoder: Any
+    heads: Mapping[str, Any]
+    parents: Mapping[str, Sequence[str]] | None = None
+    remat: bool = False
+    own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "networks": 0}
+
+    def __post_init__(self) -> None:
+        self._adopt(encoder=self.encoder, heads=self.heads)
+        super().__post_init__()
+
+    def setup(self) -> None:
+        """One network for each task."""
+        self.networks = copies(self.encoder, list(self.heads))
+
+    def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
+        """Each task's own features."""
+        x = self._folded(images)
+        return {task: self._encoded(self.networks[task], x, train) for task in self.in_order(tasks)}

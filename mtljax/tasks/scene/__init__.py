@@ -1,0 +1,1 @@
+"""Scene perception: what every pixel shows, and how the camera moves."""

@@ -1,0 +1,132 @@
+"""Surface normals."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtljax.models import heads
+from mtljax.tasks.losses.masked import fits, labels_of, not_finite, number, where_valid
+from mtljax.tasks.metrics.counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks.task import Batch, Metric, Sums, Task
+
+_BIN = 0.05  # degrees
+_BINS = round(180 / _BIN)
+_THRESHOLDS = (11.25, 22.5, 30.0)
+
+
+def unit(x: jax.Array) -> jax.Array:
+    """Vectors of length 1 along the last axis; the gradient at 0 is finite.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(unit(jnp.array([3.0, 0.0, 4.0])))
+        [0.6 0.  0.8]
+    """
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x**2, axis=-1, keepdims=True), 1e-12))
+
+
+def normals(head: Any = None, name: str = "normals", label: str = "normal", width: int = 64) -> Task:
+    """Surface normals, unit vectors in the camera frame: loss 1 - p . g, over pixels.
+
+    Metrics pool pixels over the set: the mean and the median angle in degrees (the median from a histogram of 0.05
+    degree bins, which adds over batches and devices) and the shares within 11.25, 22.5 and 30 degrees. The constant
+    predictor is the mean direction.
+
+    Args:
+        head: features -> (B, s, H, W, 3), of any length: it is normalised; default `heads.Dense(3, width)`.
+        name: of the task.
+        label: batch key, (B, s, H, W, 3) float unit vectors.
+        width: of the default head.
+
+    Returns:
+        The task; its primary metric is the mean angle.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> task = mtl.tasks.normals()
+        >>> up = jnp.array([0.0, -1.0, 0.0]) * jnp.ones((1, 1, 2, 2, 3))
+        >>> batch = {"normal": up, "normal_valid": jnp.ones((1, 1, 2, 2, 1), bool)}
+        >>> total, count = task.loss(-up, batch)
+        >>> print(total, count)
+        8.0 4.0
+    """
+
+    def known(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        truth, valid = labels_of(batch, label, channels=3)
+        fits(prediction, truth, label, 3)
+        return truth, valid
+
+    def cosine(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        truth, valid = known(prediction, batch)
+        p = unit(where_valid(prediction, valid, 1.0))
+        return jnp.sum(p * truth.astype(jnp.float32), axis=-1), valid[..., 0]
+
+    def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        cosines, valid = cosine(prediction, batch)
+        return jnp.sum(jnp.where(valid, 1 - cosines, 0.0)), number(valid)
+
+    def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+        truth, valid = known(prediction, batch)
+        angle = _degrees(where_valid(prediction, valid, 1.0), truth.astype(jnp.float32)).reshape(-1)
+        counted = valid.reshape(-1)
+        bins = jnp.clip((angle / _BIN).astype(jnp.int32), 0, _BINS - 1)
+        within = {f"within_{t}": jnp.sum(counted & (angle < t), dtype=jnp.int32) for t in _THRESHOLDS}
+        return {
+            "angle": jnp.sum(jnp.where(counted, angle, 0.0)),
+            "histogram": jnp.zeros(_BINS, jnp.int32).at[bins].add(counted),
+            "pixels": jnp.sum(counted, dtype=jnp.int32),
+            NOT_FINITE: not_finite(prediction, valid),
+            **within,
+        }
+
+    def constant(labels: Batch) -> np.ndarray:
+        truth, valid = np.asarray(labels[label]), np.asarray(labels[f"{label}_valid"], bool)
+        mean = np.sum(np.where(valid, truth, 0.0), axis=tuple(range(truth.ndim - 1)))
+        length = np.linalg.norm(mean)
+        return (mean / length if length > 0 else np.array([0.0, 0.0, -1.0])).astype(np.float32)
+
+    def draw(prediction: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        def coloured(n: np.ndarray) -> np.ndarray:
+            n = np.where(np.isfinite(n), n, np.nan)
+            length = np.maximum(np.linalg.norm(n, axis=-1, keepdims=True), 1e-6)
+            grey = 127.5 * (1 + n / length * np.array([1, -1, -1]))
+            return np.nan_to_num(grey.clip(0, 255)).astype(np.uint8)
+
+        truth, valid = np.asarray(batch[label]), np.asarray(batch[f"{label}_valid"])
+        return coloured(np.asarray(prediction)), np.where(valid, coloured(truth), 0).astype(np.uint8)
+
+    mean = Metric("mean_angle", False, ratio("angle", over="pixels"))
+    shares = tuple(Metric(f"within_{t}", True, ratio(f"within_{t}", over="pixels")) for t in _THRESHOLDS)
+    return Task(
+        name=name,
+        head=head or heads.Dense(3, width=width, output=unit),
+        labels=(label,),
+        loss=loss,
+        metrics=of_numbers(mean, Metric("median_angle", False, _median), *shares),
+        sums=sums,
+        constant=constant,
+        draw=draw,
+    )
+
+
+def _degrees(p: jax.Array, g: jax.Array) -> jax.Array:
+    """The angle between vectors of any length, (..., 3) -> (...); 90 where one has no direction."""
+
+    def scaled(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True)
+        return unit(x / jnp.where(largest == 0, 1.0, largest)), largest[..., 0] == 0
+
+    (p, no_p), (g, no_g) = scaled(p), scaled(g)
+    # atan2 of sine and cosine: exact near 0, where arccos is not.
+    sine = jnp.linalg.norm(jnp.cross(p, g), axis=-1)
+    return jnp.where(no_p | no_g, 90.0, jnp.degrees(jnp.arctan2(sine, jnp.sum(p * g, axis=-1))))
+
+
+def _median(sums: Sums) -> float:
+    histogram = np.asarray(sums["histogram"], np.float64)
+    if histogram.sum() == 0:
+        return float("nan")
+    below = np.cumsum(histogram)
+    return float((np.searchsorted(below, histogram.sum() / 2) + 0.5) * _BIN)

@@ -1,0 +1,125 @@
+"""Semantic segmentation."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from mtljax.models import heads
+from mtljax.tasks.losses.masked import fits, labels_of, no_best, number, where_valid
+from mtljax.tasks.metrics import class_ids
+from mtljax.tasks.metrics.counts import NOT_FINITE, log_shares, of_numbers
+from mtljax.tasks.task import Batch, Metric, Sums, Task
+
+_PALETTE_SEED = 7
+
+
+def segment(
+    num_classes: int,
+    head: Any = None,
+    name: str = "segment",
+    label: str = "semantic",
+    ignore: int = 255,
+    width: int = 64,
+) -> Task:
+    """Classifies every pixel: cross-entropy over pixels; mIoU and pixel accuracy from one confusion matrix.
+
+    mIoU is the mean over classes present in the union of truth and prediction. A pixel labelled `ignore` or -1 has no
+    class. Other ids beyond the classes count for nothing either, but their share of the labelled pixels is a figure,
+    `unclassed`, and more than 1 % of them an error at the start of a run.
+
+    Args:
+        num_classes: C.
+        head: features -> logits (B, s, H, W, C); default `heads.Dense(num_classes, width)`.
+        name: of the task.
+        label: batch key of the class ids, (B, s, H, W, 1) integers.
+        ignore: class id without meaning.
+        width: of the default head.
+
+    Returns:
+        The task; its primary metric is mIoU.
+
+    Raises:
+        ValueError: for fewer than 2 classes.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> task = mtl.tasks.segment(num_classes=3)
+        >>> batch = {"semantic": jnp.array([[[[[0], [2]]]]]), "semantic_valid": jnp.ones((1, 1, 1, 2, 1), bool)}
+        >>> total, count = task.loss(jnp.zeros((1, 1, 1, 2, 3)), batch)
+        >>> print(total.round(4), count)
+        2.1972 2.0
+    """
+    if num_classes < 2:
+        raise ValueError(f"segment(num_classes={num_classes}): expected at least 2.")
+
+    def known(batch: Batch) -> tuple[jax.Array, jax.Array]:
+        classes, valid = labels_of(batch, label)
+        class_ids.check_dtype(classes, label)
+        valid = (valid & (classes != ignore) & (classes >= 0) & (classes < num_classes))[..., 0]
+        return jnp.where(valid, classes[..., 0], 0).astype(jnp.int32), valid
+
+    def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        classes, valid = known(batch)
+        fits(prediction, (*classes.shape, 1), label, num_classes)
+        logits = where_valid(prediction, valid[..., None])
+        entropy = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
+        return jnp.sum(jnp.where(valid, entropy, 0.0)), number(valid)
+
+    def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+        classes, valid = known(batch)
+        fits(prediction, (*classes.shape, 1), label, num_classes)
+        cells = classes * num_classes + jnp.argmax(prediction, axis=-1)
+        confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells.reshape(-1)].add(valid.reshape(-1))
+        counts = class_ids.counts(*labels_of(batch, label), num_classes, ignore)
+        confusion = confusion.reshape(num_classes, num_classes)
+        return {"confusion": confusion, NOT_FINITE: no_best(prediction, valid), **counts}
+
+    def constant(labels: Batch) -> np.ndarray:
+        classes, valid = map(np.asarray, known(labels))
+        return log_shares(classes[valid], num_classes)
+
+    def draw(prediction: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        classes, valid = map(np.asarray, known(batch))
+        colours = palette(num_classes)
+        return colours[np.argmax(prediction, axis=-1)], np.where(valid[..., None], colours[classes], 0).astype(np.uint8)
+
+    return Task(
+        name=name,
+        head=head or heads.Dense(num_classes, width=width),
+        labels=(label,),
+        loss=loss,
+        metrics=of_numbers(Metric("mIoU", True, mean_iou), Metric("pixel_accuracy", True, pixel_accuracy)),
+        sums=sums,
+        constant=constant,
+        draw=draw,
+        told=(class_ids.UNCLASSED,),
+        check=lambda labels: class_ids.check(labels, label, num_classes, ignore),
+    )
+
+
+def mean_iou(sums: Sums) -> float:
+    """Mean intersection over union, over classes present in the union; rows of `confusion` are the truth."""
+    confusion = np.asarray(sums["confusion"], np.float64)
+    hit = np.diagonal(confusion)
+    union = confusion.sum(0) + confusion.sum(1) - hit
+    return float(np.mean(hit[union > 0] / union[union > 0])) if (union > 0).any() else float("nan")
+
+
+def pixel_accuracy(sums: Sums) -> float:
+    """The share of pixels with the right class."""
+    confusion = np.asarray(sums["confusion"], np.float64)
+    return float(np.trace(confusion) / confusion.sum()) if confusion.sum() else float("nan")
+
+
+def palette(num_classes: int) -> np.ndarray:
+    """Fixed colours, (num_classes, 3) uint8, the first a dark grey; the same for a class however many there are."""
+    rng = np.random.default_rng(_PALETTE_SEED)
+    hues = (np.arange(max(num_classes, 2)) * 0.61803 + 0.02) % 1.0
+    value = 0.75 + 0.25 * rng.random(len(hues))
+    wheel = np.clip(np.abs((hues[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
+    colours = (255 * value[:, None] * (0.2 + 0.8 * wheel)).astype(np.uint8)
+    colours[0] = 60
+    return colours[:num_classes]

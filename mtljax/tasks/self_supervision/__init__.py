@@ -1,0 +1,1 @@
+"""Depth and ego-motion without labels: the task and its terms."""

@@ -1,0 +1,1 @@
+"""Tasks that predict a few values for an image or a row of a table."""

@@ -1,0 +1,1 @@
+"""From a config's text to the parts of a run."""

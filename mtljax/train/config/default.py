@@ -1,0 +1,155 @@
+"""The config of a run: its keys, their defaults, and its copy in the workdir."""
+
+import json
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from mtljax.errors import UserError, unknown
+from mtljax.train.run.workdir import replace_text, unwritable
+
+CONFIG_FILE = "config.json"
+_CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "vmap")}
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """All keys of a config, with their defaults. A value that takes arguments is a call-string."""
+    return ml_collections.ConfigDict(
+        {
+            "data": "scenes('tiny')",
+            "augment": "",  # of the training examples alone, such as 'compose(flip(), scale(1.0, 1.5))'; '' for none
+            "model": "MultiTask(encoder=ResNet(depth=18))",
+            "pretrained": "",  # file of weights (.safetensors, .pth) that the encoders start from
+            "init_from": "",  # workdir of a run whose parameters are taken where their names are the same
+            "tasks": {},  # name -> call-string; losses come in the alphabetical order of names
+            "balance": "equal()",
+            "measure": "shared",  # what a gradient method looks at: shared, last_layer or features
+            "optimizers": {},  # 'shared' and every task -> call-string; 'steps' may stand in it
+            "clip_norm": 0.0,  # norm to which the gradient of all groups together is clipped; 0 for none
+            "no_decay": "",  # what weight decay leaves out: 'norms and biases', or a regular expression on paths
+            "parallel": "mesh(data=-1)",
+            "batch_size": 16,
+            "accumulate": 1,  # parts of each device's batch that are worked through one after the other
+            "remat": False,  # compute the encoder's activations again in each backward pass, instead of keeping them
+            "dtype": "float32",  # of the encoder's computation; or bfloat16. Parameters are float32
+            "jacobian": "auto",  # how rows are computed: unrolled, vmap, or what is faster where it runs
+            "steps": 1000,
+            "seed": 0,
+            "log_every": 10,
+            "eval_every": 500,
+            "checkpoint_every": 500,
+            "keep_checkpoints": 3,
+            "max_skipped_in_row": 10,  # non-finite updates in a row after which the run stops
+            "loader_threads": 2,
+            "unreadable_share": 0.01,  # of the training records that may be unreadable; they are told and left out
+            "missing": 0.0,  # share of the labels of training examples that are hidden, each at random
+            "panel_images": 4,
+            "baseline_examples": 256,  # training examples from which the constant predictor is made
+        }
+    )
+
+
+def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """The config with defaults filled in.
+
+    Raises:
+        UserError: for an unknown key, a value of the wrong type, or a number that cannot be.
+    """
+    known = default_config()
+    for key, value in config.items():
+        if key not in known:
+            raise unknown("config key", key, known.keys())
+        if not isinstance(value, ml_collections.ConfigDict):
+            wanted = type(known[key])
+            if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
+                raise UserError(f"config.{key}={value!r}: expected a value of type {wanted.__name__}.")
+            known[key] = value
+    for key in ("tasks", "optimizers"):
+        known[key] = ml_collections.ConfigDict(dict(config.get(key, {})))
+    for key, value in known.items():
+        least = 0 if key in ("seed", "panel_images") else 1
+        if isinstance(value, int) and not isinstance(value, bool) and value < least:
+            raise UserError(f"config.{key}={value}: expected at least {least}.")
+    for key in ("unreadable_share", "missing"):
+        if not 0 <= known[key] < 1:
+            raise UserError(f"config.{key}={known[key]}: expected a share, from 0 to below 1.")
+    if not 0 <= known.clip_norm < float("inf"):
+        raise UserError(f"config.clip_norm={known.clip_norm}: expected a positive number, or 0 for none.")
+    for key, choices in _CHOICES.items():
+        if known[key] not in choices:
+            raise unknown(f"config.{key}", known[key], choices)
+    if not known.tasks:
+        raise UserError("config.tasks is empty; give at least one task, such as {'depth': 'depth()'}.")
+    return known
+
+
+def settle(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_change: bool = False) -> None:
+    """Writes the config into a new workdir, or checks it against the one that is there.
+
+    Raises:
+        UserError: where the workdir holds another config (and `allow_change` is not given) or cannot be written.
+    """
+    refuse_change(config, workdir, allow_change=allow_change)
+    write(config, workdir)
+
+
+def refuse_change(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_change: bool = False) -> None:
+    """Writes nothing, but checks the config against that of a workdir, if there is one.
+
+    Raises:
+        UserError: with the keys that differ (unless `allow_change` is given), or where that config cannot be read.
+    """
+    file = workdir / CONFIG_FILE
+    if not file.exists():
+        return
+    before = flat(default_config()) | flat(load(file))  # it may be older than a key
+    now = flat(config)
+    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    if changed and not allow_change:
+        lines = [f"  {key}: {before.get(key)!r} there, {now.get(key)!r} now" for key in changed]
+        raise UserError(
+            f"workdir {str(workdir)!r} holds a run of another config:\n"
+            + "\n".join(lines)
+            + "\nChoose another --workdir, or --allow_config_change to go on with the new config."
+        )
+
+
+def write(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Writes the config into a workdir, made if need be.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    file, text = workdir / CONFIG_FILE, json.dumps(config.to_dict(), indent=2) + "\n"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not file.exists() or file.read_text() != text:
+            replace_text(file, text)
+    except OSError as error:
+        raise unwritable(workdir, error) from error
+
+
+def load(file: pathlib.Path) -> ml_collections.ConfigDict:
+    """Reads the config that a run left.
+
+    Raises:
+        UserError: where there is none, or it cannot be read.
+    """
+    try:
+        return ml_collections.ConfigDict(json.loads(file.read_text()))
+    except FileNotFoundError:
+        raise UserError(f"no {file.name} in {str(file.parent)!r}: it is no workdir of a run.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {str(file)!r}: {error}.") from error
+
+
+def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The config as one dict of dotted keys."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            result |= {f"{key}.{inner}": v for inner, v in flat(value).items()}
+        else:
+            result[key] = value
+    return result

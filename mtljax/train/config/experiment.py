@@ -1,0 +1,260 @@
+"""From a config to the parts of a run: every call-string resolved, every part checked against the others."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import optax
+
+from mtljax import balance, data, models, tasks
+from mtljax.balance import MEASURES
+from mtljax.data import DataSet, augment
+from mtljax.errors import UserError, unknown
+from mtljax.train.config import decay
+from mtljax.train.config.callstring import resolve
+from mtljax.train.config.learning_rates import check_learning_rate, climbs
+from mtljax.train.spread import parallel
+from mtljax.train.step import state, streams
+
+_OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The parts of a run.
+
+    Attributes:
+        config: the checked config they were made from.
+        data: the data set.
+        tasks: name -> task, in the order of the losses.
+        model: the Flax module.
+        balancer: over the tasks.
+        transforms: group -> optax transformation.
+        spread: how steps run on the devices.
+        augmentation: what is done to the training examples, if anything.
+    """
+
+    config: ml_collections.ConfigDict
+    data: DataSet
+    tasks: Mapping[str, tasks.Task]
+    model: Any
+    balancer: Any
+    transforms: Mapping[str, optax.GradientTransformation]
+    spread: parallel.Spread
+    augmentation: augment.Augmentation | None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that any task reads."""
+        return _labels(self.tasks)
+
+    def optimizer(self, params: Any) -> optax.GradientTransformationExtraArgs:
+        """The optax partition over the model's groups of parameters.
+
+        A special group, such as `stitch`, that the config does not name has the optimiser of `shared`; which stands
+        idle where the model shares nothing.
+        """
+        groups = self.model.groups(params)
+        found = set(jax.tree.leaves(groups))
+        transforms = {g: t for g, t in self.transforms.items() if g in found or g != models.SHARED}
+        if models.SHARED in self.transforms:
+            for special in found.intersection(self.model.special_groups):
+                transforms.setdefault(special, self.transforms[models.SHARED])
+        if self.config.no_decay:
+            decay.check(self.config.no_decay, params, self.config.optimizers)
+        return state.partition(transforms, groups, self.config.clip_norm)
+
+    def shapes(self, images: Any) -> Any:
+        """The shapes of the model's variables, without computing any.
+
+        Raises:
+            UserError: where the model does not fit the images.
+        """
+        try:
+            return jax.eval_shape(self.model.init, jax.random.key(self.config.seed), images)
+        except Exception as error:  # of whatever kind: Flax has its own, and modules theirs
+            raise UserError(f"model {self.config.model!r} on images of shape {images.shape}: {error}") from error
+
+    def init(self, images: Any) -> Any:
+        """The model's variables, from the config's seed."""
+        # It runs once, so that optimising it would cost more than it gains.
+        compiler_options = {"xla_backend_optimization_level": 0}
+        return jax.jit(self.model.init, compiler_options=compiler_options)(jax.random.key(self.config.seed), images)
+
+
+def build(config: ml_collections.ConfigDict) -> Experiment:
+    """Resolves a checked config.
+
+    Raises:
+        UserError: where any part is unknown, malformed, or does not fit the others.
+    """
+    chosen = {name: _task(name, text) for name, text in config.tasks.items()}
+    for task in chosen.values():
+        for parent in task.parents:
+            if not isinstance(parent, str) or parent not in chosen:
+                raise unknown(f"parent of task {task.name!r}:", parent, chosen)
+    spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel")
+    spread.check_batch_size(config.batch_size)
+    heads = {name: task.head for name, task in chosen.items()}
+    parents = {name: task.parents for name, task in chosen.items()}
+    model = resolve(
+        config.model,
+        models.SHARING,
+        kind="model",
+        inject={
+            "heads": heads,
+            "parents": parents,
+            "axis_name": spread.axis,
+            "remat": config.remat,
+            "dtype": None if config.dtype == "float32" else config.dtype,
+            "normalise": bool(config.pretrained),
+        },
+        nested=_public(models.encoders) | _public(models.heads),
+    )
+    if config.jacobian == "vmap":
+        _check_vectorised()
+    seed = streams.seed_of(config.seed, streams.BALANCE)
+    balancer = balancer_of(config.balance, len(chosen), seed, tasks=tuple(chosen), steps=config.steps)
+    _check_measure(config, balancer, spread)
+    if config.measure == "features" and balancer.sees != "losses" and model.own_features:
+        raise UserError(
+            f"measure='features' looks at features that all tasks share; model={config.model!r} makes some for each "
+            "task: expected measure='shared'."
+        )
+    transforms = {
+        group: optimizer_of(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay)
+        for group, text in config.optimizers.items()
+    }
+    data_set = resolve(config.data, data.SOURCES, kind="data")
+    if isinstance(data_set, data.Mix):
+        data_set = data_set.of_labels(_labels(chosen))
+    augmentation = augmentation_of(config.augment) if config.augment else None
+    return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
+
+
+def augmentation_of(text: str) -> augment.Augmentation:
+    """The augmentation that a call-string names: `'flip()'`, `'compose(flip(), crop(96, 128))'`.
+
+    Raises:
+        UserError: for an unknown name or argument, or what the augmentation refuses.
+    """
+    return resolve(text, _factories(augment, returning=augment.Augmentation), kind="augmentation")
+
+
+def balancer_of(
+    text: str, num_tasks: int, seed: int, *, tasks: Sequence[str] | None = None, steps: int = 1
+) -> balance.Balancer:
+    """The balancer that a call-string names.
+
+    Args:
+        text: as `'cagrad(c=0.4)'` or `'compose(imtl_l(), imtl_g())'`; optax transformations may stand inside.
+        num_tasks: T, given to every call that takes it.
+        seed: given to every call that takes it and does not name another.
+        tasks: T names in the order of the losses, given to every call that takes them.
+        steps: of the run, at which schedules of learning rates are looked at.
+
+    Raises:
+        UserError: for an unknown name or argument, or what the method refuses.
+    """
+    methods = _factories(balance, returning=balance.Balancer)
+    inject = {"num_tasks": num_tasks, "seed": seed} | ({} if tasks is None else {"tasks": tuple(tasks)})
+    check = functools.partial(check_learning_rate, steps=steps)
+    return resolve(text, methods, kind="balancer", inject=inject, nested=_OPTIMISERS, check=check)
+
+
+def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = "") -> optax.GradientTransformation:
+    """The optax transformation that a call-string names; `steps` may stand in it.
+
+    Args:
+        text: as `'adam(1e-3)'`.
+        steps: what the name `steps` stands for.
+        key: of the config, for messages.
+        no_decay: what weight decay leaves out, as `mtljax.train.decay.decayed` takes it.
+
+    Raises:
+        UserError: for an unknown name or argument, something else than a transformation, or one that goes uphill.
+    """
+    known = decay.masking(_OPTIMISERS, no_decay) if no_decay else _OPTIMISERS
+    rated = []
+
+    def check(name: str, given: Mapping[str, Any]) -> None:
+        rated.append(check_learning_rate(name, given, steps))
+
+    try:
+        found = resolve(text, known, kind="optimiser", nested={"steps": steps}, check=check)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
+    if not (hasattr(found, "init") and hasattr(found, "update")):
+        raise UserError(f"{key}={text!r}: expected an optax transformation, not {type(found).__name__}.")
+    if not any(rated) and climbs(found):
+        raise UserError(
+            f"{key}={text!r} climbs: its updates follow the gradient; expected a learning rate, or a scale below 0."
+        )
+    return found
+
+
+def _check_measure(config: ml_collections.ConfigDict, balancer: balance.Balancer, spread: parallel.Spread) -> None:
+    if config.measure not in MEASURES:
+        raise unknown("measure", config.measure, MEASURES)
+    if balancer.sees != "losses" and config.measure not in balancer.measures:
+        raise UserError(
+            f"balance={config.balance!r} works with measure={' or '.join(balancer.measures)}, not {config.measure!r}."
+        )
+    for number, who in (
+        (balancer.samples, f"balance={config.balance!r}"),
+        (config.accumulate, f"accumulate={config.accumulate}"),
+    ):
+        if config.batch_size % (spread.num_devices * number):
+            raise UserError(
+                f"batch_size={config.batch_size}: {who} splits what each of the {spread.num_devices} devices gets in "
+                f"{number}; expected a multiple of {spread.num_devices * number}."
+            )
+
+
+def _check_vectorised() -> None:
+    try:
+        balance.check_vectorised()
+    except ValueError as error:
+        raise UserError(f"jacobian='vmap': {error}") from error
+
+
+def _task(name: str, text: str) -> tasks.Task:
+    factories = {factory: getattr(tasks, factory) for factory in tasks.FACTORIES}
+    nested = _public(models.heads) | {n: getattr(jax.nn, n) for n in ("relu", "sigmoid", "softplus", "tanh")}
+    try:
+        return resolve(text, factories, kind="task", inject={"name": name}, nested=nested)
+    except UserError as error:
+        raise UserError(f"tasks.{name}: {error}") from error
+
+
+def _labels(tasks: Mapping[str, tasks.Task]) -> tuple[str, ...]:
+    """The labels that any task reads."""
+    read = (label for task in tasks.values() for label in (*task.labels, *task.optional_labels))
+    return tuple(dict.fromkeys(read))
+
+
+def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Callable]:
+    return {name: getattr(module, name) for name in names}
+
+
+def _public(module: Any) -> dict[str, Any]:
+    """The classes and functions that a module exports, or defines itself."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if name in getattr(module, "__all__", ())
+        or (not name.startswith("_") and getattr(value, "__module__", None) == module.__name__)
+    }
+
+
+def _factories(module: Any, returning: type) -> dict[str, Callable]:
+    """The exported functions annotated to return a type, but for those that make one of a rule."""
+    found = {name: getattr(module, name) for name in module.__all__}
+    return {
+        name: f
+        for name, f in found.items()
+        if getattr(f, "__annotations__", {}).get("return") is returning and "rule" not in f.__annotations__
+    }

@@ -1,0 +1,1 @@
+"""A run: its loop, its evaluation, and what it leaves on disk."""

@@ -1,0 +1,180 @@
+"""Checkpoints, through Orbax: the training state and the position in the data."""
+
+import pathlib
+import re
+import sys
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from mtljax.errors import UserError
+from mtljax.train.run import difference
+from mtljax.train.run.workdir import Checksums
+from mtljax.train.spread import hosts
+
+
+class Restored(NamedTuple):
+    """What a checkpoint held.
+
+    Attributes:
+        state: of the training.
+        step: that it was saved after.
+        examples: seen until then, on all hosts together.
+    """
+
+    state: Any
+    step: int
+    examples: int
+
+
+def finished(directory: pathlib.Path) -> list[int]:
+    """The steps of the finished checkpoints in a folder, oldest first; none where there is no such folder."""
+    try:
+        return sorted(int(path.name) for path in directory.iterdir() if re.fullmatch("[0-9]+", path.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def restore(directory: pathlib.Path, state: Any) -> Restored | None:
+    """Loads the newest checkpoint that can be read, says which could not, and leaves the folder as it is.
+
+    A run may be writing to it meanwhile: where that drops the checkpoint at hand, a newer one is taken.
+
+    Args:
+        directory: of the checkpoints, one folder a step.
+        state: a state of the wanted shapes and placement, which may be others than those of the run that saved it.
+
+    Returns:
+        What was saved; None where there is no checkpoint.
+
+    Raises:
+        UserError: where there are checkpoints but none can be read, or the newest that can holds another state.
+    """
+    directory = directory.absolute()
+    tried: list[int] = []
+    while True:
+        step = hosts.of_first(max(set(finished(directory)) - set(tried), default=-1))
+        if step < 0:
+            break
+        try:
+            return _load(directory, step, state)
+        except Exception as error:  # A damaged file can surface as almost any error of Orbax or tensorstore.
+            if isinstance(error, UserError) or hosts.tells_of_loss(error):
+                raise
+            tried.append(step)
+            if max(finished(directory), default=-1) <= max(tried):  # else it was dropped for a newer one
+                _tell_unreadable(directory / str(step), error)
+    if tried:
+        raise UserError(f"none of the checkpoints {sorted(tried)} in {directory} can be read.")
+    return None
+
+
+def _load(directory: pathlib.Path, step: int, state: Any) -> Restored:
+    folder = directory / str(step)
+    Checksums(directory).check(step)
+    # One after the other: where two are loaded together and one fails, the other is left hanging.
+    examples = ocp.load_checkpointables(folder, {"data": {"examples": 0}})["data"]["examples"]
+    _check_fits(folder, state)
+    loaded = ocp.load_checkpointables(folder, {"state": state})["state"]
+    jax.block_until_ready(jax.tree.leaves(loaded))
+    return Restored(loaded, step, int(examples))
+
+
+def _check_fits(folder: pathlib.Path, state: Any) -> None:
+    there = difference.shapes(ocp.checkpointables_metadata(folder).metadata["state"])
+    now = difference.shapes(state)
+    lines = difference.differences(there, now)
+    if not lines:
+        return
+    workdir = str(folder.parent.parent)
+    if difference.can_start_from(there, now):
+        way = f"--config.init_from={workdir} with another --workdir starts from the parameters that both have"
+    else:
+        way = "another --workdir starts from none of it (init_from needs parameters of the same name in the same shape)"
+    raise UserError(
+        f"checkpoint {folder} can be read, but not into the state that this config makes:\n{difference.told(lines)}\n"
+        f"Nothing was changed. The config it was saved with goes on from it; {way}."
+    )
+
+
+def _tell_unreadable(folder: pathlib.Path, error: Exception) -> None:
+    reason = str(error).strip().split("\n")[0][:200]
+    print(
+        f"checkpoint {folder} cannot be read ({type(error).__name__}: {reason}); falling back to the one before.",
+        file=sys.stderr,
+    )
+
+
+class Checkpoints:
+    """The checkpoints of one run, the newest few of them kept.
+
+    For the one process that trains, or for all of them together: what a killed run has left half written is removed.
+    Those that only read use `restore`.
+
+    Saves are asynchronous: the state is copied before `save` returns, and written while training goes on.
+
+    Args:
+        directory: where they are; made when missing.
+        keep: how many.
+    """
+
+    def __init__(self, directory: pathlib.Path, keep: int = 3) -> None:
+        self._directory = directory.absolute()
+        policy = ocp.training.preservation_policies.LatestN(keep)
+        self._checksums = Checksums(self._directory)
+        self._orbax = ocp.training.Checkpointer(
+            self._directory, preservation_policy=policy, cleanup_tmp_directories=True
+        )
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of the finished checkpoints, oldest first."""
+        return sorted(checkpoint.step for checkpoint in self._orbax.checkpoints)
+
+    def save(self, step: int, state: Any, examples: int, *, wait: bool = False) -> None:
+        """Saves a state and how many examples it has seen; with `wait`, returns when they are on disk.
+
+        Raises:
+            UserError: where this or an earlier save could not be written.
+        """
+        try:
+            self._orbax.wait()
+            if hosts.first():
+                self._checksums.forget(step)
+            self._orbax.save_checkpointables_async(
+                step, {"state": state, "data": {"examples": examples}}, overwrite=True
+            )
+            if wait:
+                self._orbax.wait()
+                self._seal()
+        except (OSError, ValueError, RuntimeError) as error:
+            self._raise_unwritable(step, error)
+
+    def restore(self, state: Any) -> Restored | None:
+        """Loads the newest that can be read; see the function `restore`."""
+        return restore(self._directory, state)
+
+    def close(self) -> None:
+        """Waits for what is being written.
+
+        Raises:
+            UserError: where it could not be written.
+        """
+        try:
+            self._orbax.close()
+            self._seal()
+        except (OSError, ValueError, RuntimeError) as error:
+            self._raise_unwritable(None, error)
+
+    def _seal(self) -> None:
+        if hosts.first():
+            self._checksums.seal(self.steps)
+
+    def _raise_unwritable(self, step: int | None, error: Exception) -> NoReturn:
+        if hosts.tells_of_loss(error):
+            raise error
+        which = "the last checkpoint" if step is None else f"a checkpoint by step {step}"
+        said = re.search(r"([^:]+) \[os_error_code", str(error))  # tensorstore's words for what the system said
+        reason = said[1].strip() if said else str(error).strip().split("\n")[0][:300]
+        raise UserError(f"cannot write {which} in {self._directory}: {reason}. Finished ones: {self.steps}.") from error

@@ -1,0 +1,148 @@
+"""Evaluation: metrics over a whole split, of a model and of the best constant predictor."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from mtljax.data.pipeline import in_unit_range
+from mtljax.tasks import Task
+from mtljax.train.spread import hosts
+from mtljax.train.spread.parallel import Spread
+from mtljax.train.step.step import measured
+
+
+class Accumulator:
+    """Adds up what evaluation steps and host metrics give, and turns it into figures at the end."""
+
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
+        self._tasks = tasks
+        self._added: dict[str, Any] | None = None
+        self._on_host: dict[str, Any] = {}
+
+    def add(
+        self,
+        added: Mapping[str, Any],
+        predictions: Mapping[str, np.ndarray],
+        batch: Any,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Adds a batch: its sums over devices, and the predictions of tasks that have host metrics.
+
+        Args:
+            added: by an evaluation step.
+            predictions: task -> NumPy array, or a tree of them.
+            batch: of NumPy arrays.
+            between: called before host metrics of each task, or of each example where they take a while.
+        """
+        self._added = _plus(self._added, added)
+        for name, task in self._tasks.items():
+            if task.host_sums is None:
+                continue
+            whole = (predictions[name], batch)
+            size = max(map(len, jax.tree.leaves(whole)))  # of them all
+            for i in range(0, size, 1 if task.one_by_one else size):
+                between()
+                part = jax.tree.map(lambda x, i=i: x[i : i + 1], whole) if task.one_by_one else whole
+                self._on_host[name] = _plus(self._on_host.get(name), task.host_sums(*part))
+
+    def figures(self, over_hosts: Callable[[Any], Any] = lambda tree: tree) -> dict[str, float]:
+        """`<task>/loss` and `<task>/<metric>`; NaN where nothing was labelled.
+
+        Args:
+            over_hosts: adds up what each host has found of its own examples.
+        """
+        on_host = over_hosts(self._on_host)
+        figures: dict[str, float] = {}
+        for name, task in self._tasks.items():
+            found = self._added[name]
+            figures[f"{name}/loss"] = float(found["total"] / found["count"]) if found["count"] > 0 else math.nan
+            for metric in (*task.metrics, *task.told):
+                with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is NaN where nothing was labelled
+                    sums = {**found["sums"], **on_host.get(name, {})}
+                    figures[f"{name}/{metric.name}"] = float(metric.value(sums))
+        return figures
+
+
+def _plus(before: Any, found: Any) -> Any:
+    found = jax.tree.map(lambda x: np.asarray(x, np.float64), found)
+    return found if before is None else jax.tree.map(np.add, before, found)
+
+
+def evaluate(
+    step: Callable,
+    variables: Any,
+    batches: Iterable[Any],
+    tasks: Mapping[str, Task],
+    spread: Spread,
+    between: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """The figures of a model over all batches.
+
+    Args:
+        step: an evaluation step as `spread.evaluate` gave it.
+        variables: (params, model_state), placed.
+        batches: of NumPy arrays.
+        tasks: name -> task.
+        spread: how the step is spread.
+        between: called before each batch and before host metrics, as `Accumulator.add` has it: what it raises ends the
+            evaluation.
+    """
+    found = Accumulator(tasks)
+    for batch in batches:
+        between()
+        added, predictions = step(variables, spread.place_batch(batch))
+        on_host = {name: spread.collect(predictions[name]) for name, task in tasks.items() if task.host_sums}
+        found.add(added, on_host, in_unit_range(batch) if on_host else batch, between)
+    return found.figures(hosts.total)
+
+
+def evaluate_constant(
+    train_labels: Any, batches: Iterable[Any], tasks: Mapping[str, Task], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, float]:
+    """The figures of the best constant predictor, of the tasks that have one: what every model must beat.
+
+    Args:
+        train_labels: a batch of training examples, from which the constants are made.
+        batches: to evaluate on.
+        tasks: name -> task.
+        shapes: name -> shape of a prediction for a batch.
+    """
+    tasks = {name: task for name, task in tasks.items() if task.constant is not None}
+    constants = {}
+    for name, task in tasks.items():
+        constant = np.asarray(task.constant(train_labels), np.float32)
+        # A prediction may have more channels than are judged.
+        constants[name] = np.broadcast_to(constant, (*shapes[name][:-1], *constant.shape))
+
+    @jax.jit
+    def measure(predictions: Mapping[str, jax.Array], batch: Any) -> dict[str, Any]:
+        return {name: measured(task, predictions[name], batch) for name, task in tasks.items()}
+
+    found = Accumulator(tasks)
+    for batch in batches:
+        found.add(measure(constants, batch), constants, batch)
+    return found.figures()
+
+
+def table(tasks: Mapping[str, Task], model: Mapping[str, float], constant: Mapping[str, float]) -> str:
+    """The metrics of every task beside those of the constant predictor, as text."""
+    rows = [("task", "metric", "model", "constant", "")]
+    for name, task in tasks.items():
+        for metric in task.metrics:
+            key = f"{name}/{metric.name}"
+            ours, theirs = model[key], constant.get(key, math.nan)
+            better = ours > theirs if metric.higher_is_better else ours < theirs
+            arrow = "up" if metric.higher_is_better else "down"
+            verdict = "" if math.isnan(theirs) else "better" if better else "NOT better"  # NaN is not better
+            rows.append((name, f"{metric.name} ({arrow})", f"{ours:.4f}", f"{theirs:.4f}", verdict))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    lines = []
+    for task, metric, *numbers, verdict in rows:
+        left = f"{task:<{widths[0]}}  {metric:<{widths[1]}}"
+        right = "  ".join(f"{number:>{width}}" for number, width in zip(numbers, widths[2:4], strict=True))
+        lines.append(f"{left}  {right}  {verdict}".rstrip())
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)

@@ -1,0 +1,117 @@
+"""SIGTERM and SIGINT: at once where there is nothing to save, else after a save, and at once when asked again."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mtljax.train.spread import hosts
+
+STATUS = {signal.SIGTERM: 0, signal.SIGINT: 130}  # of a process that has nothing more to save
+HURRIED = {signal.SIGTERM: 143, signal.SIGINT: 130}  # of one that leaves without saving
+
+
+class _Watch:
+    """What a thread does about signals, since Python's own handlers wait for compiled code to return."""
+
+    def __init__(self, status: dict[int, int]) -> None:
+        self.status = status
+        self.ask: Callable[[int], None] | None = None  # where there is something to save
+        self._asked = False
+        self._read, write = socket.socketpair()
+        write.setblocking(False)
+        signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
+        self._write = write  # kept open
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while numbers := self._read.recv(1):
+            self._arrived(numbers[0])
+
+    def _arrived(self, number: int) -> None:
+        if number not in STATUS:
+            return
+        name = signal.Signals(number).name
+        if self.ask is None:
+            _leave(f"{name}: nothing is to be saved; the same command starts it again or goes on.", self.status[number])
+        if self._asked:
+            _leave(f"{name} again: left without saving; the newest finished checkpoint stays.", HURRIED[number])
+        self._asked = True
+        self.ask(number)
+
+
+_watch: _Watch | None = None
+
+
+def watch(status: dict[int, int] = STATUS) -> None:
+    """From now on SIGTERM and SIGINT end this process at once, also while it compiles, but for what `saving` says.
+
+    For a command line, once, from the main thread. Library users keep the handlers they have.
+
+    Args:
+        status: the exit status by signal.
+    """
+    global _watch
+    if _watch is None:
+        _watch = _Watch(status)
+    _watch.status = status
+    for number in STATUS:
+        signal.signal(number, _wait)
+
+
+def _wait(number: int, frame: Any) -> None:
+    """Does nothing: the thread does."""
+
+
+def _leave(message: str, status: int) -> None:
+    os.write(1, f"\n{message}\n".encode())
+    os._exit(status)
+
+
+@contextlib.contextmanager
+def saving(ask: Callable[[int], None]) -> Iterator[Callable[[], None]]:
+    """Has the first signal ask for a save, once the function given says that there is something to save.
+
+    Several processes stop together, so that each of them is asked from the start. Without `watch`, a signal asks at
+    any time, and a second one raises `KeyboardInterrupt`.
+
+    Args:
+        ask: is called with the signal's number, from a thread or from a handler.
+    """
+    if _watch is not None:
+        with _asking(_watch, ask) as begin:
+            yield begin
+        return
+    asked = False
+
+    def handle(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        ask(number)
+
+    before = {number: signal.signal(number, handle) for number in STATUS}
+    try:
+        yield lambda: None
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextlib.contextmanager
+def _asking(watched: _Watch, ask: Callable[[int], None]) -> Iterator[Callable[[], None]]:
+    def begin() -> None:
+        watched.ask = ask
+
+    for number in STATUS:
+        signal.signal(number, _wait)
+    if hosts.shard()[1] > 1:
+        begin()
+    try:
+        yield begin
+    finally:
+        watched.ask = None

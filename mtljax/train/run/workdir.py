@@ -1,0 +1,172 @@
+"""What keeps a workdir in order: one run at a time, files whole or not at all, checksums of what was saved."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+
+from mtljax.errors import UserError
+from mtljax.train.spread import hosts
+
+LOCK_FILE = ".lock"
+_CHUNK = 1 << 22
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+
+@contextlib.contextmanager
+def sole_use(workdir: pathlib.Path) -> Iterator[None]:
+    """Holds a workdir, made if need be, for this process alone; the system lets it go however the process ends.
+
+    It is held by a lock on a file in it, opened for writing, as NFS wants; the file goes when the holder is done. Of
+    several hosts, the first holds it for all.
+
+    Raises:
+        UserError: where another process holds it, or it cannot be made or written.
+    """
+    if not hosts.first():
+        yield
+        return
+    made = not workdir.exists()
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        held = _locked(workdir)
+    except OSError as error:
+        raise unwritable(workdir, error) from error
+    try:
+        yield
+    finally:
+        (workdir / LOCK_FILE).unlink(missing_ok=True)  # before it is let go: the next one makes its own
+        os.close(held)
+        if made:
+            with contextlib.suppress(OSError):
+                workdir.rmdir()  # where nothing was left in it
+
+
+def _locked(workdir: pathlib.Path) -> int:
+    """A descriptor of the lock file, locked."""
+    while True:
+        held = os.open(workdir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(held, workdir)
+            if _is_still(held, workdir / LOCK_FILE):
+                return held
+        except BaseException:
+            os.close(held)
+            raise
+        os.close(held)  # the one who held it took the file away between the two calls
+
+
+def _lock(held: int, workdir: pathlib.Path) -> None:
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            raise UserError(
+                f"workdir {str(workdir)!r} is in use by another run; stop it first, or choose another --workdir."
+            ) from None
+        print(
+            f"workdir {workdir} cannot be locked ({error.strerror}): see to it that no other run uses it.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _is_still(held: int, file: pathlib.Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(held), file.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def replacing(file: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A temporary file to write to, which then takes a file's place: whatever happens, all of one or of the other.
+
+    What was written is on the disk before the name changes, and the name before this returns.
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(file)
+        with contextlib.suppress(OSError):  # not every file system syncs folders
+            _sync(file.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_text(file: pathlib.Path, text: str) -> None:
+    """Writes a text in a file's place; see `replacing`."""
+    with replacing(file) as temporary:
+        temporary.write_text(text)
+
+
+def _sync(path: pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def unwritable(workdir: pathlib.Path, error: OSError) -> UserError:
+    """What is said of a workdir that takes no files."""
+    return UserError(f"cannot write to workdir {str(workdir)!r}: {error.strerror or error}.")
+
+
+class Checksums:
+    """CRC-32 of every file of every checkpoint, in one file beside their folder.
+
+    Args:
+        directory: of the checkpoints, one folder a step.
+    """
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._directory = directory
+        self._file = directory.with_name(f"{directory.name}.crc32.json")
+
+    def seal(self, steps: Iterable[int]) -> None:
+        """Notes the checksums of finished checkpoints, and forgets those of others."""
+        before = self._known()
+        now = {str(step): before.get(str(step)) or self._of(step) for step in steps}
+        if now != before:
+            replace_text(self._file, json.dumps(now))
+
+    def forget(self, step: int) -> None:
+        """Leaves out a checkpoint that is about to be written over."""
+        before = self._known()
+        if before.pop(str(step), None) is not None:
+            replace_text(self._file, json.dumps(before))
+
+    def check(self, step: int) -> None:
+        """Raises `ValueError` where a sealed checkpoint is no longer what it was."""
+        known = self._known().get(str(step))
+        if known is None:
+            return  # the run was killed before it could be sealed
+        found = self._of(step)
+        for name in sorted(known.keys() | found.keys()):
+            if known.get(name) != found.get(name):
+                raise ValueError(f"{name} is not what was saved")
+
+    def _known(self) -> dict[str, dict[str, int]]:
+        try:
+            return json.loads(self._file.read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _of(self, step: int) -> dict[str, int]:
+        folder = self._directory / str(step)
+        return {str(f.relative_to(folder)): _crc32(f) for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def _crc32(file: pathlib.Path) -> int:
+    found = 0
+    with file.open("rb") as opened:
+        while chunk := opened.read(_CHUNK):
+            found = zlib.crc32(chunk, found)
+    return found

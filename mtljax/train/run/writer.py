@@ -1,0 +1,99 @@
+"""What a run leaves behind as it goes: metrics.jsonl and TensorBoard events."""
+
+import json
+import math
+import pathlib
+import time
+from collections.abc import Mapping
+
+from tensorboardX import SummaryWriter
+
+from mtljax.errors import UserError
+from mtljax.train.run.workdir import replacing
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class MetricWriter:
+    """Writes figures to `metrics.jsonl`, one object a line, and to TensorBoard.
+
+    A resumed run first drops the lines after the step it starts from, so that no step is told twice; until it begins,
+    nothing is changed.
+
+    Args:
+        workdir: of the run.
+        start: the step that the run starts from.
+    """
+
+    def __init__(self, workdir: pathlib.Path, start: int) -> None:
+        self._file, self._start = workdir / METRICS_FILE, start
+        self._events: SummaryWriter | None = None
+
+    def begin(self) -> None:
+        """Drops what is told of later steps; the first `write` does so too.
+
+        Raises:
+            UserError: where the workdir cannot be written.
+        """
+        try:
+            self._opened()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def write(self, step: int, split: str, figures: Mapping[str, float]) -> None:
+        """Writes one line and its scalars; figures that are not finite are null in the file.
+
+        Raises:
+            UserError: where the workdir cannot be written.
+        """
+        rounded = {key: value if math.isfinite(value) else None for key, value in figures.items()}
+        line = json.dumps({"step": step, "split": split, "time": time.time(), **rounded})
+        try:
+            events = self._opened()
+            with self._file.open("a") as file:
+                file.write(line + "\n")
+            for key, value in figures.items():
+                if math.isfinite(value):
+                    events.add_scalar(f"{split}/{key}", value, step)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def close(self) -> None:
+        """Flushes the events."""
+        if self._events is not None:
+            self._events.close()
+
+    def _opened(self) -> SummaryWriter:
+        if self._events is None:
+            self._drop_later_lines()
+            self._events = SummaryWriter(str(self._file.parent / "tensorboard"), purge_step=self._start + 1)
+        return self._events
+
+    def _drop_later_lines(self) -> None:
+        if not self._file.exists():
+            return
+        with self._file.open() as lines, replacing(self._file) as temporary, temporary.open("w") as kept:
+            kept.writelines(line for line in lines if _step(line) <= self._start)
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(f"cannot write {str(self._file)!r}: {error.strerror or error}.")
+
+
+def _step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # The last line of a run that was killed while it wrote.
+
+
+class Silent:
+    """A writer for hosts that leave the writing to the first."""
+
+    def begin(self) -> None:
+        """Does nothing."""
+
+    def write(self, step: int, split: str, figures: Mapping[str, float]) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""

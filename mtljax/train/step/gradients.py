@@ -1,0 +1,93 @@
+"""From one replica's batch to one balanced gradient, at the cost of what the balancer looks at.
+
+| `measure` | what a balancer that sees gradients looks at | backward passes |
+|---|---|---|
+| `shared` | the Jacobian of all shared parameters | T through the encoder |
+| `last_layer` | the Jacobian of the last layer that the tasks share | 1, plus T down to there |
+| `features` | the tasks' gradients at the encoder's output | 1, plus T through the heads |
+
+A balancer that sees losses only costs one backward pass, whatever `measure` says. One that looks at k independent
+samples gets the Jacobians of k parts of the batch, for the price of one.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mtljax.balance import MEASURES, BalanceState, check_vectorised, is_private, parts_reached
+from mtljax.errors import UserError, unknown
+from mtljax.tasks import Task
+from mtljax.train.spread.shards import Shards
+from mtljax.train.step.accumulation import Accumulating
+from mtljax.train.step.replica import Axis, Balanced, Replica
+from mtljax.train.step.samples import Sampling
+
+
+def balanced_gradient(
+    model: Any,
+    tasks: Mapping[str, Task],
+    balancer: Any,
+    measure: str,
+    axis_name: Axis | None = None,
+    *,
+    accumulate: int = 1,
+    vectorised: bool = False,
+) -> Callable[..., Balanced]:
+    """Makes `(params, model_state, balance, batch, key, shards=None) -> Balanced` for one replica.
+
+    Losses and gradients are added up over `axis_name` and divided by the global count of labels before the balancer
+    sees them, so any number of replicas gives what one gives. With `shards`, `params` and the gradient are this
+    device's parts, and so is the Jacobian of a method that sees norms and angles.
+
+    Args:
+        model: a Flax module as `MultiTask`.
+        tasks: name -> task, in the order of the losses.
+        balancer: over the tasks.
+        measure: what a balancer that sees gradients looks at.
+        axis_name: the mapped axis or axes over replicas, or None.
+        accumulate: k parts of a replica's batch that are worked through one after the other.
+        vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
+
+    Raises:
+        UserError: for an unknown `measure`, or one that the balancer or `accumulate` cannot work with.
+        ValueError: for `vectorised` where the compiler in use gets its rows wrong.
+    """
+    if measure not in MEASURES:
+        raise unknown("measure", measure, MEASURES)
+    if balancer.sees != "losses" and measure not in balancer.measures:
+        raise UserError(f"this balancer works with measure={' or '.join(balancer.measures)}, not {measure!r}.")
+    if accumulate > 1 and (balancer.samples > 1 or (balancer.sees != "losses" and measure != "shared")):
+        what = f"measure={measure!r}" if balancer.samples == 1 else "a balancer of independent samples"
+        raise UserError(f"accumulate={accumulate} works with measure='shared', not with {what}.")
+    if vectorised and balancer.sees != "losses":
+        check_vectorised()
+    way = "losses" if balancer.sees == "losses" else "samples" if balancer.samples > 1 else measure
+
+    def gradient_of(
+        params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any, shards: Shards | None = None
+    ) -> Balanced:
+        replica = Replica(model, tasks, balancer, axis_name, shards, vectorised)
+        if accumulate > 1:
+            replica = Accumulating(replica, accumulate)
+        elif way == "samples":
+            replica = Sampling(replica, balancer.samples)
+        found = getattr(replica, f"from_{way}")(replica.whole(params), model_state, balance, batch, key)
+        found = found._replace(gradient=_of_present(found))
+        finite = replica.finite((found.losses, found.gradient)) & jnp.all(found.balance.present == found.present)
+        return found._replace(finite=finite)
+
+    return gradient_of
+
+
+def _of_present(found: Balanced) -> Any:
+    """The gradient with zeros where no present task reaches: what an absent one gave there may be no number."""
+    leaves, structure = jax.tree.flatten(found.gradient)
+
+    def masked(leaf: jax.Array, owner: tuple[int, ...]) -> jax.Array:
+        if len(owner) == len(found.present) and not is_private(owner):
+            return leaf  # of all tasks: the balancer leaves absent ones out
+        return jnp.where(parts_reached(owner, found.present, leaf.ndim), leaf, jnp.zeros_like(leaf))
+
+    return structure.unflatten(map(masked, leaves, found.owners.leaves))

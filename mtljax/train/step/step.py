@@ -1,0 +1,178 @@
+"""The training step and the evaluation step, written once, for one replica."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mtljax.balance import Holding, hold_absent, reached_by
+from mtljax.data.pipeline import in_unit_range
+from mtljax.tasks import Task
+from mtljax.train.spread.parallel import Spread
+from mtljax.train.spread.shards import Shards
+from mtljax.train.step import streams
+from mtljax.train.step.frozen import frozen, kept_statistics
+from mtljax.train.step.gradients import balanced_gradient
+from mtljax.train.step.replica import Balanced
+from mtljax.train.step.state import TrainState
+
+STEP = "step"
+Variables = tuple[Any, Any]  # params, model_state
+
+
+def make_train_step(
+    model: Any,
+    tasks: Mapping[str, Task],
+    balancer: Any,
+    optimizer: optax.GradientTransformation,
+    *,
+    measure: str = "shared",
+    seed: int = 0,
+    spread: Spread | None = None,
+    accumulate: int = 1,
+    vectorised: bool = False,
+) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
+    """Makes `(state, batch) -> (state, report)`.
+
+    An update is left out, and only the counters and the step go on, where losses or gradient are not finite, or what
+    comes of it: parameters, batch statistics, or what the optimiser and the balancer remember. What no present task
+    reaches (a head, a whole network) stays as it was, with its optimiser's state and its batch statistics; those of
+    frozen groups (`set_to_zero()`) stay too. Losses find the number of the step in the batch, as `step`, (B,) int32.
+
+    Args:
+        model: a Flax module as `MultiTask`.
+        tasks: name -> task, in the order of the losses.
+        balancer: as `mtl.pcgrad(num_tasks)`.
+        optimizer: over all parameters, as `partition` makes it.
+        measure: what a balancer that sees gradients looks at; see `mtljax.train.gradients`.
+        seed: of dropout and other noise; its stream depends on (seed, name, step, replica, part).
+        spread: what the step will be spread by (`spread.train(step)`); None for one replica.
+        accumulate: k parts of a replica's batch that are worked through one after the other.
+        vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
+
+    Returns:
+        The step. Its report: `losses`, `present`, `weights` (T,), `solved`, `finite` (of the whole update),
+        `finite_gradient` (of losses and gradient alone), `skipped`, `skipped_in_row` and, for a balancer that sees
+        gradients, `cosines` (T, T).
+    """
+    axis_name = None if spread is None else spread.axis
+    gradient_of = balanced_gradient(
+        model, tasks, balancer, measure, axis_name, accumulate=accumulate, vectorised=vectorised
+    )
+
+    def replica(
+        params: Any, model_state: Any, balance: Any, batch: Any, step: jax.Array, shards: Shards | None = None
+    ) -> Balanced:
+        key = streams.key_of(seed, streams.DROPOUT, step)
+        if axis_name is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+        # The step is for losses that change in training.
+        batch = {**in_unit_range(batch), STEP: jnp.full(len(batch["image"]), step)}
+        return gradient_of(params, model_state, balance, batch, key, shards)
+
+    replicas = replica if spread is None else spread.gradient(replica)
+    holding = optimizer if isinstance(optimizer, Holding) else hold_absent(optimizer)
+
+    def train_step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+        found = replicas(state.params, state.model_state, state.balance, batch, state.step)
+        new = _moved(state, found, holding)
+        finite = found.finite & _still_finite(new, state)
+        kept = _where(finite, new, state)
+        kept = kept.replace(
+            step=state.step + 1,
+            skipped=state.skipped + ~finite,
+            skipped_in_row=jnp.where(finite, 0, state.skipped_in_row + 1),
+        )
+        return kept, _report(found, kept, finite)
+
+    return train_step
+
+
+def _moved(state: TrainState, found: Balanced, optimizer: Holding) -> TrainState:
+    """The state after an update, with all that no present task reaches as it was: where none is present, all of it."""
+    known = {"present": found.present, "owners": found.owners.tree(state.params)}
+    updates, optimizer_state = optimizer.update(found.gradient, state.optimizer, state.params, **known)
+    model_state = found.model_state
+    if jax.tree.leaves(model_state):
+        idle = frozen(optimizer, state.optimizer, state.params, **known)
+        pairs = zip(idle, found.owners.leaves, strict=True)
+        moves = [False if still else reached_by(owner, found.present) for still, owner in pairs]
+        model_state = kept_statistics(model_state, state.model_state, state.params, moves)
+    return state.replace(
+        params=optax.apply_updates(state.params, updates),
+        model_state=model_state,
+        balance=_where(jnp.any(found.present), found.balance, state.balance),
+        optimizer=optimizer_state,
+    )
+
+
+def _where(flag: jax.Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
+
+
+def _still_finite(new: TrainState, old: TrainState) -> jax.Array:
+    """Whether all numbers that were finite are: parameters, statistics, and what optimisers and balancers remember."""
+
+    def fine(after: jax.Array, before: jax.Array) -> jax.Array:
+        return jnp.all(jnp.isfinite(after) | ~jnp.isfinite(before))
+
+    pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
+    return jnp.all(jnp.stack([fine(a, b) for a, b in pairs if jnp.issubdtype(a.dtype, jnp.inexact)]))
+
+
+def make_eval_step(
+    model: Any, tasks: Mapping[str, Task], spread: Spread | None = None
+) -> Callable[[Variables, Any], tuple[dict[str, Any], dict[str, Any]]]:
+    """Makes `((params, model_state), batch) -> (added up, predictions)`.
+
+    What is added up over replicas, and may be added over batches: task -> `total`, `count` of the loss, and `sums`
+    of the metrics. Predictions are those of tasks with metrics that the host works out, and stay with their replica.
+    """
+
+    def eval_step(variables: Variables, batch: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        batch = in_unit_range(batch)
+        predictions = _predictions(model, variables, batch)
+        added = {name: measured(task, predictions[name], batch) for name, task in tasks.items()}
+        read = {name: predictions[name] for name, task in tasks.items() if task.host_sums}
+        return (added if spread is None else jax.lax.psum(added, spread.axis)), read
+
+    return eval_step
+
+
+def make_predict_step(
+    model: Any, names: Collection[str]
+) -> Callable[[Variables, Any], tuple[dict[str, Any], dict[str, Any]]]:
+    """Makes `((params, model_state), batch) -> ({}, predictions of these tasks)`, spread as an evaluation step is."""
+
+    def predict_step(variables: Variables, batch: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        predictions = _predictions(model, variables, in_unit_range(batch))
+        return {}, {name: predictions[name] for name in names}
+
+    return predict_step
+
+
+def _predictions(model: Any, variables: Variables, batch: Any) -> dict[str, Any]:
+    params, model_state = variables
+    return model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
+
+
+def measured(task: Task, prediction: jax.Array, batch: Any) -> dict[str, Any]:
+    """What adds over batches and replicas: `total` and `count` of the loss, `sums` of the metrics."""
+    total, count = task.loss(prediction, batch)
+    return {"total": total, "count": count, "sums": task.sums(prediction, batch)}
+
+
+def _report(found: Balanced, state: TrainState, finite: jax.Array) -> dict[str, jax.Array]:
+    report = {
+        "losses": found.losses,
+        "present": found.present,
+        "weights": found.balance.weights,
+        "solved": found.balance.solved,
+        "finite": finite,
+        "finite_gradient": found.finite,
+        "skipped": state.skipped,
+        "skipped_in_row": state.skipped_in_row,
+    }
+    return report if found.gramian is None else report | {"cosines": found.gramian.cosines}
