@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from configs import toy
 from mtljax import studies
 from mtljax.errors import UserError
 from mtljax.studies.compare import gain_over, table
 from mtljax.train import default_config
 from mtljax.train.run import loop
+from mtljax.train.run.workdir import sole_use
 from tests.data.test_multi_mnist import write
 
 METHODS = "single; upgrad()"
@@ -171,3 +173,12 @@ def test_another_config_in_the_workdir_is_refused(compared, digits):
     base, _ = compared
     with pytest.raises(UserError, match="steps: 3 there, 4 now"):
         studies.compare(config(digits, steps=4), base, METHODS, seeds=2)
+
+
+def test_a_comparison_and_a_study_hold_their_workdir_alone(digits, tmp_path):
+    with sole_use(tmp_path):
+        with pytest.raises(UserError, match="in use by another run"):
+            studies.compare(config(digits), tmp_path, METHODS, seeds=1)
+        with pytest.raises(UserError, match="in use by another run"):
+            studies.run(toy.get_config(), tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -34,7 +34,10 @@ def test_networks_trained_alone_are_stitched_and_trained_on(tmp_path, capsys):
     config.model = "CrossStitch(MLP((4,)))"
     config.init_from = str(tmp_path / "alone")
     config.optimizers = {"stitch": "sgd(1.0)", "left": "set_to_zero()", "right": "adam(1e-3)"}
+    half_written = tmp_path / "alone" / "checkpoints" / "4.orbax-checkpoint-tmp"  # by a run that goes on there
+    half_written.mkdir()
     loop.train(config, tmp_path / "stitched")
+    assert half_written.is_dir()
     told = capsys.readouterr().out
     assert f"arrays of {tmp_path}/alone at step 3; at random: stitch_layer1" in told
     (_, alone), (step, stitched) = (newest_variables(tmp_path / name) for name in ("alone", "stitched"))

@@ -9,10 +9,13 @@ import numpy as np
 from mtljax.balance.gramian import Gramian
 from mtljax.balance.solvers import quadratic_program
 
+_ENOUGH = 10  # steps after which no problem that has a solution was seen so far from it
+
 
 class _Point(NamedTuple):
     logarithms: jax.Array  # log y, (T,)
     done: jax.Array
+    steps: jax.Array = np.int32(0)
 
 
 class _Equation(NamedTuple):
@@ -77,7 +80,12 @@ def _root(equation: _Equation, skipped: jax.Array) -> tuple[jax.Array, jax.Array
     """The logarithms that solve it, (T,), and whether they do; the start where it is `skipped`."""
     alpha = equation.alpha
     start = jnp.where(equation.usable, equation.log_b * alpha / (alpha + 1), 0.0)
-    going = lambda p: ~p.done & (equation.error(p.logarithms) > 0.01)  # noqa: E731
+
+    def going(point: _Point) -> jax.Array:
+        error = equation.error(point.logarithms)
+        # Where y has grown until rounding hides the right side, it grows on for ever: there is no solution.
+        return ~point.done & (error > 0.01) & ((point.steps < _ENOUGH) | jnp.isfinite(error))
+
     last = quadratic_program.bounded_while(
         going, lambda p: _step(equation, p), _Point(start, skipped), max_steps=100
     ).logarithms
@@ -105,4 +113,4 @@ def _step(equation: _Equation, point: _Point) -> _Point:
     logarithms = point.logarithms + jnp.log1p(relative * length)
     lost = ~jnp.all(jnp.isfinite(logarithms) & jnp.isfinite(equation.sides(logarithms)[1]))
     eps = jnp.finfo(largest.dtype).eps
-    return _Point(jnp.where(lost, point.logarithms, logarithms), lost | (largest < 4 * eps))
+    return _Point(jnp.where(lost, point.logarithms, logarithms), lost | (largest < 4 * eps), point.steps + 1)
