@@ -134,7 +134,7 @@ def errors(method: str, jacobians: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def left_over(rng: np.random.Generator, number: int) -> np.ndarray:
-    """What `cagrad(c=1)` leaves, over the mean gradient's length, where zero in the hull makes 0 its direction; (N,)."""
+    """What `cagrad(c=1)` leaves of the mean gradient, where zero in the hull makes 0 its direction; (N,)."""
     rows = rng.normal(size=(number, TASKS - 1, WIDTH))
     shares = rng.uniform(0.2, 1, (number, TASKS - 1, 1))
     jacobians = np.concatenate([rows, -(rows * shares).sum(1, keepdims=True)], axis=1).astype(np.float32)
