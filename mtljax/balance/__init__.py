@@ -6,26 +6,26 @@ from mtljax.balance.compose import compose
 from mtljax.balance.gramian import Gramian, combine, gramian
 from mtljax.balance.jacobian import Linearized, linearize, value_and_jacobian
 from mtljax.balance.methods.aligned_mtl import aligned_mtl
-from mtljax.balance.methods.bargaining import fairgrad, nash_mtl
-from mtljax.balance.methods.baselines import constant, equal, mean, random_direction, random_weighting, sum
 from mtljax.balance.methods.cagrad import cagrad
 from mtljax.balance.methods.config import config
-from mtljax.balance.methods.dual_cone import dualproj, upgrad
+from mtljax.balance.methods.constant import constant, equal, mean, random_direction, random_weighting, sum
 from mtljax.balance.methods.dwa import dwa
+from mtljax.balance.methods.excess_mtl import db_mtl, excess_mtl, moco
 from mtljax.balance.methods.famo import famo
 from mtljax.balance.methods.graddrop import graddrop
 from mtljax.balance.methods.gradnorm import GradNormState, gradnorm
 from mtljax.balance.methods.gradvac import gradvac
-from mtljax.balance.methods.imtl import imtl, imtl_g
-from mtljax.balance.methods.learned_weights import imtl_l, uncertainty
+from mtljax.balance.methods.imtl_g import imtl, imtl_g
+from mtljax.balance.methods.krum import krum, trimmed_mean
 from mtljax.balance.methods.mgda import mgda
+from mtljax.balance.methods.nash_mtl import fairgrad, nash_mtl
+from mtljax.balance.methods.pbi import cosmos, geometric_mean, pbi
 from mtljax.balance.methods.pcd import pcd
 from mtljax.balance.methods.pcgrad import pcgrad
-from mtljax.balance.methods.robust import krum, trimmed_mean
-from mtljax.balance.methods.sampled import cr_mogm, modo, sdmgrad
-from mtljax.balance.methods.scalarizations import cosmos, geometric_mean, pbi
+from mtljax.balance.methods.sdmgrad import cr_mogm, modo, sdmgrad
 from mtljax.balance.methods.stch import stch
-from mtljax.balance.methods.tracked import db_mtl, excess_mtl, moco
+from mtljax.balance.methods.uncertainty import imtl_l, uncertainty
+from mtljax.balance.methods.upgrad import dualproj, upgrad
 from mtljax.balance.owners import is_private
 from mtljax.balance.rule import Observation, from_jacobian_rule, from_rule
 from mtljax.balance.vectorised import check_vectorised, mapped_rows_fail

@@ -8,7 +8,7 @@ from mtljax.balance import among_present
 from mtljax.balance.balancer import Balancer
 from mtljax.balance.compose import compose
 from mtljax.balance.gramian import Gramian
-from mtljax.balance.methods.learned_weights import imtl_l
+from mtljax.balance.methods.uncertainty import imtl_l
 from mtljax.balance.rule import Observation, from_rule
 from mtljax.balance.solvers import linear_algebra, quadratic_program
 
