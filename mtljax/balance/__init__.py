@@ -8,24 +8,40 @@ from mtljax.balance.jacobian import Linearized, linearize, value_and_jacobian
 from mtljax.balance.methods.aligned_mtl import aligned_mtl
 from mtljax.balance.methods.cagrad import cagrad
 from mtljax.balance.methods.config import config
-from mtljax.balance.methods.constant import constant, equal, mean, random_direction, random_weighting, sum
+from mtljax.balance.methods.constant import constant
+from mtljax.balance.methods.cosmos import cosmos
+from mtljax.balance.methods.cr_mogm import cr_mogm
+from mtljax.balance.methods.db_mtl import db_mtl
+from mtljax.balance.methods.dualproj import dualproj
 from mtljax.balance.methods.dwa import dwa
-from mtljax.balance.methods.excess_mtl import db_mtl, excess_mtl, moco
+from mtljax.balance.methods.equal import equal
+from mtljax.balance.methods.excess_mtl import excess_mtl
+from mtljax.balance.methods.fairgrad import fairgrad
 from mtljax.balance.methods.famo import famo
+from mtljax.balance.methods.geometric_mean import geometric_mean
 from mtljax.balance.methods.graddrop import graddrop
 from mtljax.balance.methods.gradnorm import GradNormState, gradnorm
 from mtljax.balance.methods.gradvac import gradvac
-from mtljax.balance.methods.imtl_g import imtl, imtl_g
-from mtljax.balance.methods.krum import krum, trimmed_mean
+from mtljax.balance.methods.imtl import imtl
+from mtljax.balance.methods.imtl_g import imtl_g
+from mtljax.balance.methods.imtl_l import imtl_l
+from mtljax.balance.methods.krum import krum
+from mtljax.balance.methods.mean import mean
 from mtljax.balance.methods.mgda import mgda
-from mtljax.balance.methods.nash_mtl import fairgrad, nash_mtl
-from mtljax.balance.methods.pbi import cosmos, geometric_mean, pbi
+from mtljax.balance.methods.moco import moco
+from mtljax.balance.methods.modo import modo
+from mtljax.balance.methods.nash_mtl import nash_mtl
+from mtljax.balance.methods.pbi import pbi
 from mtljax.balance.methods.pcd import pcd
 from mtljax.balance.methods.pcgrad import pcgrad
-from mtljax.balance.methods.sdmgrad import cr_mogm, modo, sdmgrad
+from mtljax.balance.methods.random_direction import random_direction
+from mtljax.balance.methods.random_weighting import random_weighting
+from mtljax.balance.methods.sdmgrad import sdmgrad
 from mtljax.balance.methods.stch import stch
-from mtljax.balance.methods.uncertainty import imtl_l, uncertainty
-from mtljax.balance.methods.upgrad import dualproj, upgrad
+from mtljax.balance.methods.sum import sum
+from mtljax.balance.methods.trimmed_mean import trimmed_mean
+from mtljax.balance.methods.uncertainty import uncertainty
+from mtljax.balance.methods.upgrad import upgrad
 from mtljax.balance.owners import is_private
 from mtljax.balance.rule import Observation, from_jacobian_rule, from_rule
 from mtljax.balance.vectorised import check_vectorised, mapped_rows_fail

@@ -1,7 +1,7 @@
 """Checks of balancers' arguments. Numbers may be traced, as by `optax.inject_hyperparams`: known ones are judged."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -104,3 +104,21 @@ def per_task(
     if known(vector) and (not np.isfinite(vector).all() or (vector < 0).any() or not vector.any()):
         raise ValueError(f"{method}({name}={values!r}): expected non-negative numbers, not all of them 0.")
     return vector
+
+
+def preferred(
+    method: str, num_tasks: int, preference: Numbers | None, tasks: Sequence[str] | None
+) -> Callable[[jax.Array], jax.Array]:
+    """A preference among the tasks that are present, (T,), as a function of `present` (T,); equal ones where none is
+    given, of sum 1.
+
+    Raises:
+        ValueError: as `per_task`.
+    """
+    vector = per_task(method, num_tasks, default=1.0, tasks=tasks, preference=preference)
+
+    def chosen(present: jax.Array) -> jax.Array:
+        amounts = jnp.where(present, jnp.asarray(vector), 0.0)
+        return amounts if preference is not None else amounts / jnp.maximum(jnp.sum(amounts), 1.0)
+
+    return chosen

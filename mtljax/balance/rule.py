@@ -117,6 +117,24 @@ def from_rule(
     )
 
 
+def from_scalarization(
+    scalarize: Callable[[jax.Array, jax.Array, jax.Array], jax.Array], num_tasks: int, preference: Any
+) -> Balancer:
+    """Makes a loss weighting of one number made of all losses: each weight is its derivative.
+
+    Args:
+        scalarize: `(losses (T,), preference (T,), present (T,)) -> ()`; of absent tasks losses and preferences are 0.
+        num_tasks: T.
+        preference: T numbers, or an array of them.
+    """
+
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+        r = jnp.where(seen.present, jnp.asarray(preference, seen.losses.dtype), 0.0)
+        return jax.grad(scalarize)(seen.losses, r, seen.present), state
+
+    return from_rule(rule, num_tasks, sees="losses", needs_losses=True)
+
+
 def from_jacobian_rule(
     rule: JacobianRule,
     num_tasks: int,

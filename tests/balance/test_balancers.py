@@ -43,6 +43,11 @@ def test_every_method_has_a_row():
 
 
 @methods
+def test_lives_in_the_file_of_its_name(method):
+    assert getattr(mtl, method).__module__ == f"mtljax.balance.methods.{method}"
+
+
+@methods
 def test_is_an_optax_aggregator(method):
     assert isinstance(make(method, 3), aggregating.Aggregator)
 

@@ -1,4 +1,4 @@
-"""Nash-MTL and FairGrad: weights from an equation of bargaining or fairness."""
+"""Nash-MTL: the Nash bargaining solution of the gradients."""
 
 from typing import NamedTuple
 
@@ -82,38 +82,3 @@ def nash_mtl(num_tasks: int, max_norm: float | None = None, update_every: int = 
         return NashState(jnp.int32(0), ones, jnp.zeros(num_tasks, jnp.float32), jnp.array(True))
 
     return from_rule(rule, num_tasks, sees="gramian", init=init)
-
-
-def fairgrad(num_tasks: int, alpha: float = 2.0) -> Balancer:
-    """Alpha-fair gains: `d = J^T w` with `G w = w^(-1/alpha)`, `w > 0`.
-
-    `alpha = 1` is proportional fairness (`nash_mtl`); towards infinity it becomes max-min fairness.
-
-    Args:
-        num_tasks: T.
-        alpha: > 0.
-
-    Returns:
-        An optax `Aggregator`.
-
-    Raises:
-        ValueError: for `alpha <= 0`.
-
-    References:
-        Ban and Ji, Fair Resource Allocation in Multi-Task Learning, ICML 2024, equation 6.
-
-    Example:
-        >>> import jax.numpy as jnp, mtljax as mtl
-        >>> params = jnp.zeros(2)
-        >>> balancer = mtl.fairgrad(num_tasks=2, alpha=2.0)
-        >>> direction, _ = balancer.update(jnp.array([[1.0, 0.0], [0.0, 8.0]]), balancer.init(params), params)
-        >>> [round(float(x), 3) for x in direction]  # w = |g|^(-4/3)
-        [1.0, 0.5]
-    """
-    arguments.positive("fairgrad", alpha=alpha)
-
-    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
-        weights, solved = positive_equation.solve(seen.gramian, alpha=float(alpha) if arguments.known(alpha) else alpha)
-        return weights, state, solved
-
-    return from_rule(rule, num_tasks, sees="gramian")

@@ -7,6 +7,13 @@ from mtljax.balance.gramian import Gramian, root
 from mtljax.balance.solvers import quadratic_program
 
 
+def length(vector: jax.Array) -> jax.Array:
+    """The Euclidean norm, with a gradient of 0 at 0."""
+    squared = jnp.sum(vector**2)
+    tiny = jnp.finfo(vector.dtype).tiny
+    return jnp.where(squared > tiny, jnp.sqrt(jnp.where(squared > tiny, squared, 1.0)), jnp.sqrt(tiny))
+
+
 def eigenvectors(cosines: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`C = V diag(l) V^T`: l (T,) descending and V (T, T), with l and the columns of V made 0 beyond the rank."""
     values, vectors = jnp.linalg.eigh(cosines, symmetrize_input=False)
