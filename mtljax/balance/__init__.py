@@ -1,10 +1,12 @@
 """Losses and Jacobian -> one gradient: balancers as optax transformations. Needs JAX and optax only."""
 
-from mtljax.balance.absent import Holding, hold_absent, parts_reached, reached_by
 from mtljax.balance.balancer import MEASURES, Balancer, BalanceState, Weights, scale_private
 from mtljax.balance.compose import compose
 from mtljax.balance.gramian import Gramian, combine, gramian
+from mtljax.balance.hold_absent import Holding, hold_absent, parts_reached, reached_by
 from mtljax.balance.jacobian import Linearized, linearize, value_and_jacobian
+from mtljax.balance.linearized.owners import is_private
+from mtljax.balance.linearized.vectorised import check_vectorised, mapped_rows_fail
 from mtljax.balance.methods.aligned_mtl import aligned_mtl
 from mtljax.balance.methods.cagrad import cagrad
 from mtljax.balance.methods.config import config
@@ -42,9 +44,7 @@ from mtljax.balance.methods.sum import sum
 from mtljax.balance.methods.trimmed_mean import trimmed_mean
 from mtljax.balance.methods.uncertainty import uncertainty
 from mtljax.balance.methods.upgrad import upgrad
-from mtljax.balance.owners import is_private
 from mtljax.balance.rule import Observation, from_jacobian_rule, from_rule
-from mtljax.balance.vectorised import check_vectorised, mapped_rows_fail
 
 __all__ = [
     "MEASURES",

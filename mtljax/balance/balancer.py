@@ -10,10 +10,10 @@ import numpy as np
 import optax
 from optax.experimental import aggregating
 
-from mtljax.balance import wrappers
+from mtljax.balance import optax_wrappers
+from mtljax.balance.branches import branches_pay, surely_finite, unless
 from mtljax.balance.gramian import Rows, combine, gramian, shared_rows
-from mtljax.balance.lazily import branches_pay, surely_finite, unless
-from mtljax.balance.owners import parts_of, scaled
+from mtljax.balance.linearized.owners import parts_of, scaled
 
 Sees = Literal["losses", "gramian", "jacobian"]
 MEASURES = ("shared", "last_layer", "features")
@@ -230,7 +230,7 @@ def _update(
             "call update(jacobian, state, params, losses=losses)."
         )
     rows = shared_rows(updates, params, num_tasks)
-    wrappers.refuse()
+    optax_wrappers.refuse()
     if num_tasks > 1 and extra.get("owners") is None and rows and all(row is None for row in rows):
         raise ValueError(_NOTHING_SHARED.format(num_tasks=num_tasks, shape=jnp.shape(jax.tree.leaves(updates)[0])))
     known = {k: extra[k] for k in ("losses", "present", "owners", "samples") if extra.get(k) is not None}

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance.lazily import branches_pay, surely_finite, unless
+from mtljax.balance.branches import branches_pay, surely_finite, unless
 
 _dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 _MANY, _PIECE, _PIECES = 8, 4000, 32  # tasks from which rows are cut; columns of a piece, at least; pieces, at most

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
-from mtljax.balance import lazily
+from mtljax.balance import branches
 from mtljax.balance.solvers import sorting_network
 from tests.balance.methods import METHODS, make
 
@@ -54,8 +54,8 @@ def test_the_way_of_accelerators_gives_the_same(method, monkeypatch):
         return [balancer.update(jnp.asarray(given), state, params, losses=losses)[0] for given in (rows, bad)]
 
     here = directions()
-    monkeypatch.setattr(lazily, "_backend", lambda: "gpu")
-    assert not lazily.branches_pay()
+    monkeypatch.setattr(branches, "_backend", lambda: "gpu")
+    assert not branches.branches_pay()
     for found, expected in zip(directions(), here, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 

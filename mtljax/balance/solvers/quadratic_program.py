@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mtljax.balance.branches import branches_pay
 from mtljax.balance.gramian import Gramian
-from mtljax.balance.lazily import branches_pay
 
 dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 

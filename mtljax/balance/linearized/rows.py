@@ -3,7 +3,7 @@
 Differentiating `losses[t]` of a stacked array makes JAX walk back through every task, with zeros for the others;
 and the program does not say which parameters a loss depends on. Both are mended by JAX's own dead-code elimination,
 which sees through `jit`, `jax.checkpoint`, `cond` and `scan`, after element t of the output has been followed back
-through what puts arrays together (`stack`, elementwise maths, a `vmap` or `scan` over tasks; `_slices`).
+through what puts arrays together (`stack`, elementwise maths, a `vmap` or `scan` over tasks; `slices`).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax.extend import core
 from jax.interpreters import partial_eval
 
-from mtljax.balance.owners import owners_of
-from mtljax.balance.slices import ELEMENTWISE, UNUSED, Part, bind, cut
+from mtljax.balance.linearized.owners import owners_of
+from mtljax.balance.linearized.slices import ELEMENTWISE, UNUSED, Part, bind, cut
 
 LinearMap = Callable[[Any], jax.Array]
 Need = tuple[int, Part]  # which input, and which part of it
