@@ -8,7 +8,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mtljax.balance.balancer import check_num_tasks
+
+def check_num_tasks(num_tasks: Any) -> None:
+    """Raises `ValueError` where `num_tasks` is not a positive integer."""
+    if not isinstance(num_tasks, int) or isinstance(num_tasks, bool) or num_tasks < 1:
+        hint = " (under optax.inject_hyperparams, name it in static_args)" if isinstance(num_tasks, jax.Array) else ""
+        raise ValueError(f"num_tasks must be a positive integer, not {num_tasks!r}{hint}.")
+
+
+def checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | None:
+    """The losses as an array (T,).
+
+    Raises:
+        ValueError: where they are needed and missing, or have another shape.
+    """
+    if losses is None:
+        if needed:
+            raise ValueError("this balancer needs the losses: call update(jacobian, state, params, losses=losses).")
+        return None
+    losses = jnp.asarray(losses)
+    if losses.shape != (num_tasks,):
+        raise ValueError(f"losses must have shape ({num_tasks},), one a task, not {losses.shape}.")
+    return losses
 
 
 def known(*values: Any) -> bool:

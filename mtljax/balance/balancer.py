@@ -11,6 +11,7 @@ import optax
 from optax.experimental import aggregating
 
 from mtljax.balance import optax_wrappers
+from mtljax.balance.arguments import check_num_tasks
 from mtljax.balance.branches import branches_pay, surely_finite, unless
 from mtljax.balance.gramian import Rows, combine, gramian, shared_rows
 from mtljax.balance.linearized.owners import parts_of, scaled
@@ -127,29 +128,6 @@ class Balancer(aggregating.Aggregator):
 def _distinct(init: Callable[[Any], BalanceState], params: Any) -> BalanceState:
     """A first state in which no array stands twice: a step that gives up its old state may free each only once."""
     return jax.tree.map(jnp.copy, init(params))
-
-
-def check_num_tasks(num_tasks: Any) -> None:
-    """Raises `ValueError` where `num_tasks` is not a positive integer."""
-    if not isinstance(num_tasks, int) or isinstance(num_tasks, bool) or num_tasks < 1:
-        hint = " (under optax.inject_hyperparams, name it in static_args)" if isinstance(num_tasks, jax.Array) else ""
-        raise ValueError(f"num_tasks must be a positive integer, not {num_tasks!r}{hint}.")
-
-
-def checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | None:
-    """The losses as an array (T,).
-
-    Raises:
-        ValueError: where they are needed and missing, or have another shape.
-    """
-    if losses is None:
-        if needed:
-            raise ValueError("this balancer needs the losses: call update(jacobian, state, params, losses=losses).")
-        return None
-    losses = jnp.asarray(losses)
-    if losses.shape != (num_tasks,):
-        raise ValueError(f"losses must have shape ({num_tasks},), one a task, not {losses.shape}.")
-    return losses
 
 
 def finite_rows(rows: Rows, num_tasks: int, axis_name: str | None = None) -> jax.Array:

@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mtljax.balance.arguments import check_num_tasks, checked_losses
 from mtljax.balance.balancer import (
     Balancer,
     BalanceState,
     Sees,
     Weights,
-    check_num_tasks,
-    checked_losses,
     finite_rows,
 )
 from mtljax.balance.gramian import Gramian, Rows, shared_rows

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from mtljax.balance import arguments
-from mtljax.balance.balancer import Balancer, check_num_tasks
+from mtljax.balance.balancer import Balancer
 from mtljax.balance.rule import Observation, from_rule
 
 
@@ -41,7 +41,7 @@ def constant(
         [2.  0.5]
         [2. 1.]
     """
-    check_num_tasks(num_tasks)
+    arguments.check_num_tasks(num_tasks)
     weights = arguments.in_order("constant", "weights", weights, tasks) if isinstance(weights, Mapping) else weights
     given = {f"weights[{t}]": w for t, w in enumerate(weights) if not callable(w)}
     if len(weights) not in (0, num_tasks):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import arguments
-from mtljax.balance.balancer import Balancer, check_num_tasks
+from mtljax.balance.balancer import Balancer
 from mtljax.balance.methods.mgda import mgda
 from mtljax.balance.rule import Observation, from_rule
 
@@ -57,7 +57,7 @@ def cr_mogm(num_tasks: int, balancer: Balancer | None = None, alpha: float = 0.9
         >>> print(state.weights)  # half of (0.5, 0.5) and half of (1, 0)
         [0.75 0.25]
     """
-    check_num_tasks(num_tasks)
+    arguments.check_num_tasks(num_tasks)
     arguments.fraction("cr_mogm", alpha=alpha)
     base = mgda(num_tasks) if balancer is None else balancer
     if not isinstance(base, Balancer) or base.weigh is None or base.num_tasks != num_tasks:

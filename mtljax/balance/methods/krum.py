@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import arguments
-from mtljax.balance.balancer import Balancer, check_num_tasks
+from mtljax.balance.balancer import Balancer
 from mtljax.balance.gramian import root
 from mtljax.balance.rule import Observation, from_rule
 
@@ -39,7 +39,7 @@ def krum(num_tasks: int, n_byzantine: int = 0, n_selected: int = 1) -> Balancer:
         >>> print(direction)
         [0.5 0.5]
     """
-    check_num_tasks(num_tasks)
+    arguments.check_num_tasks(num_tasks)
     arguments.whole("krum", 0, n_byzantine=n_byzantine)
     arguments.whole("krum", 1, n_selected=n_selected)
     if n_byzantine > max(num_tasks - 3, 0):

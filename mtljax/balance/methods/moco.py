@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from mtljax.balance import among_present, arguments
 from mtljax.balance.balancer import Balancer
-from mtljax.balance.gramian import Rows, combine_rows
+from mtljax.balance.gramian import Rows, combine_rows, dot
 from mtljax.balance.memory import tracking, typical_size
 from mtljax.balance.rule import Observation, from_jacobian_rule
 from mtljax.balance.solvers import quadratic_program
@@ -87,7 +87,7 @@ def moco(
         tracked = tracking.finite_gramian(rows, num_tasks)
         tracked = jnp.where(seen.present[:, None] & seen.present, tracked, 0.0)
         start = among_present.normalised(state.weights.astype(tracked.dtype), seen.present)
-        slope = tracking.limited(quadratic_program.dot(tracked, start)[None])[0] + rho * start
+        slope = tracking.limited(dot(tracked, start)[None])[0] + rho * start
         weights = quadratic_program.onto_simplex(start - gamma * k**-gamma_sigma * slope, seen.present)
         kept = among_present.remembered(state.weights, weights, seen.present)
         return combine_rows(rows, weights), weights, MoCoState(step, kept, typical, gradients)

@@ -4,7 +4,7 @@ import jax
 
 from mtljax.balance import among_present, arguments
 from mtljax.balance.balancer import Balancer
-from mtljax.balance.gramian import Rows, combine_rows
+from mtljax.balance.gramian import Rows, combine_rows, dot
 from mtljax.balance.memory import tracking
 from mtljax.balance.rule import Observation, from_jacobian_rule
 from mtljax.balance.solvers import quadratic_program
@@ -45,7 +45,7 @@ def modo(num_tasks: int, gamma: float = 0.1, rho: float = 0.1) -> Balancer:
     def rule(seen: Observation, weights: jax.Array) -> tuple[Rows, jax.Array, jax.Array]:
         cross = tracking.cross_gramian(*seen.samples[:2], num_tasks)
         start = among_present.normalised(weights.astype(cross.dtype), seen.present)
-        slope = tracking.limited(quadratic_program.dot(cross, start)[None])[0] + rho * start
+        slope = tracking.limited(dot(cross, start)[None])[0] + rho * start
         found = quadratic_program.onto_simplex(start - gamma * slope, seen.present)
         return combine_rows(seen.samples[2], found), found, among_present.remembered(weights, found, seen.present)
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from mtljax.balance import arguments
 from mtljax.balance.balancer import Balancer
-from mtljax.balance.gramian import root
+from mtljax.balance.gramian import dot, root
 from mtljax.balance.rule import Observation, from_rule
-from mtljax.balance.solvers import positive_equation, quadratic_program
+from mtljax.balance.solvers import positive_equation
 
 
 class NashState(NamedTuple):
@@ -73,7 +73,7 @@ def nash_mtl(num_tasks: int, max_norm: float | None = None, update_every: int = 
             weights, solved = jnp.where(due, weights, state.weights.astype(weights.dtype)), kept.solved
         if max_norm is not None:
             lengths = weights * seen.gramian.norms
-            size = root(quadratic_program.dot(lengths, quadratic_program.dot(seen.gramian.cosines, lengths)))
+            size = root(dot(lengths, dot(seen.gramian.cosines, lengths)))
             weights = weights * jnp.minimum(1.0, max_norm / jnp.maximum(size, jnp.finfo(size.dtype).tiny))
         return weights, kept, solved
 

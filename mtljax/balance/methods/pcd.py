@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax.balance import arguments
-from mtljax.balance.balancer import Balancer, check_num_tasks
+from mtljax.balance.balancer import Balancer
+from mtljax.balance.gramian import dot
 from mtljax.balance.memory import typical_size
 from mtljax.balance.rule import Observation, from_rule
 from mtljax.balance.solvers import quadratic_program
@@ -68,7 +69,7 @@ def pcd(
         >>> [round(float(x), 3) for x in direction]
         [0.0, 2.828]
     """
-    check_num_tasks(num_tasks)
+    arguments.check_num_tasks(num_tasks)
     primary = arguments.index("pcd", "primary", primary, tasks)
     arguments.whole("pcd", 0, primary=primary)
     if primary >= num_tasks:
@@ -98,9 +99,9 @@ def pcd(
         found = quadratic_program.nonnegative_qp(part, jnp.where(others, wanted, 0.0))
         added = found.values
         tolerance = 1000 * num_tasks * jnp.finfo(dtype).eps * jnp.maximum(jnp.max(jnp.abs(wanted)), 1.0)
-        met = jnp.all(jnp.where(others, quadratic_program.dot(part, added) >= wanted - tolerance, True))
+        met = jnp.all(jnp.where(others, dot(part, added) >= wanted - tolerance, True))
         along = jnp.where(met, added, 0.0).at[primary].add(lengths[primary])
-        squared = quadratic_program.dot(along, quadratic_program.dot(cosines, along))
+        squared = dot(along, dot(cosines, along))
         noise = 10 * jnp.finfo(dtype).eps * jnp.sum(jnp.abs(along)) ** 2
         weights = along * jnp.where(norms > 0, norms[primary] / jnp.where(norms > 0, norms, 1.0), 0.0)
         length = jnp.sqrt(jnp.where(squared > noise, squared, 1.0))

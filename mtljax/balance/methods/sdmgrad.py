@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from mtljax.balance import among_present, arguments
 from mtljax.balance.balancer import Balancer
-from mtljax.balance.gramian import Rows, combine_rows, root
+from mtljax.balance.gramian import Rows, combine_rows, dot, root
 from mtljax.balance.memory import tracking
 from mtljax.balance.rule import Observation, from_jacobian_rule
 from mtljax.balance.solvers import quadratic_program
@@ -59,7 +59,7 @@ def sdmgrad(
 
         def step(_: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             w, velocity = carry
-            velocity = momentum * velocity + quadratic_program.dot(relative, w + lam * mean)
+            velocity = momentum * velocity + dot(relative, w + lam * mean)
             return quadratic_program.onto_simplex(w - lr * velocity, seen.present), velocity
 
         start = among_present.normalised(weights.astype(cross.dtype), seen.present)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import among_present, arguments
-from mtljax.balance.balancer import Balancer, check_num_tasks
+from mtljax.balance.balancer import Balancer
 from mtljax.balance.gramian import Rows
 from mtljax.balance.rule import Observation, from_jacobian_rule
 from mtljax.balance.solvers import sorting_network
@@ -39,7 +39,7 @@ def trimmed_mean(num_tasks: int, trim_number: int = 0) -> Balancer:
         >>> print(direction)
         [2. 0.]
     """
-    check_num_tasks(num_tasks)
+    arguments.check_num_tasks(num_tasks)
     arguments.whole("trimmed_mean", 0, trim_number=trim_number)
     if 2 * trim_number >= num_tasks:
         raise ValueError(

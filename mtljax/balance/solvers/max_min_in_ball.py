@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mtljax.balance.gramian import root
+from mtljax.balance.gramian import dot, root
 from mtljax.balance.solvers import quadratic_program
 
 
@@ -16,14 +16,14 @@ def pull_to_worst(
     """`d - g_0` in coefficients on the unit rows, (T,), and whether the search for it ended."""
     usable = present & (lengths > 0)
     inverse = quadratic_program.unit_ratio(lengths, usable)
-    slope = quadratic_program.dot(cosines, mean)
-    size = root(quadratic_program.dot(mean, slope))
+    slope = dot(cosines, mean)
+    size = root(dot(mean, slope))
     at = jnp.where(usable, slope / jnp.where(usable, inverse, 1.0), jnp.inf)
     # g_t . d <= |g_t| |d| bounds the level; a task whose gradient is zero bounds it by 0.
     bound = jnp.where(jnp.any(present & (lengths == 0)), 0.0, (1 + c) * size)
     ball = _Ball(cosines, inverse, slope, c * size, jnp.minimum(jnp.min(at), bound), bound)
     pull, solved = _deepest(ball, jnp.asarray(c == 0) | ~jnp.any(usable))
-    reached = root(quadratic_program.dot(pull, quadratic_program.dot(cosines, pull)))
+    reached = root(dot(pull, dot(cosines, pull)))
     outside = reached > ball.radius
     return jnp.where(outside, pull * ball.radius / jnp.where(outside, reached, 1.0), pull), solved
 
@@ -64,10 +64,10 @@ def _deepest(ball: _Ball, skipped: jax.Array) -> tuple[jax.Array, jax.Array]:
     def step(search: _Search) -> _Search:
         matrix, linear = ball.problem(search.level)
         pull, solved, free = quadratic_program.nonnegative_qp(matrix, linear, search.free)
-        along = quadratic_program.dot(cosines, pull)
-        squared = quadratic_program.dot(pull, along)
+        along = dot(cosines, pull)
+        squared = dot(pull, along)
         # Beyond the levels that any direction has, y grows until rounding hides its length.
-        reachable = quadratic_program.dot(jnp.abs(pull), jnp.abs(pull)) * tolerance <= radius**2
+        reachable = dot(jnp.abs(pull), jnp.abs(pull)) * tolerance <= radius**2
         reachable &= jnp.min(along - linear) >= -250 * tolerance * number * jnp.max(jnp.abs(linear))
         inside = (squared <= radius**2) & reachable
         low = jnp.where(inside, search.level, search.low)
@@ -91,7 +91,7 @@ def _deepest_jvp(primals: tuple[_Ball, jax.Array], tangents: tuple[_Ball, Any]) 
     """By the piece on which it ended: no gradient could go back through the search."""
     ball, found = primals[0], _deepest(*primals)
     pull, free = found[0], found[0] > 0
-    at_edge = quadratic_program.dot(pull, quadratic_program.dot(ball.cosines, pull)) > 0.999 * ball.radius**2
+    at_edge = dot(pull, dot(ball.cosines, pull)) > 0.999 * ball.radius**2
 
     def piece(ball: _Ball) -> jax.Array:
         leaving = _leaving(ball.cosines, ball.inverse, ball.slope, free, ball.radius, unroll=False)
@@ -108,7 +108,7 @@ def _leaving(
     eye = jnp.eye(number, dtype=dtype)
     part = jnp.where(free[:, None] & free, cosines, 0.0) + eye * jnp.where(free, number * jnp.finfo(dtype).eps, 1.0)
     both = jnp.where(free[:, None], jnp.stack([inverse, slope], axis=1), 0.0)
-    up, back = quadratic_program.dot(quadratic_program.inverse_of(part, unroll), both).T
-    a, b = quadratic_program.dot(up, both[:, 0]), quadratic_program.dot(up, both[:, 1])
-    rest = quadratic_program.dot(back, both[:, 1]) - radius**2
+    up, back = dot(quadratic_program.inverse_of(part, unroll), both).T
+    a, b = dot(up, both[:, 0]), dot(up, both[:, 1])
+    rest = dot(back, both[:, 1]) - radius**2
     return (b + root(b**2 - a * rest)) / jnp.where(a > 0, a, 1.0)

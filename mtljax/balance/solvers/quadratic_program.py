@@ -4,7 +4,6 @@ All are cast as one problem, `argmin over y >= 0 of 1/2 y^T H y - q^T y`, H posi
 rows of unit length, so that no answer depends on how badly the rows are scaled.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,9 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax.balance.branches import branches_pay
-from mtljax.balance.gramian import Gramian
-
-dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+from mtljax.balance.gramian import Gramian, dot
 
 
 class Solution(NamedTuple):
