@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def check_num_tasks(num_tasks: Any) -> None:
@@ -34,7 +35,7 @@ def checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | Non
 
 def known(*values: Any) -> bool:
     """Whether none of the values is traced."""
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
 
 
 def non_negative(method: str, **arguments: float) -> None:

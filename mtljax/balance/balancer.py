@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ class BalanceState(NamedTuple):
     rule: Any
     weights: jax.Array
     present: jax.Array
-    solved: jax.Array = np.True_
+    solved: jax.Array = cast(jax.Array, np.True_)
 
 
 class Weights(NamedTuple):
@@ -115,7 +115,7 @@ class Balancer(aggregating.Aggregator):
     ) -> "Balancer":
         """Makes the (init, update) pair that optax sees."""
         check_num_tasks(num_tasks)
-        direct = direct or functools.partial(_direct_by_weights, weigh, sees, num_tasks)
+        direct = direct or functools.partial(_direct_by_weights, cast(Weigh, weigh), sees, num_tasks)
         # Compiled once, so that a loop that calls `update` outside `jit` does not compile its branches at each call.
         compiled = jax.jit(functools.partial(_finite_direction, direct), static_argnames="owners")
         update = functools.partial(_update, compiled, num_tasks)
@@ -198,7 +198,7 @@ def _update(
     compiled: Direct,
     num_tasks: int,
     updates: Any,
-    state: BalanceState,
+    state: Any,
     params: optax.Params | None = None,
     **extra: Any,
 ) -> tuple[Any, BalanceState]:

@@ -1,11 +1,12 @@
 """One balancer after the other: weigh the rows, then combine."""
 
 import zlib
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance.balancer import Balancer, BalanceState, Weights, scale_private
+from mtljax.balance.balancer import Balancer, BalanceState, Sees, Weigh, Weights, scale_private
 from mtljax.balance.gramian import Gramian, gramian, shared_rows
 
 
@@ -49,15 +50,16 @@ def compose(*balancers: Balancer) -> Balancer:
 def _after(first: Balancer, second: Balancer) -> Balancer:
     if first.num_tasks != second.num_tasks:
         raise ValueError(f"compose(): balancers of {first.num_tasks} and of {second.num_tasks} tasks.")
-    if first.weigh is None:
+    weigh_first, weigh_second = first.weigh, cast(Weigh, second.weigh)  # the second is asked only where it has one
+    if weigh_first is None:
         raise ValueError(
             "compose(): only the last balancer may see the whole Jacobian; one before it gives no weights."
         )
-    order = ("losses", "gramian", "jacobian")
-    sees = max(first.sees, second.sees, key=order.index)
+    order: tuple[Sees, ...] = ("losses", "gramian", "jacobian")
+    sees = max(first.sees, second.sees, key=lambda each: order.index(each))
 
-    def init(params: object) -> BalanceState:
-        states = (first.init(params), second.init(params))
+    def init(params: Any) -> BalanceState:
+        states = (cast(BalanceState, first.init(params)), cast(BalanceState, second.init(params)))
         if any(map(_is_key, jax.tree.leaves(states[0]))):
             states = (states[0], jax.tree.map(_own_stream, states[1]))
         return BalanceState(states, states[1].weights, states[1].present, states[0].solved & states[1].solved)
@@ -69,8 +71,8 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
         gramian: Gramian | None = None,
         present: jax.Array | None = None,
     ) -> tuple[Weights, BalanceState]:
-        one, before = first.weigh(state.rule[0], losses=losses, gramian=gramian, present=present)
-        two, after = second.weigh(
+        one, before = weigh_first(state.rule[0], losses=losses, gramian=gramian, present=present)
+        two, after = weigh_second(
             state.rule[1],
             losses=_times(one.shared, losses),
             gramian=_weighted(gramian, one.shared),
@@ -84,7 +86,7 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
         jacobian, state, params, *, losses=None, present=None, owners=None, samples=(), axis_name=None, features=False
     ):
         seen = gramian(jacobian, params, first.num_tasks, axis_name)
-        one, before = first.weigh(state.rule[0], losses=losses, gramian=seen, present=present)
+        one, before = weigh_first(state.rule[0], losses=losses, gramian=seen, present=present)
         direction, after = second.direct(
             _scaled(jacobian, params, one, owners),
             state.rule[1],

@@ -1,6 +1,7 @@
 """What gradient methods look at: norms and cosines of the tasks' shared gradients, float32 whatever the parameters."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -30,7 +31,7 @@ class Gramian(NamedTuple):
         return self.norms[:, None] * self.cosines * self.norms
 
 
-Rows = list[jax.Array | None]
+Rows = Sequence[jax.Array | None]
 
 
 def shared_rows(jacobian: Any, params: Any, num_tasks: int) -> Rows:

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from mtljax.balance.balancer import BalanceState
+from mtljax.balance.linearized.owners import Owners
 
 
 class Holding(optax.GradientTransformationExtraArgs):
@@ -84,11 +85,10 @@ def parts_reached(owner: tuple[int, ...], present: Any, ndim: int) -> jax.Array:
     Returns:
         bool, of a shape that broadcasts with the leaf.
     """
-    axis = getattr(owner, "axis", None)
-    if axis is None:
+    if not isinstance(owner, Owners) or owner.axis is None:
         return reached_by(owner, present)
     flags = [jnp.array(False) if task is None else jnp.asarray(present)[task] for task in owner.slices]
-    return jnp.stack(flags).reshape(-1, *[1] * (ndim - axis - 1))
+    return jnp.stack(flags).reshape(-1, *[1] * (ndim - owner.axis - 1))
 
 
 def _where(flag: Any, new: Any, old: Any) -> Any:

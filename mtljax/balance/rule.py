@@ -1,7 +1,7 @@
 """From one small pure function to a balancer."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,11 @@ from mtljax.balance.balancer import (
 )
 from mtljax.balance.gramian import Gramian, Rows, shared_rows
 
+_NOT_SEEN = cast(Gramian, None)
+
 
 class Observation(NamedTuple):
-    """What a rule may look at.
+    """What a rule may look at. The types are those of what it asks for; what it does not ask for may be None.
 
     Attributes:
         losses: (T,), 0 for a task that is not present; None where the caller gave none.
@@ -33,9 +35,9 @@ class Observation(NamedTuple):
         features: where the rows are gradients at features, those features, `(B, ...)` in the places of the rows.
     """
 
-    losses: jax.Array | None
+    losses: jax.Array
     present: jax.Array
-    gramian: Gramian | None = None
+    gramian: Gramian = _NOT_SEEN
     rows: Rows = ()
     samples: tuple[Rows, ...] = ()
     axis_name: str | None = None
@@ -103,7 +105,8 @@ def from_rule(
     ) -> tuple[Weights, BalanceState]:
         losses = checked_losses(losses, num_tasks, needs_losses)
         seen = _observe(num_tasks, losses, gramian, present, needs_positive_losses)
-        weights, rule_state, solved = (*rule(seen, state.rule), _SOLVED)[:3]
+        found = rule(seen, state.rule)
+        weights, rule_state, solved = found if len(found) == 3 else (*found, _SOLVED)
         # A weight beyond the dtype's range (rows of norms 1e-20 and 1e20) stays finite.
         limit = jnp.finfo(weights.dtype).max
         weights = jnp.where(seen.present, jnp.clip(weights, -limit, limit), 0.0)
@@ -247,4 +250,4 @@ def _observe(
         present = present & jnp.isfinite(seen.norms)
         both = present[:, None] & present
         seen = Gramian(jnp.where(present, seen.norms, 0.0), jnp.where(both, seen.cosines, 0.0))
-    return Observation(losses, present, seen)
+    return Observation(cast(jax.Array, losses), present, cast(Gramian, seen))

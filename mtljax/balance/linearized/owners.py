@@ -64,10 +64,10 @@ def owners_of(uses: Sequence[Uses], shapes: Sequence[tuple[int, ...]]) -> list[O
 def _by_slices(uses: Uses, shape: tuple[int, ...]) -> Owners | None:
     """The owners of a parameter's slices; None where they are not each one task's, along one axis."""
     parts = [part for used in uses.values() for part in used]
-    tasks = {part: task for task, used in uses.items() for part in used}
-    if len(uses) < 2 or None in tasks or len(tasks) < len(parts) or len({axis for axis, _ in tasks}) > 1:
+    tasks = {part: task for task, used in uses.items() for part in used if part is not None}
+    if len(uses) < 2 or None in parts or len(tasks) < len(parts) or len({axis for axis, _ in tasks}) > 1:
         return None
-    axis = parts[0][0]
+    axis = next(iter(tasks))[0]
     return Owners(sorted(uses), True, axis, tuple(tasks.get((axis, i)) for i in range(shape[axis])))
 
 
@@ -82,8 +82,8 @@ def scaled(leaf: jax.Array, owners: tuple[int, ...], weights: jax.Array) -> jax.
     Raises:
         ValueError: where slices are different tasks' and the leaf is but a part of the parameter along their axis.
     """
-    axis = getattr(owners, "axis", None)
-    if axis is not None:
+    if isinstance(owners, Owners) and owners.axis is not None:
+        axis = owners.axis
         if leaf.shape[axis] != len(owners.slices):
             raise ValueError(
                 f"a parameter whose {len(owners.slices)} slices along axis {axis} are different tasks' was split along "
@@ -96,10 +96,9 @@ def scaled(leaf: jax.Array, owners: tuple[int, ...], weights: jax.Array) -> jax.
 
 def parts_of(leaf: jax.Array, owners: tuple[int, ...]) -> list[tuple[int, jax.Array]]:
     """What each task owns of a private parameter's leaf."""
-    axis = getattr(owners, "axis", None)
-    if axis is None:
+    if not isinstance(owners, Owners) or owners.axis is None:
         return [(task, leaf) for task in owners]
-    return [(t, jax.lax.index_in_dim(leaf, i, axis)) for i, t in enumerate(owners.slices) if t is not None]
+    return [(t, jax.lax.index_in_dim(leaf, i, owners.axis)) for i, t in enumerate(owners.slices) if t is not None]
 
 
 def told(owners: Any, params: Any, shared: Shared) -> Any:

@@ -101,7 +101,7 @@ def _taken(jaxpr: Any, var: Any, part: Part, mixed: dict[str, None]) -> _Taken:
     read = reader.read(var, part)
     whole = list(reader.whole)
     smaller, used = partial_eval.dce_jaxpr(_changed(jaxpr, outvars=whole), [True] * len(whole))
-    needs = [(i, None) for i, needed in enumerate(used) if needed]
+    needs: list[Need] = [(i, None) for i, needed in enumerate(used) if needed]
     evaluate = core.jaxpr_as_fun(core.ClosedJaxpr(smaller, ()))
 
     def function(*inputs: Any) -> jax.Array:

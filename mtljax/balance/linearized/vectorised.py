@@ -1,7 +1,7 @@
 """Whether the rows of a Jacobian can be computed together, under `vmap`."""
 
 import jax
-import jaxlib
+from jaxlib.version import __version__ as _jaxlib_version
 
 _MISCOMPILED = {"cpu": ("0.10.2",)}  # 0.10.0, 0.10.1, 0.11.0 to 0.11.2 and 0.12.0.1 are right
 
@@ -23,7 +23,7 @@ def mapped_rows_fail(backend: str | None = None, jaxlib_version: str | None = No
         True
     """
     backend = backend or jax.default_backend()
-    version = jaxlib_version or jaxlib.__version__
+    version = jaxlib_version or _jaxlib_version
     if version not in _MISCOMPILED.get(backend, ()):
         return None
     return f"jaxlib {version} miscompiles a vmap of backward passes on the {backend.upper()} (wrong rows, no error)"

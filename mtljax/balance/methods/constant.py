@@ -1,6 +1,7 @@
 """Given weights, or a schedule for each."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -42,14 +43,14 @@ def constant(
         [2. 1.]
     """
     arguments.check_num_tasks(num_tasks)
-    weights = arguments.in_order("constant", "weights", weights, tasks) if isinstance(weights, Mapping) else weights
-    given = {f"weights[{t}]": w for t, w in enumerate(weights) if not callable(w)}
-    if len(weights) not in (0, num_tasks):
-        raise ValueError(f"constant(weights=...): expected {num_tasks} numbers or schedules, not {len(weights)}.")
+    values: Sequence[float | optax.Schedule] = arguments.in_order("constant", "weights", weights, tasks)
+    given = {f"weights[{t}]": w for t, w in enumerate(values) if not callable(w)}
+    if len(values) not in (0, num_tasks):
+        raise ValueError(f"constant(weights=...): expected {num_tasks} numbers or schedules, not {len(values)}.")
     arguments.non_negative("constant", **given)
 
     def rule(seen: Observation, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-        now = [w(step) if callable(w) else w for w in (weights if len(weights) else (1.0,) * num_tasks)]
-        return jnp.stack([jnp.asarray(w, jnp.float32) for w in now]), optax.safe_increment(step)
+        now = [w(step) if callable(w) else w for w in (values if len(values) else (1.0,) * num_tasks)]
+        return jnp.stack([jnp.asarray(w, jnp.float32) for w in now]), cast(jax.Array, optax.safe_increment(step))
 
     return from_rule(rule, num_tasks, sees="losses", init=lambda: jnp.int32(0))

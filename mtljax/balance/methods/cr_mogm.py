@@ -60,13 +60,14 @@ def cr_mogm(num_tasks: int, balancer: Balancer | None = None, alpha: float = 0.9
     arguments.check_num_tasks(num_tasks)
     arguments.fraction("cr_mogm", alpha=alpha)
     base = mgda(num_tasks) if balancer is None else balancer
-    if not isinstance(base, Balancer) or base.weigh is None or base.num_tasks != num_tasks:
+    weigh = base.weigh if isinstance(base, Balancer) else None
+    if weigh is None or base.num_tasks != num_tasks:
         raise ValueError(
             f"cr_mogm(balancer=...): expected one that gives {num_tasks} weights, such as mgda(num_tasks)."
         )
 
     def rule(seen: Observation, state: CRMOGMState) -> tuple[jax.Array, CRMOGMState, jax.Array]:
-        found, base_state = base.weigh(state.base, losses=seen.losses, gramian=seen.gramian, present=seen.present)
+        found, base_state = weigh(state.base, losses=seen.losses, gramian=seen.gramian, present=seen.present)
         old = jnp.where(state.known, state.weights.astype(found.shared.dtype), found.shared)
         mean = alpha * old + (1 - alpha) * found.shared
         kept = jnp.where(seen.present, mean.astype(jnp.float32), state.weights)

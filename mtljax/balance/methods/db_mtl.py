@@ -1,5 +1,6 @@
 """DB-MTL: gradients of log-losses, averaged over steps and made equally long."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -82,7 +83,7 @@ def db_mtl(num_tasks: int, beta: float = 0.9, sigma: float = 0.0) -> Balancer:
         weights = jnp.minimum(weights, jnp.finfo(weights.dtype).max)
         return combine_rows(rows, weights), weights, DBMTLState(typical, gradients)
 
-    def init(leaves: list[jax.ShapeDtypeStruct]) -> DBMTLState:
+    def init(leaves: Sequence[jax.ShapeDtypeStruct]) -> DBMTLState:
         return DBMTLState(typical_size.nothing(num_tasks), tracking.zeros(leaves, num_tasks))
 
     return from_jacobian_rule(rule, num_tasks, init=init, needs_losses=True, needs_positive_losses=True)

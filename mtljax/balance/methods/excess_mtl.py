@@ -1,5 +1,6 @@
 """ExcessMTL: weights by how far each loss still is from its best."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -92,7 +93,7 @@ def excess_mtl(num_tasks: int, step_size: float = 1.0, warmup: int = 1) -> Balan
         state = ExcessMTLState(kept, initial, number, typical, roots)
         return combine_rows(seen.rows, weights), weights, state
 
-    def init(leaves: list[jax.ShapeDtypeStruct]) -> ExcessMTLState:
+    def init(leaves: Sequence[jax.ShapeDtypeStruct]) -> ExcessMTLState:
         zeros = jnp.zeros(num_tasks, jnp.float32)
         uniform = among_present.uniform(num_tasks)
         return ExcessMTLState(uniform, zeros, zeros, typical_size.nothing(num_tasks), tracking.zeros(leaves, num_tasks))

@@ -1,5 +1,6 @@
 """MoCo: MGDA on tracked gradients."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -92,7 +93,7 @@ def moco(
         kept = among_present.remembered(state.weights, weights, seen.present)
         return combine_rows(rows, weights), weights, MoCoState(step, kept, typical, gradients)
 
-    def init(leaves: list[jax.ShapeDtypeStruct]) -> MoCoState:
+    def init(leaves: Sequence[jax.ShapeDtypeStruct]) -> MoCoState:
         uniform = among_present.uniform(num_tasks)
         return MoCoState(jnp.int32(0), uniform, typical_size.nothing(num_tasks), tracking.zeros(leaves, num_tasks))
 

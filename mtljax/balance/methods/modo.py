@@ -43,10 +43,11 @@ def modo(num_tasks: int, gamma: float = 0.1, rho: float = 0.1) -> Balancer:
     arguments.non_negative("modo", gamma=gamma, rho=rho)
 
     def rule(seen: Observation, weights: jax.Array) -> tuple[Rows, jax.Array, jax.Array]:
-        cross = tracking.cross_gramian(*seen.samples[:2], num_tasks)
+        one, two, three = seen.samples
+        cross = tracking.cross_gramian(one, two, num_tasks)
         start = among_present.normalised(weights.astype(cross.dtype), seen.present)
         slope = tracking.limited(dot(cross, start)[None])[0] + rho * start
         found = quadratic_program.onto_simplex(start - gamma * slope, seen.present)
-        return combine_rows(seen.samples[2], found), found, among_present.remembered(weights, found, seen.present)
+        return combine_rows(three, found), found, among_present.remembered(weights, found, seen.present)
 
     return from_jacobian_rule(rule, num_tasks, init=lambda leaves: among_present.uniform(num_tasks), samples=3)

@@ -70,15 +70,15 @@ def pcd(
         [0.0, 2.828]
     """
     arguments.check_num_tasks(num_tasks)
-    primary = arguments.index("pcd", "primary", primary, tasks)
-    arguments.whole("pcd", 0, primary=primary)
-    if primary >= num_tasks:
-        raise ValueError(f"pcd(primary={primary}): there are {num_tasks} tasks, counted from 0.")
+    index: int = arguments.index("pcd", "primary", primary, tasks)
+    arguments.whole("pcd", 0, primary=index)
+    if index >= num_tasks:
+        raise ValueError(f"pcd(primary={index}): there are {num_tasks} tasks, counted from 0.")
     arguments.non_negative("pcd", eps=eps)
     arguments.fraction("pcd", beta=beta)
     if arguments.known(beta) and beta == 1:
         raise ValueError("pcd(beta=1): beta must be below 1.")
-    shares = _shares(num_tasks, tau, primary)
+    shares = _shares(num_tasks, tau, index)
 
     def rule(seen: Observation, state: PCDState) -> tuple[jax.Array, PCDState, jax.Array]:
         norms, cosines = seen.gramian
@@ -92,20 +92,20 @@ def pcd(
         debiased = jnp.where(steps > 0, _debiased(size, steps, beta), norms.astype(jnp.float32))
         usual = jnp.hypot(debiased, eps**0.5).astype(dtype)
         lengths = jnp.where(norms > 0, norms / jnp.where(norms > 0, usual, 1.0), 0.0)
-        others = (jnp.arange(num_tasks) != primary) & (norms > 0)
+        others = (jnp.arange(num_tasks) != index) & (norms > 0)
         # In coefficients y_t = mu_t |h_t| on the unit rows: C y >= tau |h| - C h_primary.
-        wanted = jnp.asarray(shares, dtype) * lengths - cosines[:, primary] * lengths[primary]
+        wanted = jnp.asarray(shares, dtype) * lengths - cosines[:, index] * lengths[index]
         part = jnp.where(others[:, None] & others, cosines, 0.0)
         found = quadratic_program.nonnegative_qp(part, jnp.where(others, wanted, 0.0))
         added = found.values
         tolerance = 1000 * num_tasks * jnp.finfo(dtype).eps * jnp.maximum(jnp.max(jnp.abs(wanted)), 1.0)
         met = jnp.all(jnp.where(others, dot(part, added) >= wanted - tolerance, True))
-        along = jnp.where(met, added, 0.0).at[primary].add(lengths[primary])
+        along = jnp.where(met, added, 0.0).at[index].add(lengths[index])
         squared = dot(along, dot(cosines, along))
         noise = 10 * jnp.finfo(dtype).eps * jnp.sum(jnp.abs(along)) ** 2
-        weights = along * jnp.where(norms > 0, norms[primary] / jnp.where(norms > 0, norms, 1.0), 0.0)
+        weights = along * jnp.where(norms > 0, norms[index] / jnp.where(norms > 0, norms, 1.0), 0.0)
         length = jnp.sqrt(jnp.where(squared > noise, squared, 1.0))
-        weights = jnp.where((squared > noise) & (lengths[primary] > 0), weights / length, 0.0)
+        weights = jnp.where((squared > noise) & (lengths[index] > 0), weights / length, 0.0)
         return weights, PCDState(size, steps), found.solved
 
     def init() -> PCDState:

@@ -51,7 +51,8 @@ def sdmgrad(
     arguments.whole("sdmgrad", 1, iterations=iterations)
 
     def rule(seen: Observation, weights: jax.Array) -> tuple[Rows, jax.Array, jax.Array]:
-        cross = tracking.cross_gramian(*seen.samples[:2], num_tasks)
+        one, two, three = seen.samples
+        cross = tracking.cross_gramian(one, two, num_tasks)
         number = jnp.maximum(jnp.sum(seen.present), 1)
         size = jnp.sum(root(jnp.diagonal(cross))) / number
         relative = jnp.where(size > 0, cross / jnp.where(size > 0, size, 1.0) / jnp.where(size > 0, size, 1.0), 0.0)
@@ -65,6 +66,6 @@ def sdmgrad(
         start = among_present.normalised(weights.astype(cross.dtype), seen.present)
         found, _ = jax.lax.fori_loop(0, iterations, step, (start, jnp.zeros_like(start)))
         whole = (found + lam * mean) / (1 + lam)
-        return combine_rows(seen.samples[2], whole), whole, among_present.remembered(weights, found, seen.present)
+        return combine_rows(three, whole), whole, among_present.remembered(weights, found, seen.present)
 
     return from_jacobian_rule(rule, num_tasks, init=lambda leaves: among_present.uniform(num_tasks), samples=3)
