@@ -94,7 +94,7 @@ def from_rule(
 
     def init_fn(params: Any) -> BalanceState:
         del params  # A rule's state has the size of T, never of the parameters.
-        return BalanceState(init(), jnp.ones(num_tasks, jnp.float32), jnp.ones(num_tasks, bool), jnp.array(True))
+        return _first(init(), num_tasks)
 
     def weigh(
         state: BalanceState,
@@ -178,7 +178,7 @@ def from_jacobian_rule(
 
     def init_fn(params: Any) -> BalanceState:
         leaves = [jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(params)]
-        return BalanceState(init(leaves), jnp.ones(num_tasks, jnp.float32), jnp.ones(num_tasks, bool), jnp.array(True))
+        return _first(init(leaves), num_tasks)
 
     def direct(
         jacobian: Any,
@@ -198,9 +198,7 @@ def from_jacobian_rule(
         if len(parts) != number:
             raise ValueError(f"samples must be {number} Jacobians of independent parts of the batch, not {len(parts)}.")
         losses = checked_losses(losses, num_tasks, needs_losses)
-        for part in [rows, *parts] if samples else [rows]:
-            finite = finite_rows(part, num_tasks, axis_name)
-            present = finite if present is None else finite & present
+        present = _finite([rows, *parts] if samples else [rows], num_tasks, axis_name, present)
         seen = _observe(num_tasks, losses, None, present, needs_positive_losses)
         seen = seen._replace(
             rows=_of_present(rows, seen.present),
@@ -209,11 +207,8 @@ def from_jacobian_rule(
             features=tuple(jax.tree.leaves(params)) if features else (),
         )
         found, weights, rule_state = rule(seen, state.rule)
-        leaves = jax.tree.leaves(jacobian)
-        merged = [leaf if part is None else part.astype(leaf.dtype) for part, leaf in zip(found, leaves, strict=True)]
-        direction = jax.tree.structure(params).unflatten(merged)
         weights = jnp.where(seen.present, weights, 0.0).astype(jnp.float32)
-        return direction, BalanceState(rule_state, weights, seen.present, jnp.array(True))
+        return _merged(found, jacobian, params), BalanceState(rule_state, weights, seen.present, jnp.array(True))
 
     return Balancer(
         init_fn,
@@ -224,6 +219,26 @@ def from_jacobian_rule(
         samples=samples,
         needs_positive_losses=needs_positive_losses,
     )
+
+
+def _first(rule: Any, num_tasks: int) -> BalanceState:
+    """The state before the first step."""
+    return BalanceState(rule, jnp.ones(num_tasks, jnp.float32), jnp.ones(num_tasks, bool), jnp.array(True))
+
+
+def _finite(parts: Sequence[Rows], num_tasks: int, axis_name: str | None, present: jax.Array | None) -> Any:
+    """Which tasks are present and finite in each of the Jacobians, (T,)."""
+    for part in parts:
+        finite = finite_rows(part, num_tasks, axis_name)
+        present = finite if present is None else finite & present
+    return present
+
+
+def _merged(found: Rows, jacobian: Any, params: Any) -> Any:
+    """The direction: what was found for shared leaves, private ones as they are."""
+    leaves = jax.tree.leaves(jacobian)
+    merged = [leaf if part is None else part.astype(leaf.dtype) for part, leaf in zip(found, leaves, strict=True)]
+    return jax.tree.structure(params).unflatten(merged)
 
 
 def _of_present(rows: Rows, present: jax.Array) -> Rows:
