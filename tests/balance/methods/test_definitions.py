@@ -77,17 +77,6 @@ def famo(losses, jacobians):
         previous = loss
 
 
-def gradnorm(losses, jacobians):
-    w, adam = np.ones(T), Adam(0.025)
-    for loss, jacobian in zip(losses, jacobians, strict=True):
-        yield w @ jacobian
-        norms = np.linalg.norm(jacobian, axis=1)
-        rate = (loss / losses[0]) / np.mean(loss / losses[0])
-        target = np.mean(w * norms) * rate**1.5
-        w = w + adam.step(np.sign(w * norms - target) * norms)
-        w = T * w / w.sum()
-
-
 def stch(losses, jacobians):
     for k, (loss, jacobian) in enumerate(zip(losses, jacobians, strict=True)):
         if k < 3:
@@ -180,7 +169,6 @@ CASES = {
     dwa: {"period": 2},
     excess_mtl: {"step_size": 0.5, "warmup": 2},
     famo: {},
-    gradnorm: {},
     imtl_l: {},
     moco: {"rho": 0.1},
     modo: {},

@@ -22,11 +22,13 @@ def made(method, num_tasks, x64, arguments):
 
 
 def direction(method, jacobian, dtype, **arguments):
-    # Absent tasks and parameters that nothing depends on fill it up, so that one compilation serves all.
+    # Absent tasks among the others and parameters that nothing depends on fill it up, so that one compilation serves all.
     number = max(len(jacobian), TASKS)
     balancer, update = made(method, number, dtype == jnp.float64, tuple(arguments.items()))
-    wide = np.pad(jacobian, ((0, number - len(jacobian)), (0, WIDTH - jacobian.shape[1])))
-    params, present = jnp.zeros(WIDTH, dtype), np.arange(number) < len(jacobian)
+    places = np.linspace(0, number - 1, len(jacobian)).astype(int)
+    wide, present = np.zeros((number, WIDTH)), np.zeros(number, bool)
+    wide[places, : jacobian.shape[1]], present[places] = jacobian, True
+    params = jnp.zeros(WIDTH, dtype)
     found, _ = update(jnp.asarray(wide, dtype), balancer.init(params), params, present=present)
     return np.asarray(found, np.float64)[: jacobian.shape[1]]
 
@@ -98,6 +100,13 @@ def test_upgrad_is_the_sum_of_projections_onto_the_dual_cone(case):
     assert np.linalg.norm(direction("upgrad", jacobian, jnp.float32) - expected) < 1e-3 * size
     with jax.enable_x64(True):
         assert np.linalg.norm(direction("upgrad", jacobian, jnp.float64) - expected) < 1e-6 * size
+
+
+@cases()
+def test_dualproj_is_the_projection_of_the_mean(case):
+    jacobian = ALL[case]
+    expected, size = projection(jacobian, jacobian.mean(axis=0)), np.linalg.norm(jacobian, axis=1).max()
+    assert np.linalg.norm(direction("dualproj", jacobian, jnp.float32) - expected) < 1e-3 * size
 
 
 @pytest.mark.slow

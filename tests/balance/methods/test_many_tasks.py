@@ -8,7 +8,7 @@ import pytest
 import mtljax as mtl
 from mtljax.balance import branches
 from mtljax.balance.solvers import sorting_network
-from tests.balance.methods import METHODS, make
+from tests.balance.methods.table import METHODS, make
 
 
 @pytest.mark.parametrize("number", [2, 5, 40, 41, 100])

@@ -8,6 +8,8 @@ import pytest
 
 import mtljax as mtl
 
+NUMBER, WIDTH = 2000, 6
+
 
 def by_definition(jacobian, orders):
     """Algorithm 1 of the paper, on vectors, in float64."""
@@ -23,9 +25,10 @@ def by_definition(jacobian, orders):
 
 
 def directions(jacobian, seeds):
-    params = jnp.zeros(jacobian.shape[1], jacobian.dtype)
-
-    return np.asarray(over_seeds(len(jacobian))(jacobian, jnp.arange(seeds), params))
+    # Parameters that nothing depends on fill it up, and more seeds than are asked for: one compilation a number of tasks.
+    rows, width = jacobian.shape
+    wide = np.pad(jacobian, ((0, 0), (0, WIDTH - width)))
+    return np.asarray(over_seeds(rows)(wide, jnp.arange(NUMBER), jnp.zeros(WIDTH)))[:seeds, :width]
 
 
 @functools.cache
@@ -53,11 +56,11 @@ def test_three_tasks_give_each_order_as_often_as_the_definition(scale):
     )
     others = [list(itertools.permutations(o)) for o in ((1, 2), (0, 2), (0, 1))]
     outcomes = np.array([by_definition(jacobian, orders) for orders in itertools.product(*others)])
-    found = directions(jacobian, 2000)
+    found = directions(jacobian, NUMBER)
     distance = np.linalg.norm(found[:, None] - outcomes[None], axis=2) / np.linalg.norm(outcomes, axis=1)
     assert distance.min(axis=1).max() < 1e-5  # each is one of the eight
     mean, spread = outcomes.mean(0), outcomes.std(0)
-    assert (np.abs(found.mean(0) - mean) <= 5 * spread / np.sqrt(2000) + 1e-5 * np.abs(mean)).all()
+    assert (np.abs(found.mean(0) - mean) <= 5 * spread / np.sqrt(NUMBER) + 1e-5 * np.abs(mean)).all()
 
 
 def test_rows_without_conflict_are_summed():
@@ -73,22 +76,3 @@ def test_a_small_agreement_is_no_conflict():
 def test_positive_homogeneity():
     jacobian = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
     np.testing.assert_allclose(directions(jacobian * 1e6, 3), directions(jacobian, 3) * 1e6, rtol=1e-4)
-
-
-def test_the_key_moves_on_and_a_seed_repeats():
-    jacobian = jnp.array([[1.0, 0.2, 0.1], [-1.0, 1.0, 0.3], [0.1, -1.0, -0.8]])
-    params = jnp.zeros(3)
-
-    step = jax.jit(mtl.pcgrad(3).update)
-
-    def run(seed, steps=8):
-        state = mtl.pcgrad(3, seed=seed).init(params)
-        found = []
-        for _ in range(steps):
-            update, state = step(jacobian, state, params)
-            found.append(update)
-        return np.stack(found)
-
-    assert len(np.unique(run(0), axis=0)) > 1
-    np.testing.assert_array_equal(run(0), run(0))
-    assert not np.array_equal(run(0), run(1))

@@ -9,15 +9,23 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
+from tests.balance.methods.table import is_key
 
 JACOBIAN = np.array([[1.0, 0.2, 0.1], [-1.0, 1.0, 0.3], [0.1, -1.0, -0.8]], np.float32)
 NUMBER = 2000
 
 
-@functools.cache
-def draws(method, **arguments):
+def draws(method, **numbers):
     """Directions of `NUMBER` fresh states with keys of their own, and their weights."""
-    balancer = getattr(mtl, method)(3, **arguments)
+    return jax.tree.map(np.asarray, drawing(method)(numbers))
+
+
+@functools.cache
+def drawing(method):
+    return jax.jit(lambda numbers: drawn(getattr(mtl, method)(3, **numbers)))
+
+
+def drawn(balancer):
     params = jnp.zeros(3)
     state = balancer.init(params)
 
@@ -26,11 +34,7 @@ def draws(method, **arguments):
         direction, after = balancer.update(jnp.asarray(JACOBIAN), state._replace(rule=rule), params)
         return direction, after.weights
 
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(jnp.arange(NUMBER)))
-
-
-def is_key(leaf):
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.vmap(one)(jnp.arange(NUMBER))
 
 
 def gradvac(orders, phi, beta=0.5):
