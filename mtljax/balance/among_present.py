@@ -24,6 +24,17 @@ def positive(losses: jax.Array) -> jax.Array:
     return jnp.maximum(losses, 1e-8)
 
 
+def uniform(num_tasks: int) -> jax.Array:
+    """Equal shares, 1/T each, (T,) float32."""
+    return jnp.full(num_tasks, 1 / num_tasks, jnp.float32)
+
+
+def random_shares(present: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The softmax over present tasks of normal numbers, (T,), and the next key."""
+    key, now = jax.random.split(key)
+    return softmax(jax.random.normal(now, present.shape), present), key
+
+
 def normalised(weights: jax.Array, present: jax.Array) -> jax.Array:
     """Non-negative weights (T,) over present tasks made to sum 1; equal ones where all of them are 0."""
     there = jnp.where(present, weights, 0.0)

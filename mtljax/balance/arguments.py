@@ -1,19 +1,41 @@
 """Checks of balancers' arguments. Numbers may be traced, as by `optax.inject_hyperparams`: known ones are judged."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
-from mtljax.balance.balancer import check_num_tasks
+
+def check_num_tasks(num_tasks: Any) -> None:
+    """Raises `ValueError` where `num_tasks` is not a positive integer."""
+    if not isinstance(num_tasks, int) or isinstance(num_tasks, bool) or num_tasks < 1:
+        hint = " (under optax.inject_hyperparams, name it in static_args)" if isinstance(num_tasks, jax.Array) else ""
+        raise ValueError(f"num_tasks must be a positive integer, not {num_tasks!r}{hint}.")
+
+
+def checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | None:
+    """The losses as an array (T,).
+
+    Raises:
+        ValueError: where they are needed and missing, or have another shape.
+    """
+    if losses is None:
+        if needed:
+            raise ValueError("this balancer needs the losses: call update(jacobian, state, params, losses=losses).")
+        return None
+    losses = jnp.asarray(losses)
+    if losses.shape != (num_tasks,):
+        raise ValueError(f"losses must have shape ({num_tasks},), one a task, not {losses.shape}.")
+    return losses
 
 
 def known(*values: Any) -> bool:
     """Whether none of the values is traced."""
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
 
 
 def non_negative(method: str, **arguments: float) -> None:
@@ -104,3 +126,21 @@ def per_task(
     if known(vector) and (not np.isfinite(vector).all() or (vector < 0).any() or not vector.any()):
         raise ValueError(f"{method}({name}={values!r}): expected non-negative numbers, not all of them 0.")
     return vector
+
+
+def preferred(
+    method: str, num_tasks: int, preference: Numbers | None, tasks: Sequence[str] | None
+) -> Callable[[jax.Array], jax.Array]:
+    """A preference among the tasks that are present, (T,), as a function of `present` (T,); equal ones where none is
+    given, of sum 1.
+
+    Raises:
+        ValueError: as `per_task`.
+    """
+    vector = per_task(method, num_tasks, default=1.0, tasks=tasks, preference=preference)
+
+    def chosen(present: jax.Array) -> jax.Array:
+        amounts = jnp.where(present, jnp.asarray(vector), 0.0)
+        return amounts if preference is not None else amounts / jnp.maximum(jnp.sum(amounts), 1.0)
+
+    return chosen

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,11 @@ import numpy as np
 import optax
 from optax.experimental import aggregating
 
-from mtljax.balance import wrappers
+from mtljax.balance import optax_wrappers
+from mtljax.balance.arguments import check_num_tasks
+from mtljax.balance.branches import branches_pay, surely_finite, unless
 from mtljax.balance.gramian import Rows, combine, gramian, shared_rows
-from mtljax.balance.lazily import branches_pay, surely_finite, unless
-from mtljax.balance.owners import parts_of, scaled
+from mtljax.balance.linearized.owners import parts_of, scaled
 
 Sees = Literal["losses", "gramian", "jacobian"]
 MEASURES = ("shared", "last_layer", "features")
@@ -42,7 +43,7 @@ class BalanceState(NamedTuple):
     rule: Any
     weights: jax.Array
     present: jax.Array
-    solved: jax.Array = np.True_
+    solved: jax.Array = cast(jax.Array, np.True_)
 
 
 class Weights(NamedTuple):
@@ -114,7 +115,7 @@ class Balancer(aggregating.Aggregator):
     ) -> "Balancer":
         """Makes the (init, update) pair that optax sees."""
         check_num_tasks(num_tasks)
-        direct = direct or functools.partial(_direct_by_weights, weigh, sees, num_tasks)
+        direct = direct or functools.partial(_direct_by_weights, cast(Weigh, weigh), sees, num_tasks)
         # Compiled once, so that a loop that calls `update` outside `jit` does not compile its branches at each call.
         compiled = jax.jit(functools.partial(_finite_direction, direct), static_argnames="owners")
         update = functools.partial(_update, compiled, num_tasks)
@@ -127,29 +128,6 @@ class Balancer(aggregating.Aggregator):
 def _distinct(init: Callable[[Any], BalanceState], params: Any) -> BalanceState:
     """A first state in which no array stands twice: a step that gives up its old state may free each only once."""
     return jax.tree.map(jnp.copy, init(params))
-
-
-def check_num_tasks(num_tasks: Any) -> None:
-    """Raises `ValueError` where `num_tasks` is not a positive integer."""
-    if not isinstance(num_tasks, int) or isinstance(num_tasks, bool) or num_tasks < 1:
-        hint = " (under optax.inject_hyperparams, name it in static_args)" if isinstance(num_tasks, jax.Array) else ""
-        raise ValueError(f"num_tasks must be a positive integer, not {num_tasks!r}{hint}.")
-
-
-def checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | None:
-    """The losses as an array (T,).
-
-    Raises:
-        ValueError: where they are needed and missing, or have another shape.
-    """
-    if losses is None:
-        if needed:
-            raise ValueError("this balancer needs the losses: call update(jacobian, state, params, losses=losses).")
-        return None
-    losses = jnp.asarray(losses)
-    if losses.shape != (num_tasks,):
-        raise ValueError(f"losses must have shape ({num_tasks},), one a task, not {losses.shape}.")
-    return losses
 
 
 def finite_rows(rows: Rows, num_tasks: int, axis_name: str | None = None) -> jax.Array:
@@ -220,7 +198,7 @@ def _update(
     compiled: Direct,
     num_tasks: int,
     updates: Any,
-    state: BalanceState,
+    state: Any,
     params: optax.Params | None = None,
     **extra: Any,
 ) -> tuple[Any, BalanceState]:
@@ -230,7 +208,7 @@ def _update(
             "call update(jacobian, state, params, losses=losses)."
         )
     rows = shared_rows(updates, params, num_tasks)
-    wrappers.refuse()
+    optax_wrappers.refuse()
     if num_tasks > 1 and extra.get("owners") is None and rows and all(row is None for row in rows):
         raise ValueError(_NOTHING_SHARED.format(num_tasks=num_tasks, shape=jnp.shape(jax.tree.leaves(updates)[0])))
     known = {k: extra[k] for k in ("losses", "present", "owners", "samples") if extra.get(k) is not None}

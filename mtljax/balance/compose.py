@@ -1,11 +1,12 @@
 """One balancer after the other: weigh the rows, then combine."""
 
 import zlib
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance.balancer import Balancer, BalanceState, Weights, scale_private
+from mtljax.balance.balancer import Balancer, BalanceState, Direct, Sees, Weigh, Weights, scale_private
 from mtljax.balance.gramian import Gramian, gramian, shared_rows
 
 
@@ -54,13 +55,28 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
             "compose(): only the last balancer may see the whole Jacobian; one before it gives no weights."
         )
     order = ("losses", "gramian", "jacobian")
-    sees = max(first.sees, second.sees, key=order.index)
+    sees: Sees = first.sees if order.index(first.sees) > order.index(second.sees) else second.sees
 
-    def init(params: object) -> BalanceState:
-        states = (first.init(params), second.init(params))
+    def init(params: Any) -> BalanceState:
+        states = (cast(BalanceState, first.init(params)), cast(BalanceState, second.init(params)))
         if any(map(_is_key, jax.tree.leaves(states[0]))):
             states = (states[0], jax.tree.map(_own_stream, states[1]))
         return BalanceState(states, states[1].weights, states[1].present, states[0].solved & states[1].solved)
+
+    return Balancer(
+        init,
+        num_tasks=first.num_tasks,
+        sees=sees,
+        weigh=None if sees == "jacobian" else _weigh_by(first.weigh, cast(Weigh, second.weigh)),
+        direct=_direct_by(first.weigh, second) if sees == "jacobian" else None,
+        measures=tuple(m for m in first.measures if m in second.measures),
+        samples=second.samples,
+        needs_positive_losses=first.needs_positive_losses or second.needs_positive_losses,
+    )
+
+
+def _weigh_by(first: Weigh, second: Weigh) -> Weigh:
+    """The weights of one, times those of another of the losses and gradients so weighted."""
 
     def weigh(
         state: BalanceState,
@@ -69,8 +85,8 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
         gramian: Gramian | None = None,
         present: jax.Array | None = None,
     ) -> tuple[Weights, BalanceState]:
-        one, before = first.weigh(state.rule[0], losses=losses, gramian=gramian, present=present)
-        two, after = second.weigh(
+        one, before = first(state.rule[0], losses=losses, gramian=gramian, present=present)
+        two, after = second(
             state.rule[1],
             losses=_times(one.shared, losses),
             gramian=_weighted(gramian, one.shared),
@@ -80,11 +96,17 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
         solved = before.solved & after.solved
         return weights, BalanceState((before, after), weights.shared.astype(jnp.float32), after.present, solved)
 
+    return weigh
+
+
+def _direct_by(first: Weigh, second: Balancer) -> Direct:
+    """The direction that a balancer without weights makes of gradients weighted by another."""
+
     def direct(
         jacobian, state, params, *, losses=None, present=None, owners=None, samples=(), axis_name=None, features=False
     ):
-        seen = gramian(jacobian, params, first.num_tasks, axis_name)
-        one, before = first.weigh(state.rule[0], losses=losses, gramian=seen, present=present)
+        seen = gramian(jacobian, params, second.num_tasks, axis_name)
+        one, before = first(state.rule[0], losses=losses, gramian=seen, present=present)
         direction, after = second.direct(
             _scaled(jacobian, params, one, owners),
             state.rule[1],
@@ -99,16 +121,7 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
         weights = one.shared.astype(jnp.float32) * after.weights
         return direction, BalanceState((before, after), weights, after.present, before.solved & after.solved)
 
-    return Balancer(
-        init,
-        num_tasks=first.num_tasks,
-        sees=sees,
-        weigh=None if sees == "jacobian" else weigh,
-        direct=direct if sees == "jacobian" else None,
-        measures=tuple(m for m in first.measures if m in second.measures),
-        samples=second.samples,
-        needs_positive_losses=first.needs_positive_losses or second.needs_positive_losses,
-    )
+    return direct
 
 
 _STREAM = zlib.crc32(b"compose")

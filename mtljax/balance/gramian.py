@@ -1,14 +1,15 @@
 """What gradient methods look at: norms and cosines of the tasks' shared gradients, float32 whatever the parameters."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance.lazily import branches_pay, surely_finite, unless
+from mtljax.balance.branches import branches_pay, surely_finite, unless
 
-_dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 _MANY, _PIECE, _PIECES = 8, 4000, 32  # tasks from which rows are cut; columns of a piece, at least; pieces, at most
 
 
@@ -30,7 +31,7 @@ class Gramian(NamedTuple):
         return self.norms[:, None] * self.cosines * self.norms
 
 
-Rows = list[jax.Array | None]
+Rows = Sequence[jax.Array | None]
 
 
 def shared_rows(jacobian: Any, params: Any, num_tasks: int) -> Rows:
@@ -102,7 +103,7 @@ def _products(leaves: list[jax.Array], dtype: Any, num_tasks: int) -> jax.Array:
         # Pieces that stay in the cache: at 40 tasks on two cores, 0.6 of the time.
         pieces = min(_PIECES, leaf.shape[1] // _PIECE) if num_tasks >= _MANY and branches_pay() else 1
         for piece in jnp.array_split(leaf, max(1, pieces), axis=1):
-            products += _dot(piece, piece.T)
+            products += dot(piece, piece.T)
     return products
 
 
@@ -166,7 +167,7 @@ def _weighted_sum(leaf: jax.Array, weights: jax.Array) -> jax.Array:
     if leaf.dtype != dtype or not branches_pay():
         return _sum_of_weighted(leaf, weights)
     # A row that is not finite shows in the product, whatever its weight; only then rows are looked at one by one.
-    product = _dot(weights.astype(dtype), leaf.reshape(len(weights), -1)).reshape(leaf.shape[1:])
+    product = dot(weights.astype(dtype), leaf.reshape(len(weights), -1)).reshape(leaf.shape[1:])
     return unless(surely_finite(product), product, lambda: _sum_of_weighted(leaf, weights))
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance.owners import Owners, Shared, told
-from mtljax.balance.rows import split
-from mtljax.balance.vectorised import check_vectorised
+from mtljax.balance.linearized.owners import Owners, Shared, told
+from mtljax.balance.linearized.rows import split
+from mtljax.balance.linearized.vectorised import check_vectorised
 
 _MIXED = (
     "losses_fn: some losses come together out of {operations}, through which they cannot be told apart, so every "

@@ -1,26 +1,27 @@
 """From one small pure function to a balancer."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mtljax.balance.arguments import check_num_tasks, checked_losses
 from mtljax.balance.balancer import (
     Balancer,
     BalanceState,
     Sees,
     Weights,
-    check_num_tasks,
-    checked_losses,
     finite_rows,
 )
 from mtljax.balance.gramian import Gramian, Rows, shared_rows
 
+_NOT_SEEN = cast(Gramian, None)
+
 
 class Observation(NamedTuple):
-    """What a rule may look at.
+    """What a rule may look at. The types are those of what it asks for; what it does not ask for may be None.
 
     Attributes:
         losses: (T,), 0 for a task that is not present; None where the caller gave none.
@@ -34,9 +35,9 @@ class Observation(NamedTuple):
         features: where the rows are gradients at features, those features, `(B, ...)` in the places of the rows.
     """
 
-    losses: jax.Array | None
+    losses: jax.Array
     present: jax.Array
-    gramian: Gramian | None = None
+    gramian: Gramian = _NOT_SEEN
     rows: Rows = ()
     samples: tuple[Rows, ...] = ()
     axis_name: str | None = None
@@ -93,7 +94,7 @@ def from_rule(
 
     def init_fn(params: Any) -> BalanceState:
         del params  # A rule's state has the size of T, never of the parameters.
-        return BalanceState(init(), jnp.ones(num_tasks, jnp.float32), jnp.ones(num_tasks, bool), jnp.array(True))
+        return _first(init(), num_tasks)
 
     def weigh(
         state: BalanceState,
@@ -104,7 +105,8 @@ def from_rule(
     ) -> tuple[Weights, BalanceState]:
         losses = checked_losses(losses, num_tasks, needs_losses)
         seen = _observe(num_tasks, losses, gramian, present, needs_positive_losses)
-        weights, rule_state, solved = (*rule(seen, state.rule), _SOLVED)[:3]
+        found = rule(seen, state.rule)
+        weights, rule_state, solved = found if len(found) == 3 else (*found, _SOLVED)
         # A weight beyond the dtype's range (rows of norms 1e-20 and 1e20) stays finite.
         limit = jnp.finfo(weights.dtype).max
         weights = jnp.where(seen.present, jnp.clip(weights, -limit, limit), 0.0)
@@ -115,6 +117,24 @@ def from_rule(
     return Balancer(
         init_fn, num_tasks=num_tasks, sees=sees, weigh=weigh, needs_positive_losses=needs_positive_losses is True
     )
+
+
+def from_scalarization(
+    scalarize: Callable[[jax.Array, jax.Array, jax.Array], jax.Array], num_tasks: int, preference: Any
+) -> Balancer:
+    """Makes a loss weighting of one number made of all losses: each weight is its derivative.
+
+    Args:
+        scalarize: `(losses (T,), preference (T,), present (T,)) -> ()`; of absent tasks losses and preferences are 0.
+        num_tasks: T.
+        preference: T numbers, or an array of them.
+    """
+
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+        r = jnp.where(seen.present, jnp.asarray(preference, seen.losses.dtype), 0.0)
+        return jax.grad(scalarize)(seen.losses, r, seen.present), state
+
+    return from_rule(rule, num_tasks, sees="losses", needs_losses=True)
 
 
 def from_jacobian_rule(
@@ -158,7 +178,7 @@ def from_jacobian_rule(
 
     def init_fn(params: Any) -> BalanceState:
         leaves = [jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in jax.tree.leaves(params)]
-        return BalanceState(init(leaves), jnp.ones(num_tasks, jnp.float32), jnp.ones(num_tasks, bool), jnp.array(True))
+        return _first(init(leaves), num_tasks)
 
     def direct(
         jacobian: Any,
@@ -178,9 +198,7 @@ def from_jacobian_rule(
         if len(parts) != number:
             raise ValueError(f"samples must be {number} Jacobians of independent parts of the batch, not {len(parts)}.")
         losses = checked_losses(losses, num_tasks, needs_losses)
-        for part in [rows, *parts] if samples else [rows]:
-            finite = finite_rows(part, num_tasks, axis_name)
-            present = finite if present is None else finite & present
+        present = _finite([rows, *parts] if samples else [rows], num_tasks, axis_name, present)
         seen = _observe(num_tasks, losses, None, present, needs_positive_losses)
         seen = seen._replace(
             rows=_of_present(rows, seen.present),
@@ -189,11 +207,8 @@ def from_jacobian_rule(
             features=tuple(jax.tree.leaves(params)) if features else (),
         )
         found, weights, rule_state = rule(seen, state.rule)
-        leaves = jax.tree.leaves(jacobian)
-        merged = [leaf if part is None else part.astype(leaf.dtype) for part, leaf in zip(found, leaves, strict=True)]
-        direction = jax.tree.structure(params).unflatten(merged)
         weights = jnp.where(seen.present, weights, 0.0).astype(jnp.float32)
-        return direction, BalanceState(rule_state, weights, seen.present, jnp.array(True))
+        return _merged(found, jacobian, params), BalanceState(rule_state, weights, seen.present, jnp.array(True))
 
     return Balancer(
         init_fn,
@@ -204,6 +219,26 @@ def from_jacobian_rule(
         samples=samples,
         needs_positive_losses=needs_positive_losses,
     )
+
+
+def _first(rule: Any, num_tasks: int) -> BalanceState:
+    """The state before the first step."""
+    return BalanceState(rule, jnp.ones(num_tasks, jnp.float32), jnp.ones(num_tasks, bool), jnp.array(True))
+
+
+def _finite(parts: Sequence[Rows], num_tasks: int, axis_name: str | None, present: jax.Array | None) -> Any:
+    """Which tasks are present and finite in each of the Jacobians, (T,)."""
+    for part in parts:
+        finite = finite_rows(part, num_tasks, axis_name)
+        present = finite if present is None else finite & present
+    return present
+
+
+def _merged(found: Rows, jacobian: Any, params: Any) -> Any:
+    """The direction: what was found for shared leaves, private ones as they are."""
+    leaves = jax.tree.leaves(jacobian)
+    merged = [leaf if part is None else part.astype(leaf.dtype) for part, leaf in zip(found, leaves, strict=True)]
+    return jax.tree.structure(params).unflatten(merged)
 
 
 def _of_present(rows: Rows, present: jax.Array) -> Rows:
@@ -230,4 +265,4 @@ def _observe(
         present = present & jnp.isfinite(seen.norms)
         both = present[:, None] & present
         seen = Gramian(jnp.where(present, seen.norms, 0.0), jnp.where(both, seen.cosines, 0.0))
-    return Observation(losses, present, seen)
+    return Observation(cast(jax.Array, losses), present, cast(Gramian, seen))

@@ -1,6 +1,6 @@
 """Descent on one number a task by an optax transformation, each task's apart from the others'."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,7 @@ def step(
     bound = typical_size.limit_of(state.typical, least)
     gradient = jnp.where(counted, jnp.clip(gradient, -bound, bound), 0.0)
     change, moved = jax.vmap(optimizer.update)(gradient, state.optimizer, values)
+    change = cast(jax.Array, change)
     counted &= jnp.isfinite(change)
 
     def kept(new: jax.Array, old: jax.Array) -> jax.Array:

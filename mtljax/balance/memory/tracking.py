@@ -76,11 +76,12 @@ def cross_gramian(one: Rows, other: Rows, num_tasks: int) -> jax.Array:
     """`J_1 J_2^T`, (T, T), its entries limited to what sums of T of them can hold."""
     products, dtype = 0.0, jnp.result_type(jnp.float32, *[row for row in one if row is not None])
     scales = [
-        optax.tree.max([jnp.max(jnp.abs(r)) for r in rows if r is not None]).astype(dtype) for rows in (one, other)
+        jnp.asarray(optax.tree.max([jnp.max(jnp.abs(r)) for r in rows if r is not None]), dtype)
+        for rows in (one, other)
     ]
     scales = [jnp.where(scale > 0, scale, 1.0) for scale in scales]
     for a, b in zip(one, other, strict=True):
-        if a is not None:
+        if a is not None and b is not None:
             left = a.reshape(num_tasks, -1).astype(dtype) / scales[0]
             right = b.reshape(num_tasks, -1).astype(dtype) / scales[1]
             products += jnp.matmul(left, right.T, precision=jax.lax.Precision.HIGHEST)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from mtljax.balance import among_present
 from mtljax.balance.balancer import Balancer
-from mtljax.balance.gramian import Gramian, root
+from mtljax.balance.gramian import Gramian, dot, root
 from mtljax.balance.rule import Observation, from_rule
-from mtljax.balance.solvers import linear_algebra, quadratic_program
+from mtljax.balance.solvers import linear_algebra
 
 Scale = Literal["min", "median", "rmse"]
 
@@ -51,7 +51,7 @@ def aligned_mtl(num_tasks: int, scale: Scale = "min") -> Balancer:
         vectors, sizes = linear_algebra.singular_triplets(relative)
         inverse = jnp.where(sizes > 0, _chosen(sizes, scale) / jnp.where(sizes > 0, sizes, 1.0), 0.0)
         mean = seen.present / among_present.count(seen.present).astype(sizes.dtype)
-        return quadratic_program.dot(vectors, inverse * quadratic_program.dot(vectors.T, mean)), state
+        return dot(vectors, inverse * dot(vectors.T, mean)), state
 
     return from_rule(rule, num_tasks, sees="gramian")
 

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance.balancer import Balancer
+from mtljax.balance.gramian import dot
 from mtljax.balance.rule import Observation, from_rule
-from mtljax.balance.solvers import linear_algebra, quadratic_program
+from mtljax.balance.solvers import linear_algebra
 
 
 def config(num_tasks: int) -> Balancer:
@@ -35,8 +36,8 @@ def config(num_tasks: int) -> Balancer:
     def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
         norms, cosines = seen.gramian
         units = linear_algebra.pinv_times(cosines, (norms > 0).astype(norms.dtype))
-        along = quadratic_program.dot(cosines, units)
-        squared = quadratic_program.dot(units, along)
+        along = dot(cosines, units)
+        squared = dot(units, along)
         largest = jnp.maximum(jnp.max(norms), jnp.finfo(norms.dtype).tiny)
         amount = jnp.sum(norms / largest * along) / jnp.where(squared > 0, squared, 1.0)
         ratio = jnp.where(norms > 0, largest / jnp.where(norms > 0, norms, 1.0), 0.0)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from mtljax.balance import among_present, arguments
-from mtljax.balance.balancer import Balancer, check_num_tasks
+from mtljax.balance.balancer import Balancer
 from mtljax.balance.memory import guarded_descent, typical_size
 from mtljax.balance.rule import Observation, from_rule
 
@@ -71,7 +71,7 @@ def famo(
         >>> [round(float(logit), 3) for logit in state.rule.logits]
         [-0.025, 0.025]
     """
-    check_num_tasks(num_tasks)
+    arguments.check_num_tasks(num_tasks)
     arguments.positive("famo", lr=lr)
     arguments.non_negative("famo", weight_decay=weight_decay)
     min_losses = arguments.in_order("famo", "min_losses", min_losses, tasks)

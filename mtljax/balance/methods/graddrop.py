@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import arguments
-from mtljax.balance.balancer import Balancer, check_num_tasks
+from mtljax.balance.balancer import Balancer
 from mtljax.balance.gramian import Rows
 from mtljax.balance.rule import Observation, from_jacobian_rule
 
@@ -49,7 +49,7 @@ def graddrop(
         >>> [float(abs(x)) for x in direction]  # where signs agree, the sum; elsewhere one of the two
         [4.0, 3.0, 4.0]
     """
-    check_num_tasks(num_tasks)
+    arguments.check_num_tasks(num_tasks)
     leaks = jnp.asarray(arguments.in_order("graddrop", "leak", leak, tasks), jnp.float32)
     leaks = jnp.full(num_tasks, leaks) if leaks.ndim == 0 else leaks
     if leaks.shape != (num_tasks,):

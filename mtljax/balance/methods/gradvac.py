@@ -7,9 +7,8 @@ import jax.numpy as jnp
 
 from mtljax.balance import arguments
 from mtljax.balance.balancer import Balancer
-from mtljax.balance.gramian import root
+from mtljax.balance.gramian import dot, root
 from mtljax.balance.rule import Observation, from_rule
-from mtljax.balance.solvers import quadratic_program
 
 
 class GradVacState(NamedTuple):
@@ -68,8 +67,8 @@ def gradvac(num_tasks: int, beta: float = 0.5, seed: int = 0) -> Balancer:
             # Coefficients on the unit rows; all is homogeneous in g, which starts at length 1.
             def step(carry: tuple[jax.Array, jax.Array], j: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
                 coefficients, target = carry
-                along = quadratic_program.dot(cosines, coefficients)
-                size = root(quadratic_program.dot(coefficients, along))
+                along = dot(cosines, coefficients)
+                size = root(dot(coefficients, along))
                 cosine = jnp.where(size > 0, along[j] / jnp.where(size > 0, size, 1.0), 0.0)
                 cosine = jnp.clip(cosine, -1.0, 1.0)
                 phi = jnp.clip(target[j].astype(cosine.dtype), -nearly_one, nearly_one)

@@ -3,8 +3,15 @@
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance.gramian import Gramian, root
+from mtljax.balance.gramian import Gramian, dot, root
 from mtljax.balance.solvers import quadratic_program
+
+
+def length(vector: jax.Array) -> jax.Array:
+    """The Euclidean norm, with a gradient of 0 at 0."""
+    squared = jnp.sum(vector**2)
+    tiny = jnp.finfo(vector.dtype).tiny
+    return jnp.where(squared > tiny, jnp.sqrt(jnp.where(squared > tiny, squared, 1.0)), jnp.sqrt(tiny))
 
 
 def eigenvectors(cosines: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -19,7 +26,7 @@ def pinv_times(cosines: jax.Array, vector: jax.Array) -> jax.Array:
     """`pinv(C) v`, (T,)."""
     values, vectors = eigenvectors(cosines)
     inverse = jnp.where(values > 0, 1 / jnp.where(values > 0, values, 1.0), 0.0)
-    return quadratic_program.dot(vectors, inverse * quadratic_program.dot(vectors.T, vector))
+    return dot(vectors, inverse * dot(vectors.T, vector))
 
 
 def pinv_times_norms(gramian: Gramian) -> jax.Array:
@@ -35,15 +42,15 @@ def pinv_times_norms(gramian: Gramian) -> jax.Array:
     independent = jnp.sum(values > 0) >= jnp.sum(usable)
     ones = usable.astype(norms.dtype)
     inverse = jnp.where(values > 0, 1 / jnp.where(values > 0, values, 1.0), 0.0)
-    straight = quadratic_program.dot(vectors, inverse * quadratic_program.dot(vectors.T, ones))
+    straight = dot(vectors, inverse * dot(vectors.T, ones))
     straight = jnp.where(usable, straight * quadratic_program.unit_ratio(norms, usable), 0.0)
     left, right = jnp.linalg.qr(lengths[:, None] * vectors * root(values))
     kept = values > 0
     right = jnp.where(kept[:, None] & kept, right, jnp.eye(len(norms), dtype=norms.dtype))
-    back = jnp.where(kept, quadratic_program.dot(left.T, lengths), 0.0)
+    back = jnp.where(kept, dot(left.T, lengths), 0.0)
     back = jax.scipy.linalg.solve_triangular(right, back)
     back = jax.scipy.linalg.solve_triangular(right, back, trans="T")
-    general = quadratic_program.dot(left, jnp.where(kept, back, 0.0))
+    general = dot(left, jnp.where(kept, back, 0.0))
     return jnp.where(usable, jnp.where(independent, straight, general), 0.0)
 
 

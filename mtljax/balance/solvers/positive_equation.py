@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mtljax.balance.gramian import Gramian
+from mtljax.balance.gramian import Gramian, dot
 from mtljax.balance.solvers import quadratic_program
 
 _ENOUGH = 10  # steps after which no problem that has a solution was seen so far from it
@@ -28,13 +28,13 @@ class _Equation(NamedTuple):
 
     def sides(self, logarithms: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Both sides, (T,) each."""
-        return quadratic_program.dot(self.matrix, jnp.exp(logarithms)), jnp.exp(self.log_b - logarithms / self.alpha)
+        return dot(self.matrix, jnp.exp(logarithms)), jnp.exp(self.log_b - logarithms / self.alpha)
 
     def error(self, logarithms: jax.Array) -> jax.Array:
         """The largest difference of the two sides over what rounding explains."""
         left, right = self.sides(logarithms)
         eps = jnp.finfo(left.dtype).eps
-        noise = 16 * eps * quadratic_program.dot(jnp.abs(self.matrix), jnp.exp(logarithms))
+        noise = 16 * eps * dot(jnp.abs(self.matrix), jnp.exp(logarithms))
         # Where rounding is as large as what is to be found, nothing is.
         errors = jnp.where(noise < right, jnp.abs(left - right) / (300 * eps * right + noise), jnp.inf)
         return jnp.max(jnp.where(self.usable, errors, 0.0))
@@ -45,7 +45,7 @@ class _Equation(NamedTuple):
         # Scaled by the square root of y over the right side, the Hessian is at least 1 / alpha.
         root = jnp.where(self.usable, jnp.sqrt(y / right), 0.0)
         hessian = root[:, None] * self.matrix * root + jnp.eye(len(y), dtype=y.dtype) / self.alpha
-        move = root * quadratic_program.dot(quadratic_program.inverse_of(hessian, unroll), root * difference)
+        move = root * dot(quadratic_program.inverse_of(hessian, unroll), root * difference)
         return jnp.where(self.usable, move / y, 0.0)
 
 
@@ -97,9 +97,7 @@ def _root_jvp(primals: tuple[_Equation, jax.Array], tangents: tuple[_Equation, A
     """The change of y that takes back what the equation's change does to its sides: no gradient goes through loops."""
     equation, found = primals[0], _root(*primals)
     y, right, change = jnp.exp(found[0]), equation.sides(found[0])[1], tangents[0]
-    above = quadratic_program.dot(change.matrix, y) - right * (
-        change.log_b + found[0] * change.alpha / equation.alpha**2
-    )
+    above = dot(change.matrix, y) - right * (change.log_b + found[0] * change.alpha / equation.alpha**2)
     return found, (equation.newton(found[0], -above, unroll=False), np.zeros((), jax.dtypes.float0))
 
 

@@ -4,18 +4,15 @@ All are cast as one problem, `argmin over y >= 0 of 1/2 y^T H y - q^T y`, H posi
 rows of unit length, so that no answer depends on how badly the rows are scaled.
 """
 
-import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mtljax.balance.gramian import Gramian
-from mtljax.balance.lazily import branches_pay
-
-dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+from mtljax.balance.branches import branches_pay
+from mtljax.balance.gramian import Gramian, dot
 
 
 class Solution(NamedTuple):
@@ -127,8 +124,8 @@ def _solve_qp_jvp(primals: tuple[Problem, jax.Array], tangents: tuple[Problem, A
     problem, found = primals[0], _solve_qp(*primals)
     change = tangents[0].linear - dot(tangents[0].matrix, found.values)
     values = problem._replace(linear=change).solve(found.free & (found.values > 0), unroll=False)
-    none = np.zeros((), jax.dtypes.float0)
-    return found, Solution(values, none, np.zeros(found.free.shape, none.dtype))
+    none = [cast(jax.Array, np.zeros(shape, jax.dtypes.float0)) for shape in ((), found.free.shape)]
+    return found, Solution(values, *none)
 
 
 def _pivot(problem: Problem, start: jax.Array) -> _Pivots:

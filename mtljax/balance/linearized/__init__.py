@@ -1,0 +1,1 @@
+"""What is read from the linearized losses: the row of each task, and whose each parameter is."""

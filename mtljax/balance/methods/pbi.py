@@ -1,0 +1,64 @@
+"""PBI: penalty-based boundary intersection."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from mtljax.balance import arguments
+from mtljax.balance.balancer import Balancer
+from mtljax.balance.rule import from_scalarization
+from mtljax.balance.solvers.linear_algebra import length
+
+
+def pbi(
+    num_tasks: int,
+    preference: arguments.Numbers | None = None,
+    theta: float = 5.0,
+    reference: Sequence[float] | Mapping[str, float] | None = None,
+    tasks: Sequence[str] | None = None,
+) -> Balancer:
+    """Penalty-based boundary intersection: the gradient of `d_1 + theta d_2`.
+
+    `d_1` is the length of `L - z` along the preference vector, `d_2` its distance from it.
+
+    Args:
+        num_tasks: T.
+        preference: T numbers of at least 0, not all 0; all equal by default.
+        theta: weight of the distance, at least 0.
+        reference: z, the ideal losses, T numbers; 0 by default.
+        tasks: the tasks' names in the order of the losses, with which both may be a dict name -> number.
+
+    Returns:
+        An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,). A weight may be
+        negative, where a loss is below its share.
+
+    Raises:
+        ValueError: for a preference of the wrong length or sign, a reference of the wrong length, or `theta < 0`.
+
+    References:
+        Zhang and Li, MOEA/D: A Multiobjective Evolutionary Algorithm Based on Decomposition, IEEE TEVC 2007, section
+        III.C.
+
+    Example:
+        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> params = jnp.zeros(2)
+        >>> balancer = mtl.pbi(2, preference=(1.0, 0.0), theta=2.0)
+        >>> direction, _ = balancer.update(jnp.eye(2), balancer.init(params), params, losses=jnp.array([1.0, 4.0]))
+        >>> print(direction)
+        [1. 2.]
+    """
+    chosen = arguments.per_task("pbi", num_tasks, default=1.0, tasks=tasks, preference=preference)
+    arguments.non_negative("pbi", theta=theta)
+    reference = arguments.in_order("pbi", "reference", reference, tasks)
+    ideal = jnp.zeros(num_tasks, jnp.float32) if reference is None else jnp.asarray(reference, jnp.float32)
+    if ideal.shape != (num_tasks,):
+        raise ValueError(f"pbi(reference=...): expected {num_tasks} numbers, one a task, not shape {ideal.shape}.")
+
+    def scalarize(losses: jax.Array, preference: jax.Array, present: jax.Array) -> jax.Array:
+        ahead = preference / length(preference)
+        away = jnp.where(present, losses - ideal, 0.0)
+        along = jnp.sum(ahead * away)
+        return along + theta * length(away - along * ahead)
+
+    return from_scalarization(scalarize, num_tasks, chosen)
