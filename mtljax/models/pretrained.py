@@ -1,5 +1,6 @@
 """Weights of torchvision's AlexNet and ResNets and timm's ViTs, from a file, as parameters of our encoders."""
 
+import importlib
 import math
 import pathlib
 import re
@@ -82,8 +83,7 @@ def read(file: str | pathlib.Path) -> dict[str, np.ndarray]:
             from safetensors.numpy import load_file
 
             return load_file(file)
-        import torch
-
+        torch = importlib.import_module("torch")
         return {name: tensor.numpy() for name, tensor in torch.load(file, "cpu", weights_only=True).items()}
     except ModuleNotFoundError as error:
         raise UserError(f"reading {str(file)!r} wants the package {error.name!r}: pip install {error.name}.") from error
@@ -197,7 +197,7 @@ def _at_size(
     if name not in tensors or place is None or tensors[name].shape[::2] != place.shape[::2]:
         return tensors
     grid = _square(tensors[name].shape[1] - 1)
-    wanted = _square(place.shape[1] - 1) if size is None else tuple(length // encoder.patch for length in size)
+    wanted = _square(place.shape[1] - 1) if size is None else (size[0] // encoder.patch, size[1] // encoder.patch)
     if wanted is None:
         raise UserError(
             f"a ViT's position embedding of shape {place.shape} is not of square images; expected their size=(H, W)."

@@ -43,16 +43,17 @@ def as_module(part: Any, where: str) -> nn.Module:
         return part
     if isinstance(part, tuple) and len(part) == 2 and all(callable(f) for f in part):
         return Pure(*part)
-    if not isinstance(part, type) and callable(getattr(part, "init", None)) and callable(getattr(part, "apply", None)):
-        return Pure(part.init, part.apply)
+    init, apply = getattr(part, "init", None), getattr(part, "apply", None)
+    if not isinstance(part, type) and callable(init) and callable(apply):
+        return Pure(init, apply)
     raise TypeError(
         f"{where} is {part!r}; expected a Flax Linen module, an object with pure `init` and `apply`, "
         "or a tuple (init, apply)."
     )
 
 
-def asks_for(module: nn.Module, keyword: str) -> bool:
-    """Whether the module's signature names `keyword`, or takes `**kwargs`."""
+def asks_for(module: Callable[..., Any], keyword: str) -> bool:
+    """Whether the signature of a module, or of a function, names `keyword`, or takes `**kwargs`."""
     parameters = _parameters(module)
     return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 

@@ -3,11 +3,12 @@
 import collections
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.core import ShapedArray
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 
 _HEADINGS = ("module", "output", "parameters", "FLOPs", "group")
 _NUMBERS = ("parameters", "FLOPs")
@@ -49,7 +50,7 @@ def summary(model: Any, images: Any, *, depth: int = 2) -> str:
         _names(path): group for path, group in jax.tree_util.tree_leaves_with_path(model.groups(variables["params"]))
     }
     flops, outputs = _traced(model, variables, images)
-    rows = [_HEADINGS]
+    rows: list[tuple[str, ...]] = [_HEADINGS]
     for path in _modules(sizes, depth):
         inside = [leaf for leaf in sizes if leaf[: len(path)] == path]
         parameters = sum(sizes[leaf] for leaf in inside)
@@ -98,13 +99,13 @@ def _operations(jaxpr: Jaxpr, within: str = "", times: int = 1) -> Iterator[tupl
     """The names and the FLOPs of all convolutions and matrix products, inner functions' too."""
     for equation in jaxpr.eqns:
         names = f"{within}/{equation.source_info.name_stack}"
-        shape = equation.outvars[0].aval.shape if equation.outvars else ()
+        shape = _shape(equation.outvars[0]) if equation.outvars else ()
         if equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
-            terms = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+            terms = math.prod(_shape(equation.invars[0])[axis] for axis in contracted)
             yield names, 2 * times * math.prod(shape) * terms
         elif equation.primitive.name == "conv_general_dilated":
-            kernel = equation.invars[1].aval.shape
+            kernel = _shape(equation.invars[1])
             terms = math.prod(kernel) // kernel[equation.params["dimension_numbers"].rhs_spec[0]]
             # A dilated input is mostly zeros.
             yield names, 2 * times * math.prod(shape) * terms // math.prod(equation.params["lhs_dilation"])
@@ -113,7 +114,11 @@ def _operations(jaxpr: Jaxpr, within: str = "", times: int = 1) -> Iterator[tupl
             list(equation.params.values()), is_leaf=lambda x: isinstance(x, ClosedJaxpr | Jaxpr)
         ):
             if isinstance(inner, ClosedJaxpr | Jaxpr):
-                yield from _operations(getattr(inner, "jaxpr", inner), names, repeated)
+                yield from _operations(inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner, names, repeated)
+
+
+def _shape(operand: Var | Literal) -> tuple[int, ...]:
+    return cast(ShapedArray, operand.aval).shape
 
 
 def _total(flops: dict[Path, int], within: Path) -> int:

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from mtljax import geometry
-from mtljax.models.heads.alignment import aligned
+from mtljax.models.heads.motion.alignment import aligned
 
 N, HEIGHT, WIDTH = 2, 20, 24
 INTRINSICS = np.tile(np.float32([[24, 0, 12], [0, 24, 10], [0, 0, 1]]), (N, 1, 1))

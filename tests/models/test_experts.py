@@ -1,4 +1,4 @@
-"""The gates of DSelect-k: how they start, and what they come to."""
+"""Mixtures of experts against their definitions; how the gates of DSelect-k start, and what they come to."""
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +8,9 @@ import pytest
 
 import mtljax as mtl
 from mtljax import models
-from mtljax.models.sharing import experts
-from mtljax.models.sharing.experts import smooth_step
-from tests.models.test_sharing import MLP, X, init
+from mtljax.models.sharing import dselect_k
+from mtljax.models.sharing.dselect_k import smooth_step
+from tests.models.toys import HEADS, MLP, X, assert_close, init
 
 
 def test_dselect_k_selects_at_most_k_experts_after_training():
@@ -46,7 +46,7 @@ def test_dselect_k_selects_at_most_k_experts_after_training():
 def test_dselect_k_starts_undecided_on_images():
     """On digits, whose pixels are all positive, every expert has a share and every digit of the codes learns."""
     number = 6
-    gate = experts._Selectors(number, 2, 1.0, per_example=True)
+    gate = dselect_k._Selectors(number, 2, 1.0, per_example=True)
     digits = jax.random.uniform(jax.random.key(6), (4, 36, 36, 1)) ** 2
     (shares, _), variables = gate.init_with_output(jax.random.key(0), digits, True)
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
@@ -66,7 +66,7 @@ def test_dselect_k_starts_undecided_on_images():
 @pytest.mark.parametrize("number", [3, 6])
 def test_a_selector_of_no_expert_takes_all_alike(number):
     """A code that stands for a number beyond the last expert's does not make features 0."""
-    gate = experts._Selectors(number, 1, 1.0, per_example=False)
+    gate = dselect_k._Selectors(number, 1, 1.0, per_example=False)
     settled = {"kernel": jnp.full((1, 2 if number == 3 else 3), 9.0), "bias": jnp.zeros(2 if number == 3 else 3)}
     params = {"codes": settled, "selectors": {"kernel": jnp.zeros((1, 1)), "bias": jnp.zeros(1)}}
     shares, _ = gate.apply({"params": params}, X, True)
@@ -80,3 +80,32 @@ def test_a_smooth_step_is_smooth():
     assert (jnp.diff(y) >= -1e-6).all()
     slopes = jax.vmap(jax.grad(lambda x: smooth_step(x, 1.0)))(jnp.array([-0.4999, 0.4999]))
     np.testing.assert_allclose(slopes, 0, atol=2e-3)
+
+
+def test_one_expert_is_multitask():
+    model = mtl.MMoE(HEADS, MLP, experts=1)
+    params = init(model, X)["params"]
+    hard = {"params": {"encoder": params["shared_experts_0"], **{f"heads_{t}": params[f"heads_{t}"] for t in HEADS}}}
+    assert_close(model.apply({"params": params}, X), mtl.MultiTask(MLP, HEADS).apply(hard, X))
+
+
+def test_mmoe_is_its_definition():
+    model = mtl.MMoE(HEADS, MLP, experts=3)
+    params = init(model, X)["params"]
+    gate = jax.nn.softmax(X @ params["gates_b"]["logits"]["kernel"])
+    experts = [MLP.apply({"params": params[f"shared_experts_{e}"]}, X) for e in range(3)]
+    z = sum(gate[:, e, None] * experts[e] for e in range(3))
+    wanted = HEADS["b"].apply({"params": params["heads_b"]}, z)
+    assert_close(model.apply({"params": params}, X), {**model.apply({"params": params}, X), "b": wanted})
+
+
+def test_ple_with_one_level_is_cgc():
+    cgc = mtl.CGC(HEADS, MLP, shared=2, own=1)
+    ple = mtl.PLE(HEADS, MLP, shared=2, own=1, levels=1)
+    variables = init(cgc, X)
+    assert_close(cgc.apply(variables, X), ple.apply(variables, X))
+    gate = jax.nn.softmax(X @ variables["params"]["gates_a_0"]["logits"]["kernel"])
+    parts = [variables["params"][n] for n in ("own_experts_a_0_0", "shared_experts_0_0", "shared_experts_0_1")]
+    z = sum(gate[:, e, None] * MLP.apply({"params": part}, X) for e, part in enumerate(parts))
+    wanted = HEADS["a"].apply({"params": variables["params"]["heads_a"]}, z)
+    np.testing.assert_allclose(cgc.apply(variables, X)["a"], wanted, rtol=1e-5, atol=1e-6)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import mtljax as mtl
-from tests.models.test_sharing import CONV, HEADS, MLP, ways
+from tests.models.toys import CONV, HEADS, MLP, ways
 
 IMAGES, SMALL, VECTORS = jnp.ones((2, 32, 32, 3)), jnp.ones((2, 28, 28, 1)), jnp.ones((2, 6))
 ENCODERS = {

@@ -8,8 +8,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax import models
-from mtljax.models.sharing.tasked import by_clip
-from tests.models.test_multitask import random_like
+from mtljax.models.parts.clips import by_clip
+from tests.models.toys import random_like
 
 B, SIDE = 3, 4
 LAYOUTS = {"images": (), "clips of one": (1,), "clips of two": (2,)}

@@ -8,7 +8,7 @@ import pytest
 import mtljax as mtl
 from mtljax import models
 from mtljax.errors import UserError
-from tests.models.test_sharing import CONV, IMAGES, MLP, X, ways
+from tests.models.toys import CONV, IMAGES, MLP, X, ways
 
 NUMBERED = ("a", "a_0", "a_0_0")
 NAMES = (*NUMBERED, "encoder", "heads", "experts_0")

@@ -9,9 +9,10 @@ from jax.flatten_util import ravel_pytree
 from scipy import ndimage
 
 import mtljax as mtl
-from mtljax.models.heads import flow, frame_pairs
-from mtljax.models.heads.matching import best_match, correlation, least_squares_shift
-from tests.models.test_multitask import random_like
+from mtljax.models.heads import flow
+from mtljax.models.heads.motion import frame_pairs
+from mtljax.models.heads.motion.matching import best_match, correlation, least_squares_shift
+from tests.models.toys import random_like
 
 SIZE = (24, 40)  # which 16, 32 and 64 do not divide
 HEADS = {"flow": mtl.heads.Flow(width=8), "ego_motion": mtl.heads.EgoMotion(width=16)}

@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 
 import mtljax as mtl
+from tests.models.toys import random_like
 
 IMAGES = jnp.linspace(0, 1, 2 * 16 * 16 * 3).reshape(2, 16, 16, 3)
 
@@ -20,12 +21,6 @@ def small(**heads):
 @pytest.fixture(scope="module")
 def variables():
     return random_like(jax.eval_shape(small().init, jax.random.key(0), IMAGES))
-
-
-def random_like(shapes):
-    """Numbers for variables without compiling their initialisers."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(lambda s: rng.normal(0, 0.2, s.shape).astype(s.dtype), shapes)
 
 
 def test_gives_a_prediction_a_task_at_image_size(variables):

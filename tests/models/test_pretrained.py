@@ -8,8 +8,8 @@ from safetensors.numpy import save_file
 
 from mtljax.errors import UserError
 from mtljax.models import encoders, pretrained
-from mtljax.models.encoders.normalise import normalised
-from tests.models.test_multitask import random_like
+from mtljax.models.parts.normalise import normalised
+from tests.models.toys import random_like
 
 
 def made(encoder, size=64):

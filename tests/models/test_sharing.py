@@ -10,65 +10,25 @@ import pytest
 
 import mtljax as mtl
 from mtljax import models, train
-from mtljax.models.sharing import nddr, stitched
-from mtljax.models.sharing.layers import Norm
+from tests.models.toys import (
+    ALL,
+    CONV,
+    HEADS,
+    IMAGES,
+    MLP,
+    ON_IMAGES,
+    ON_VECTORS,
+    K,
+    X,
+    assert_close,
+    every_way,
+    init,
+    random_variables,
+    size,
+    ways,
+    without,
+)
 from tests.train import toys
-
-HEADS = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
-K = len(HEADS)
-MLP = mtl.encoders.MLP((8, 8))
-CONV = mtl.encoders.UNet(width=4, levels=1)
-X = jax.random.normal(jax.random.key(1), (5, 6))
-IMAGES = jax.random.normal(jax.random.key(2), (2, 8, 8, 3))
-
-
-def ways(encoder, heads=HEADS):
-    """Every way to share that takes the encoder."""
-    found = {
-        "MultiTask": mtl.MultiTask(encoder, heads),
-        "SingleTask": mtl.SingleTask(encoder, heads),
-        "CrossStitch": mtl.CrossStitch(encoder, heads),
-        "Sluice": mtl.Sluice(encoder, heads),
-        "NDDR": mtl.NDDR(encoder, heads),
-        "LearnToBranch": mtl.LearnToBranch(encoder, heads),
-    }
-    if isinstance(encoder, mtl.encoders.MLP):
-        return found | {
-            "MMoE": mtl.MMoE(heads, encoder, experts=3),
-            "CGC": mtl.CGC(heads, encoder, shared=2, own=1),
-            "PLE": mtl.PLE(heads, encoder, shared=2, own=1),
-            "DSelectK": mtl.DSelectK(heads, encoder, experts=4, k=2),
-        }
-    return found | {"MTAN": mtl.MTAN(encoder, heads), "PADNet": mtl.PADNet(encoder, heads, width=4)}
-
-
-ON_VECTORS, ON_IMAGES = ways(MLP), ways(CONV)
-ALL = [*((n, m, X) for n, m in ON_VECTORS.items()), *((n, m, IMAGES) for n, m in ON_IMAGES.items())]
-NAMES = [f"{name}-{x.ndim}d" for name, _, x in ALL]
-every_way = pytest.mark.parametrize(("name", "model", "x"), ALL, ids=NAMES)
-
-
-INITIALISED = {}
-
-
-def init(model, x):
-    """Its variables, made once for all tests."""
-    key = (repr(model), x.shape)
-    if key not in INITIALISED:
-        INITIALISED[key] = jax.jit(lambda key: model.init(key, x))(jax.random.key(0))
-    return INITIALISED[key]
-
-
-def size(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def assert_close(a, b, **kwargs):
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6, **kwargs), dict(a), dict(b))
-
-
-def without(params, prefix):
-    return {name: part for name, part in params.items() if not name.startswith(prefix)}
 
 
 def test_all_ways_are_tried():
@@ -77,16 +37,15 @@ def test_all_ways_are_tried():
 
 @every_way
 def test_predicts_every_task_and_one_alone_the_same(name, model, x):
-    variables = init(model, x)
-    everything = jax.jit(lambda v: model.apply(v, x))(variables)
+    both = jax.jit(lambda v: (model.apply(v, x), model.apply(v, x, tasks=("b",))))
+    everything, alone = both(random_variables(model, x))
     assert jax.tree.map(lambda p: p.shape, dict(everything)) == {"a": (len(x), 2), "b": (len(x), 1)}
-    alone = jax.jit(lambda v: model.apply(v, x, tasks=("b",)))(variables)
     assert_close(alone, {"b": everything["b"]})
 
 
 @every_way
 def test_a_loss_is_felt_by_no_other_tasks_parameters(name, model, x):
-    variables = dict(init(model, x))
+    variables = random_variables(model, x)
     params, rest = variables.pop("params"), variables
 
     def loss(params):
@@ -111,7 +70,7 @@ def test_a_loss_is_felt_by_no_other_tasks_parameters(name, model, x):
     ids=[*ON_VECTORS, "CrossStitch-4d", "MTAN", "PADNet"],
 )
 def test_activations_computed_again_give_the_same_gradient(model, x):
-    variables = dict(init(model, x))
+    variables = random_variables(model, x)
     params, rest = variables.pop("params"), variables
 
     def gradient(model):
@@ -124,63 +83,6 @@ def test_activations_computed_again_give_the_same_gradient(model, x):
     again = gradient(model.clone(remat=True))
     assert "prevent_cse=True" in str(jax.make_jaxpr(again)(params))
     assert_close(*jax.jit(lambda params: (again(params), gradient(model)(params)))(params))
-
-
-def test_cross_stitch_at_the_identity_is_networks_of_their_own():
-    model = mtl.CrossStitch(MLP, HEADS, alpha="identity")
-    variables = init(model, X)
-    alone = {"params": without(variables["params"], "stitch")}
-    assert_close(model.apply(variables, X), mtl.SingleTask(MLP, HEADS).apply(alone, X))
-
-
-def test_cross_stitch_at_equal_shares_gives_all_networks_the_mean():
-    unit = stitched._Stitch((1 / 3, 2 / 3), per_channel=True)
-    number = 3
-    inputs = [jax.random.normal(jax.random.key(i), (2, 4, 4, 5)) for i in range(number)]
-    mixed, variables = unit.init_with_output(jax.random.key(0), inputs)
-    assert variables["params"]["alpha"].shape == (3, 3, 5)
-    for x in mixed:
-        np.testing.assert_allclose(x, sum(inputs) / number, rtol=1e-5, atol=1e-6)
-
-
-def test_a_stitch_is_the_papers_sum_for_each_channel():
-    unit = stitched._Stitch((0.9, 0.1), per_channel=True)
-    alpha = jax.random.normal(jax.random.key(3), (2, 2, 5))
-    a, b = jax.random.normal(jax.random.key(4), (2, 7, 5))
-    found = unit.apply({"params": {"alpha": alpha}}, [a, b])
-    np.testing.assert_allclose(found[1], alpha[1, 0] * a + alpha[1, 1] * b, rtol=1e-5)
-
-
-def test_nddr_and_sluice_at_the_identity_are_networks_of_their_own():
-    for encoder, x in ((MLP, X), (CONV, IMAGES)):
-        single = mtl.SingleTask(encoder, HEADS)
-        nddr = mtl.NDDR(encoder, HEADS, start="identity", norm="none", shortcut=False)
-        variables = init(nddr, x)
-        alone = {"params": without(variables["params"], "fusion")}
-        assert_close(nddr.apply(variables, x), single.apply(alone, x))
-        sluice = mtl.Sluice(encoder, HEADS, alpha="identity")
-        variables = init(sluice, x)["params"]
-        last_only = {"stitch_beta": jnp.tile(jnp.array([0.0, 1.0]), (K, 1))} if x is X else {}
-        alone = {"params": without(variables, "stitch")}
-        assert_close(sluice.apply({"params": variables | last_only}, x), single.apply(alone, x))
-
-
-def test_an_nddr_layer_is_the_authors():
-    """A product, a normalisation, a ReLU: as much negative as positive goes in, and nothing negative comes out."""
-    for relu in (True, False):
-        layer = nddr._Projections(0, K, (0.9, 0.1), "group", None, relu)
-        joined = jax.random.normal(jax.random.key(7), (4, 2 * 8))
-        out, variables = layer.init_with_output(jax.random.key(0), "fc", joined, False)
-        mixed = joined @ variables["params"]["fc"]["kernel"]
-        wanted = Norm("group").apply({"params": variables["params"]["fc_norm"]}, mixed)
-        assert (wanted < -0.5).any()
-        np.testing.assert_allclose(out, jnp.maximum(wanted, 0) if relu else wanted, rtol=1e-5, atol=1e-6)
-
-
-def test_the_penalty_of_sluice_is_zero_for_orthogonal_halves():
-    a, b = jnp.array([[1.0, 0.0]]).T, jnp.array([[0.0, 1.0]]).T
-    assert stitched._correlation(a, b) == 0
-    np.testing.assert_allclose(stitched._correlation(a, 3 * a), 1.0, rtol=1e-5)
 
 
 def test_mtan_with_masks_at_one_is_multitask():
@@ -199,35 +101,6 @@ def test_mtan_with_masks_at_one_is_multitask():
     assert not np.allclose(
         model.apply({"params": variables}, IMAGES)["a"], model.apply({"params": params}, IMAGES)["a"]
     )
-
-
-def test_one_expert_is_multitask():
-    model = mtl.MMoE(HEADS, MLP, experts=1)
-    params = init(model, X)["params"]
-    hard = {"params": {"encoder": params["shared_experts_0"], **{f"heads_{t}": params[f"heads_{t}"] for t in HEADS}}}
-    assert_close(model.apply({"params": params}, X), mtl.MultiTask(MLP, HEADS).apply(hard, X))
-
-
-def test_mmoe_is_its_definition():
-    model = mtl.MMoE(HEADS, MLP, experts=3)
-    params = init(model, X)["params"]
-    gate = jax.nn.softmax(X @ params["gates_b"]["logits"]["kernel"])
-    experts = [MLP.apply({"params": params[f"shared_experts_{e}"]}, X) for e in range(3)]
-    z = sum(gate[:, e, None] * experts[e] for e in range(3))
-    wanted = HEADS["b"].apply({"params": params["heads_b"]}, z)
-    assert_close(model.apply({"params": params}, X), {**model.apply({"params": params}, X), "b": wanted})
-
-
-def test_ple_with_one_level_is_cgc():
-    cgc = mtl.CGC(HEADS, MLP, shared=2, own=1)
-    ple = mtl.PLE(HEADS, MLP, shared=2, own=1, levels=1)
-    variables = init(cgc, X)
-    assert_close(cgc.apply(variables, X), ple.apply(variables, X))
-    gate = jax.nn.softmax(X @ variables["params"]["gates_a_0"]["logits"]["kernel"])
-    parts = [variables["params"][n] for n in ("own_experts_a_0_0", "shared_experts_0_0", "shared_experts_0_1")]
-    z = sum(gate[:, e, None] * MLP.apply({"params": part}, X) for e, part in enumerate(parts))
-    wanted = HEADS["a"].apply({"params": variables["params"]["heads_a"]}, z)
-    np.testing.assert_allclose(cgc.apply(variables, X)["a"], wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_branches_are_sampled_in_training_and_fixed_after():

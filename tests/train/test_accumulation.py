@@ -13,7 +13,7 @@ from mtljax import train
 from mtljax.errors import UserError
 from mtljax.train.config.experiment import balancer_of
 from mtljax.train.step.gradients import balanced_gradient
-from tests.models.test_multitask import random_like
+from tests.models.toys import random_like
 from tests.train import toys
 
 SGD = optax.sgd(1e-3)

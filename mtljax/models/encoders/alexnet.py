@@ -1,13 +1,13 @@
 """AlexNet."""
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.encoders.normalise import Normalise, normalised
 from mtljax.models.encoders.staged import Outputs, Staged, previous
+from mtljax.models.parts.normalise import Normalise, normalised
 
 _CONVOLUTIONS = {  # stage: number, channels, size, stride, padding, max-pooled after
     "pool1": (1, 64, 11, 4, 2, True),
@@ -79,7 +79,7 @@ class AlexNet(Staged):
         if not pooled:
             return x
         small = tuple((0, max(0, 3 - length)) for length in x.shape[1:3])
-        return nn.max_pool(x, (3, 3), (2, 2), padding=small)
+        return nn.max_pool(x, (3, 3), (2, 2), padding=cast(Any, small))
 
     def _connected(self, name: str, x: jax.Array, train: bool) -> jax.Array:
         if name == "fc6" and not self.dense:

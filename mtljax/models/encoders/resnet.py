@@ -1,13 +1,13 @@
 """Residual networks."""
 
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
 
-from mtljax.models.encoders.normalise import Normalise, normalised
 from mtljax.models.encoders.staged import Outputs, Staged, previous
-from mtljax.models.sharing.layers import Norm
+from mtljax.models.parts.norm import Norm
+from mtljax.models.parts.normalise import Normalise, normalised
 
 _BLOCKS = {
     10: (1, 1, 1, 1),
@@ -112,7 +112,7 @@ class ResNet(Staged):
         x = _conv(self.width, size, stride, self.dtype, name="stem")(x)
         x = nn.relu(Norm(self.norm, self.axis_name, self.dtype, name="stem_norm")(x, train))
         if self.stem == "imagenet":
-            x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+            x = nn.max_pool(x, (3, 3), (2, 2), padding=cast(Any, ((1, 1), (1, 1))))
         return x
 
 

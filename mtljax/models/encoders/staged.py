@@ -42,16 +42,4 @@ class Staged(nn.Module):
 
 def previous(x: jax.Array, before: Outputs) -> jax.Array:
     """The output of the last stage so far; `x` where there is none."""
-    return next(reversed(before.values())) if before else x
-
-
-def global_pool(features: Any) -> jax.Array:
-    """The coarsest map, averaged over space: a pyramid or `(B, h, w, C)` -> `(B, C)`; vectors as they are.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> global_pool((jnp.ones((2, 8, 8, 3)), jnp.ones((2, 4, 4, 5)))).shape
-        (2, 5)
-    """
-    x = features[-1] if isinstance(features, tuple | list) else features
-    return x if x.ndim == 2 else x.mean(axis=tuple(range(1, x.ndim - 1)))
+    return list(before.values())[-1] if before else x

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.models.encoders.staged import Outputs, Staged, previous
-from mtljax.models.sharing.layers import Norm
+from mtljax.models.parts.norm import Norm
 
 
 class UNet(Staged):

@@ -6,11 +6,12 @@ height and width), `frames` (the number of frames s folded into the batch; the h
 ask for `frames` and the parent's did not), `train`.
 """
 
+from mtljax.models.heads.classifier import Classifier
 from mtljax.models.heads.dense import Dense
 from mtljax.models.heads.ego_motion import EgoMotion
 from mtljax.models.heads.flow import Flow
 from mtljax.models.heads.inverse_depth import InverseDepth
+from mtljax.models.heads.linear import Linear
 from mtljax.models.heads.parents import Parents
-from mtljax.models.heads.pooled import Classifier, Linear
 
 __all__ = ["Classifier", "Dense", "EgoMotion", "Flow", "InverseDepth", "Linear", "Parents"]

@@ -7,7 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.sharing.layers import Norm
+from mtljax.models.parts.norm import Norm
+from mtljax.models.parts.pyramid import PIXELS, feature_maps, resized, top_down
 
 
 class Dense(nn.Module):
@@ -39,25 +40,11 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, features: Any, size: tuple[int, int] | None = None) -> jax.Array:
         """Predicts `(B, H, W, channels)` float32; `size` = (H, W), by default that of the finest map."""
-        pyramid = features if isinstance(features, tuple | list) else (features,)
-        if any(level.ndim != 4 for level in pyramid):
-            raise ValueError(
-                f"Dense takes feature maps (B, h, w, C), not shapes {[level.shape for level in pyramid]}: "
-                "a dense prediction wants an image encoder such as ResNet."
-            )
-        x = None
-        for i, level in reversed(list(enumerate(pyramid))):
-            level = nn.Conv(self.width, (1, 1), use_bias=False, dtype=self.dtype, name=f"lateral{i + 1}")(level)
-            x = level if x is None else level + _upsample(x, level.shape[1:3])
+        pyramid = feature_maps(features, "Dense takes", PIXELS)
+        x = top_down(pyramid, self.width, self.dtype)[-1]
         x = nn.relu(Norm(dtype=self.dtype, name="norm1")(x))
         x = nn.Conv(self.width, (3, 3), use_bias=False, dtype=self.dtype, name="conv")(x)
         x = nn.relu(Norm(dtype=self.dtype, name="norm2")(x))
         x = nn.Conv(self.channels, (1, 1), dtype=self.dtype, name="predict")(x).astype(jnp.float32)
-        x = _upsample(x, size or x.shape[1:3])
+        x = resized(x, size or x.shape[1:3])
         return x if self.output is None else self.output(x)
-
-
-def _upsample(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    if x.shape[1:3] == tuple(size):
-        return x
-    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear")

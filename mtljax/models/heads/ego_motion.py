@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from mtljax import geometry
-from mtljax.models.heads.alignment import aligned
-from mtljax.models.heads.frame_pairs import FramePair, FramePairs, at_stride, by_clip, cells_of, feature_maps
+from mtljax.models.heads.motion.alignment import aligned
+from mtljax.models.heads.motion.frame_pairs import MOTION, FramePair, FramePairs, at_stride, cells_of, pairs_by_clip
+from mtljax.models.parts.pyramid import feature_maps, size_of
 
 _STRIDE = 4
 _NEAREST = 0.1  # metres, of the depths of a parent
@@ -65,8 +66,8 @@ class EgoMotion(nn.Module):
             parents: none, or a prediction of depth, (B, s, H, W, 1 or more) metres, the first of which is taken and
                 gets no gradient: a motion is found for a depth, and not a depth for a motion.
         """
-        pyramid = feature_maps(features, "EgoMotion")
-        size = size or pyramid[0].shape[1:3]
+        pyramid = feature_maps(features, "EgoMotion takes", MOTION)
+        size = size or size_of(pyramid[0])
         pairs = FramePairs(32, self.dtype, name="pairs")(pyramid, size, frames or 1)
         stride = max(_STRIDE, min(pairs))
         cells = cells_of(size, stride)
@@ -76,9 +77,9 @@ class EgoMotion(nn.Module):
         intrinsics = self._intrinsics(len(flow), size, camera)
         motion = self._from_flow(flow, weight, inverse_depth, intrinsics, stride)
         for finer in sorted(pairs, reverse=True):
-            maps = (at_stride(x, stride, finer, cells_of(size, finer)) for x in (weight, inverse_depth))
-            motion = self._aligned(motion, pairs[finer], *maps, intrinsics, finer)
-        return by_clip(motion, frames)
+            trust, depth = (at_stride(x, stride, finer, cells_of(size, finer)) for x in (weight, inverse_depth))
+            motion = self._aligned(motion, pairs[finer], trust, depth, intrinsics, finer)
+        return pairs_by_clip(motion, frames)
 
     def _said(
         self, pairs: Mapping[int, FramePair], stride: int, cells: tuple[int, int]

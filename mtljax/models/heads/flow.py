@@ -7,7 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.heads.frame_pairs import FramePair, FramePairs, at_stride, by_clip, cells_of, feature_maps
+from mtljax.models.heads.motion.frame_pairs import MOTION, FramePair, FramePairs, at_stride, cells_of, pairs_by_clip
+from mtljax.models.parts.pyramid import feature_maps, size_of
 
 STRIDES = (4, 8, 16, 32, 64)  # of the estimates that `Flow` gives beside the full-size one
 
@@ -44,8 +45,8 @@ class Flow(nn.Module):
         cell: `[..., ::k, ::k, :]` gives the `ceil(H / k) x ceil(W / k)` estimates at stride k. The last frame of a
         clip and an image alone, which have no next one, have no flow: 0.
         """
-        pyramid = feature_maps(features, "Flow")
-        size = size or pyramid[0].shape[1:3]
+        pyramid = feature_maps(features, "Flow takes", MOTION)
+        size = size or size_of(pyramid[0])
         pairs = FramePairs(self.width, self.dtype, name="pairs")(pyramid, size, frames or 1)
         estimates, hidden = {}, None
         flow = jnp.zeros((*next(iter(pairs.values())).first.shape[:1], *cells_of(size, STRIDES[-1]), 2))
@@ -59,7 +60,7 @@ class Flow(nn.Module):
             at_stride(flow, STRIDES[0], 1, size),
             *(_nearest(estimates[stride], stride, size) for stride in STRIDES),
         ]
-        return by_clip(jnp.concatenate(full, axis=-1), frames)
+        return pairs_by_clip(jnp.concatenate(full, axis=-1), frames)
 
 
 class _Level(nn.Module):
@@ -73,7 +74,7 @@ class _Level(nn.Module):
     def __call__(
         self, pairs: Mapping[int, FramePair], flow: jax.Array, hidden: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
-        cells = flow.shape[1:3]
+        cells = size_of(flow)
         parts = [part for k, pair in pairs.items() for part in pair.at(k, self.stride, cells)]
         x = jnp.concatenate([*parts, flow, *([] if hidden is None else [hidden])], axis=-1)
         for i in (1, 2):

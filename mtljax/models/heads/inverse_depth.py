@@ -7,7 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.sharing.layers import Norm
+from mtljax.models.parts.norm import Norm
+from mtljax.models.parts.pyramid import PIXELS, feature_maps, resized, size_of, top_down
 
 _NARROWEST = 8  # channels
 
@@ -48,13 +49,8 @@ class InverseDepth(nn.Module):
     @nn.compact
     def __call__(self, features: Any, size: tuple[int, int] | None = None) -> jax.Array:
         """Predicts `(B, H, W, scales)` float32 metres, the finest scale first; `size` = (H, W)."""
-        pyramid = tuple(features) if isinstance(features, tuple | list) else (features,)
-        if any(level.ndim != 4 for level in pyramid):
-            raise ValueError(
-                f"InverseDepth takes feature maps (B, h, w, C), not shapes {[level.shape for level in pyramid]}: "
-                "a dense prediction wants an image encoder such as ResNet."
-            )
-        size = size or pyramid[0].shape[1:3]
+        pyramid = feature_maps(features, "InverseDepth takes", PIXELS)
+        size = size or size_of(pyramid[0])
         decoded = self._decoded(pyramid, size)
         low, high = 1 / self.far, 1 / self.near
         depths = []
@@ -63,30 +59,20 @@ class InverseDepth(nn.Module):
             x = there[-1] if there else decoded[0]
             x = nn.Conv(1, (3, 3), dtype=self.dtype, name=f"predict{scale}")(x).astype(jnp.float32)
             x += self.ground * jnp.linspace(-1.0, 1.0, x.shape[1])[:, None, None]
-            depths.append(1 / (low + (high - low) * _resized(nn.sigmoid(x), size)))
+            depths.append(1 / (low + (high - low) * resized(nn.sigmoid(x), size)))
         return jnp.concatenate(depths, axis=-1)
 
     def _decoded(self, pyramid: Sequence[jax.Array], size: tuple[int, int]) -> list[jax.Array]:
         """Maps from coarse to fine, the last at least as fine as the image."""
-        maps: list[jax.Array] = []
-        for i, level in reversed(list(enumerate(pyramid))):
-            level = nn.Conv(self.width, (1, 1), use_bias=False, dtype=self.dtype, name=f"lateral{i + 1}")(level)
-            x = level if not maps else level + _resized(maps[-1], level.shape[1:3])
-            maps.append(self._refined(x, self.width, f"level{i + 1}"))
+        maps = top_down(pyramid, self.width, self.dtype, lambda x, i: self._refined(x, self.width, f"level{i}"))
         width, step = self.width, 0
         while maps[-1].shape[1] < size[0]:
             width, step = max(width // 2, min(width, _NARROWEST)), step + 1
             height, across = maps[-1].shape[1:3]
-            x = _resized(maps[-1], (min(2 * height, size[0]), min(2 * across, size[1])))
+            x = resized(maps[-1], (min(2 * height, size[0]), min(2 * across, size[1])))
             maps.append(self._refined(x, width, f"finer{step}"))
         return maps
 
     def _refined(self, x: jax.Array, width: int, name: str) -> jax.Array:
         x = nn.Conv(width, (3, 3), use_bias=False, dtype=self.dtype, name=f"{name}_conv")(x)
         return nn.relu(Norm(dtype=self.dtype, name=f"{name}_norm")(x))
-
-
-def _resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    if x.shape[1:3] == tuple(size):
-        return x
-    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear")

@@ -5,6 +5,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from mtljax.models.parts.clips import by_clip
+
 
 class Parents(nn.Module):
     """Passes on what the task's parents predict, for tasks that tie others together: a dict of predictions.
@@ -33,6 +35,4 @@ class Parents(nn.Module):
         if self.static is None:
             return dict(parents or {})
         static = self.static(features, size=size)
-        if frames is not None:
-            static = static.reshape(-1, frames, *static.shape[1:])
-        return {**(parents or {}), "static": static}
+        return {**(parents or {}), "static": by_clip(static, frames)}

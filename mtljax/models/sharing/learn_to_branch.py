@@ -7,8 +7,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.sharing.stitched import check_stages
-from mtljax.models.sharing.tasked import Tasked, copies
+from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.joined import check_stages
+from mtljax.models.sharing.base.tasked import Tasked
 
 
 class LearnToBranch(Tasked, nn.Module):
@@ -52,15 +53,14 @@ class LearnToBranch(Tasked, nn.Module):
     special_groups: ClassVar[tuple[str, ...]] = ("branch",)
 
     def __post_init__(self) -> None:
-        self._adopt(encoder=self.encoder, heads=self.heads)
-        check_stages(self)
+        super().__post_init__()
+        check_stages(self, self.encoder)
         for task in self.heads:
             if task in self.encoder.stages[1:]:
                 raise ValueError(
                     f"LearnToBranch: the task {task!r} is named as a stage of {type(self.encoder).__name__}, which has "
                     "choices of its own; expected another name."
                 )
-        super().__post_init__()
 
     @nn.compact
     def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:

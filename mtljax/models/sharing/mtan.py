@@ -7,8 +7,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.sharing.layers import Norm
-from mtljax.models.sharing.tasked import Tasked, copies
+from mtljax.models.parts.norm import Norm
+from mtljax.models.parts.pyramid import resized
+from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.tasked import Tasked, maps_of
 
 
 class MTAN(Tasked, nn.Module):
@@ -46,17 +48,13 @@ class MTAN(Tasked, nn.Module):
     remat: bool = False
     own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "attention": 0}
 
-    def __post_init__(self) -> None:
-        self._adopt(encoder=self.encoder, heads=self.heads)
-        super().__post_init__()
-
     def setup(self) -> None:
         """The masks of each task."""
         self.attention = copies(_Attention(self.norm, self.axis_name, parent=None), list(self.heads))
 
     def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
         """Each task's selection from the trunk's features."""
-        levels = self._maps(self._encoded(self.encoder, self._folded(images), train), "selects from")
+        levels = maps_of(self, self.encoder, self._encoded(self.encoder, self._folded(images), train), "selects from")
         return {task: self.attention[task](levels, train) for task in self.in_order(tasks)}
 
 
@@ -72,10 +70,8 @@ class _Attention(nn.Module):
         for i, level in enumerate(levels):
             seen = level
             if selected:
-                size = (*level.shape[:3], selected[-1].shape[-1])
                 down = self._layer(selected[-1], level.shape[-1], 3, f"down{i + 1}", train)
-                seen = jnp.concatenate([level, jax.image.resize(nn.relu(down), (*size[:3], level.shape[-1]), "linear")],
-                                       axis=-1)  # fmt: skip
+                seen = jnp.concatenate([level, resized(nn.relu(down), level.shape[1:3])], axis=-1)
             hidden = nn.relu(self._layer(seen, level.shape[-1], 1, f"mask{i + 1}_hidden", train))
             selected.append(nn.sigmoid(self._layer(hidden, level.shape[-1], 1, f"mask{i + 1}", train)) * level)
         return tuple(selected)

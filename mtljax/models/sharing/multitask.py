@@ -1,4 +1,4 @@
-"""Hard sharing: one encoder, a head per task. And none: a network per task."""
+"""Hard sharing: one encoder, a head per task."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -7,9 +7,7 @@ import flax.linen as nn
 import jax
 
 from mtljax.errors import unknown
-from mtljax.models.sharing.tasked import SHARED, Tasked, copies
-
-__all__ = ["SHARED", "MultiTask", "SingleTask"]
+from mtljax.models.sharing.base.tasked import Tasked
 
 
 class MultiTask(Tasked, nn.Module):
@@ -56,46 +54,8 @@ class MultiTask(Tasked, nn.Module):
         for task in self.gradient_scale or ():
             if task not in self.heads:
                 raise unknown("task in gradient_scale", task, self.heads)
-        self._adopt(encoder=self.encoder, heads=self.heads)
         super().__post_init__()
 
     def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
         """The shared features, frames folded into the batch."""
         return self._encoded(self.encoder, self._folded(images), train)
-
-
-class SingleTask(Tasked, nn.Module):
-    """A network of its own for every task, in one program: the baseline that sharing is measured against.
-
-    Attributes:
-        encoder: of every network; each has parameters of its own, in its task's optimiser group.
-        heads: task name -> head.
-        parents: task name -> names of the tasks whose predictions its head takes.
-        remat: whether each backward pass computes the encoders' activations again, rather than keeping them.
-
-    Example:
-        >>> import jax, jax.numpy as jnp, mtljax as mtl
-        >>> heads = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
-        >>> model = SingleTask(mtl.encoders.MLP((16,)), heads)
-        >>> sorted(model.init(jax.random.key(0), jnp.ones((2, 5)))["params"])
-        ['heads_a', 'heads_b', 'networks_a', 'networks_b']
-    """
-
-    encoder: Any
-    heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None = None
-    remat: bool = False
-    own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "networks": 0}
-
-    def __post_init__(self) -> None:
-        self._adopt(encoder=self.encoder, heads=self.heads)
-        super().__post_init__()
-
-    def setup(self) -> None:
-        """One network for each task."""
-        self.networks = copies(self.encoder, list(self.heads))
-
-    def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
-        """Each task's own features."""
-        x = self._folded(images)
-        return {task: self._encoded(self.networks[task], x, train) for task in self.in_order(tasks)}

@@ -7,9 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.sharing.layers import Norm
-from mtljax.models.sharing.stitched import Joined, Start, convex
-from mtljax.models.sharing.tasked import copies
+from mtljax.models.parts.norm import Norm
+from mtljax.models.parts.pyramid import levels_of, resized
+from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.joined import Joined
+from mtljax.models.sharing.base.shares import Start, convex
 
 
 class NDDR(Joined, nn.Module):
@@ -80,7 +82,7 @@ class NDDR(Joined, nn.Module):
         return {task: self._with_shortcut(task, outputs[task], x, train) for task, x in found.items()}
 
     def _with_shortcut(self, task: str, outputs: Mapping[str, jax.Array], features: Any, train: bool) -> Any:
-        levels = tuple(features) if isinstance(features, tuple | list) else (features,)
+        levels = levels_of(features)
         like = [outputs[stage] for stage in self.joined_after if outputs[stage].ndim == levels[-1].ndim]
         if not like:
             fitting = ", ".join(stage for stage, x in outputs.items() if x.ndim == levels[-1].ndim)
@@ -89,7 +91,7 @@ class NDDR(Joined, nn.Module):
                 f"outputs; none of {', '.join(self.joined_after) or 'no stages'} has as many axes. Expected "
                 f"shortcut=False{f', or one of {fitting} in stages' if fitting else ''}."
             )
-        sized = [jax.image.resize(x, (*levels[-1].shape[:-1], x.shape[-1]), "linear") for x in like]
+        sized = [resized(x, levels[-1].shape[1:-1]) for x in like]
         last = self.fusion[task]("shortcut", jnp.concatenate(sized, axis=-1), train, levels[-1].shape[-1])
         return (*levels[:-1], last) if isinstance(features, tuple | list) else last
 

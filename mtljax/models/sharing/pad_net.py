@@ -1,13 +1,18 @@
 """Predictions that are distilled into each other."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
-from mtljax.models.sharing.layers import Norm
-from mtljax.models.sharing.tasked import INITIAL, Tasked, copies
+from mtljax.models.parts.norm import Norm
+from mtljax.models.parts.pyramid import lateral, resized
+from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.noted import INITIAL, note
+from mtljax.models.sharing.base.tasked import Tasked, maps_of
 
 
 class PADNet(Tasked, nn.Module):
@@ -43,28 +48,12 @@ class PADNet(Tasked, nn.Module):
     remat: bool = False
     own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "own": 0, "initial": 0, "distilled": 0}
 
-    def __post_init__(self) -> None:
-        self._adopt(encoder=self.encoder, heads=self.heads)
-        super().__post_init__()
-
     def setup(self) -> None:
         """Maps, initial heads and exchanges of each task."""
         tasks = list(self.heads)
         self.own = copies(_OwnMap(self.width, parent=None), tasks)
         self.initial = {task: head.clone(parent=None, name=None) for task, head in self.heads.items()}
         self.distilled = copies(_Distilled(self.width, parent=None), tasks)
-
-    def __call__(
-        self,
-        images: jax.Array,
-        *,
-        train: bool = False,
-        tasks: Sequence[str] | None = None,
-        camera: Any = None,
-    ) -> dict[str, jax.Array]:
-        """As `MultiTask`; initial predictions, which training sows, know the camera too."""
-        features = self.encode(images, train=train, tasks=tasks, camera=camera)
-        return self.decode(features, images, train=train, tasks=tasks, camera=camera)
 
     def encode(
         self,
@@ -74,14 +63,14 @@ class PADNet(Tasked, nn.Module):
         tasks: Sequence[str] | None = None,
         camera: Any = None,
     ) -> Any:
-        """Each task's final features."""
-        levels = self._maps(self._encoded(self.encoder, self._folded(images), train), "exchanges")
+        """Each task's final features; initial predictions, which training notes, know the camera."""
+        levels = maps_of(self, self.encoder, self._encoded(self.encoder, self._folded(images), train), "exchanges")
         maps = {task: self.own[task](levels) for task in self.heads}
         if train or self.is_initializing():
             wanted = None if self.is_initializing() else tasks
             initial = self._predicted(self.initial, maps, images, train=train, tasks=wanted, camera=camera)
             for task, prediction in initial.items():
-                self._noted(INITIAL, task, prediction)
+                note(self, INITIAL, task, prediction)
         return {task: self.distilled[task](maps, task) for task in self.in_order(tasks)}
 
 
@@ -92,10 +81,8 @@ class _OwnMap(nn.Module):
 
     @nn.compact
     def __call__(self, levels: Sequence[jax.Array]) -> jax.Array:
-        size, x = levels[0].shape[:3], 0.0
-        for i, level in enumerate(levels):
-            level = nn.Conv(self.width, (1, 1), use_bias=False, dtype=level.dtype, name=f"lateral{i + 1}")(level)
-            x = x + jax.image.resize(level, (*size, self.width), "linear")
+        laterals = [lateral(level, number, self.width, level.dtype) for number, level in enumerate(levels, 1)]
+        x = reduce(jnp.add, (resized(x, levels[0].shape[1:3]) for x in laterals))
         return nn.relu(Norm("group", dtype=x.dtype, name="norm")(x))
 
 

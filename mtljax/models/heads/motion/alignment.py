@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax import geometry
-from mtljax.models.heads.matching import gradients
+from mtljax.models.heads.motion.matching import gradients
 
 _LEAST = 1e-6
 _LONGEST = 1.0  # cells that the image may move in a step, on the whole: differences tell of no more

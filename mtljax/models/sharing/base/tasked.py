@@ -2,36 +2,48 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import flax.linen as nn
 import jax
 
 from mtljax.errors import UserError
+from mtljax.models.parts.clips import by_clip, folded
+from mtljax.models.parts.pyramid import feature_maps
+from mtljax.models.parts.scaled_gradient import scaled_gradient
 from mtljax.models.pure import as_module, asks_for, call
 
 SHARED = "shared"
-PENALTIES = "penalties"  # collection: task -> scalars that are added to its loss in training
-INITIAL = "initial"  # collection: task -> earlier predictions, which its loss is computed on as well
-PER_STEP = ("annealing",)  # collections that move once a step, in however many parts its batch is worked through
 
 
 class Tasked:
     """A model of several tasks: images in, a dict of predictions out. A mixin of Linen modules.
 
-    A subclass has the attributes `heads` and `parents`, and gives `encode`. Its dicts from tasks to modules that are
-    listed in `own_parts` are in their tasks' optimiser groups.
+    A subclass has the attributes `heads`, `parents` and `remat`, and gives `encode`. Pure pairs among its `adopted`
+    attributes become modules. Its dicts from tasks to modules that are listed in `own_parts` are in their tasks'
+    optimiser groups.
     """
 
     heads: Mapping[str, Any]
     parents: Mapping[str, Sequence[str]] | None
+    remat: bool
+    adopted: ClassVar[tuple[str, ...]] = ("encoder", "heads")
     own_features: ClassVar[bool] = True  # whether `encode` gives a dict from tasks to features
     special_groups: ClassVar[tuple[str, ...]] = ()  # prefixes of parts that are optimiser groups of their own
     own_parts: ClassVar[Mapping[str, int]] = {"heads": 0}  # dict of modules -> how many numbers follow a task's name
-    gradient_scale: Mapping[str, float] | None = (
-        None  # task -> what gradients are multiplied by on their way to features
-    )
+    # task -> what gradients are multiplied by on their way to features
+    gradient_scale: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        for key in self.adopted:
+            part = getattr(self, key)
+            if isinstance(part, Mapping):
+                part = {task: as_module(p, f"{name}({key}={{{task!r}: ...}})") for task, p in part.items()}
+            else:
+                part = as_module(part, f"{name}({key}=...)")
+            object.__setattr__(self, key, part)
+        cast(nn.Module, super()).__post_init__()
 
     def __call__(
         self,
@@ -42,11 +54,15 @@ class Tasked:
         camera: Any = None,
     ) -> dict[str, jax.Array]:
         """Predicts the given tasks (all, by default): a dict of `(B, H, W, C)`, or `(B, s, H, W, C)` for clips."""
-        features = self.encode(images, train=train, tasks=tasks)
+        known = {"camera": camera} if asks_for(self.encode, "camera") else {}
+        features = self.encode(images, train=train, tasks=tasks, **known)
         return self.decode(features, images, train=train, tasks=tasks, camera=camera)
 
     def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
-        """The features, frames folded into the batch; for each task where `own_features`."""
+        """The features, frames folded into the batch; for each task where `own_features`.
+
+        One that predicts too asks for the `camera`.
+        """
         raise NotImplementedError
 
     def decode(
@@ -134,40 +150,9 @@ class Tasked:
                 return named[1]
         return SHARED
 
-    def _adopt(self, **parts: Any) -> None:
-        """Makes Linen modules of parts that are pure pairs; to be called in `__post_init__`."""
-        name = type(self).__name__
-        for key, part in parts.items():
-            if isinstance(part, Mapping):
-                part = {task: as_module(p, f"{name}({key}={{{task!r}: ...}})") for task, p in part.items()}
-            else:
-                part = as_module(part, f"{name}({key}=...)")
-            object.__setattr__(self, key, part)
-
-    def _noted(self, collection: str, task: str, value: Any) -> None:
-        """Adds to what a task has in a collection. Unlike `sow`, it lets a task be named as a part of the model."""
-        if self.is_mutable_collection(collection) and not self.is_initializing():
-            self.put_variable(collection, task, (*self.get_variable(collection, task, ()), value))
-
-    def _maps(self, features: Any, does: str) -> tuple[jax.Array, ...]:
-        """An encoder's features, which must be maps, as a pyramid."""
-        levels = tuple(features) if isinstance(features, tuple | list) else (features,)
-        if any(getattr(level, "ndim", None) != 4 for level in levels):
-            raise ValueError(
-                f"{type(self).__name__} {does} feature maps; {type(self.encoder).__name__} gives shapes "
-                f"{[getattr(level, 'shape', type(level).__name__) for level in levels]}: it wants an encoder such as "
-                "ResNet, UNet, ViT or AlexNet()."
-            )
-        return levels
-
     def _folded(self, images: jax.Array) -> jax.Array:
         """Images with the frames of clips folded into the batch."""
-        if images.ndim not in (2, 4, 5):
-            raise ValueError(
-                f"{type(self).__name__} takes images (B, H, W, C), clips (B, s, H, W, C) or vectors (B, F); "
-                f"got {images.shape}."
-            )
-        return images.reshape(-1, *images.shape[2:]) if images.ndim == 5 else images
+        return folded(images, type(self).__name__)
 
     def _encoded(self, encoder: Any, x: jax.Array, train: bool) -> Any:
         """An encoder's features; computed again in each backward pass where `remat`."""
@@ -187,38 +172,11 @@ class Tasked:
         return nn.remat(again)(encoder, x, list(before.values()))
 
 
-def by_clip(tree: Any, frames: int | None) -> Any:
-    """Arrays in which so many frames of each clip are folded into the batch, with an axis for them; None for no clips.
+def maps_of(model: Tasked, encoder: Any, features: Any, does: str) -> tuple[jax.Array, ...]:
+    """What a model's encoder gave, which must be maps, as a pyramid.
 
-    Example:
-        >>> import jax.numpy as jnp
-        >>> by_clip({"depth": jnp.ones((6, 4, 4, 1))}, 3)["depth"].shape
-        (2, 3, 4, 4, 1)
+    Raises:
+        ValueError: for vectors, saying what the model does with feature maps.
     """
-    return tree if frames is None else jax.tree.map(lambda x: x.reshape(-1, frames, *x.shape[1:]), tree)
-
-
-def scaled_gradient(tree: Any, scale: float | None) -> Any:
-    """The arrays of a tree as they are, whose gradients are multiplied by a number; None for 1.
-
-    Example:
-        >>> import jax
-        >>> print(jax.value_and_grad(lambda x: scaled_gradient(x, 0.1) ** 2)(3.0))
-        (Array(9., dtype=float32...), Array(0.6, dtype=float32...))
-    """
-    return tree if scale is None else jax.tree.map(lambda x: _scaled(float(scale), x), tree)
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _scaled(scale: float, x: jax.Array) -> jax.Array:
-    return x
-
-
-@_scaled.defjvp
-def _scaled_jvp(scale: float, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
-    return primals[0], scale * tangents[0]
-
-
-def copies(module: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
-    """Modules as the given one, each with parameters of its own."""
-    return {name: module.clone(parent=None, name=None) for name in names}
+    wanted = "it wants an encoder such as ResNet, UNet, ViT or AlexNet()"
+    return feature_maps(features, f"{type(model).__name__} {does}", wanted, type(encoder).__name__)

@@ -1,7 +1,7 @@
-"""Layers that encoders and heads share."""
+"""Normalisation by name."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -33,7 +33,7 @@ class Norm(nn.Module):
             return nn.BatchNorm(
                 use_running_average=not train,
                 momentum=0.9,
-                axis_name=self.axis_name,
+                axis_name=cast(Any, self.axis_name),  # it takes several too
                 dtype=self.dtype,
                 scale_init=scale_init,
             )(x)

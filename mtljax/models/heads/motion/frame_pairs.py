@@ -7,9 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.heads.matching import best_match, correlation, least_squares_shift
-from mtljax.models.sharing.layers import Norm
+from mtljax.models.heads.motion.matching import best_match, correlation, least_squares_shift
+from mtljax.models.parts.norm import Norm
+from mtljax.models.parts.pyramid import resized
 
+MOTION = "motion wants an image encoder such as ResNet"  # what heads say where there are no maps
 MATCHED = (2, 4, 8)  # strides at which frames are compared
 _RADIUS, _WINDOWS = 4, (3, 5)
 
@@ -68,21 +70,6 @@ class FramePairs(nn.Module):
         return FramePair(*centred, volume, [stride * shift for shift in shifts])
 
 
-def feature_maps(features: Any, name: str) -> Sequence[jax.Array]:
-    """What an encoder gave, one map or several, as several.
-
-    Raises:
-        ValueError: where it gave something else than maps (B, h, w, C) to the head of that name.
-    """
-    pyramid = tuple(features) if isinstance(features, tuple | list) else (features,)
-    if any(level.ndim != 4 for level in pyramid):
-        raise ValueError(
-            f"{name} takes feature maps (B, h, w, C), not shapes {[level.shape for level in pyramid]}: "
-            "motion wants an image encoder such as ResNet."
-        )
-    return pyramid
-
-
 def cells_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
     """Height and width in cells of a stride; those at the far edges may reach beyond the image."""
     return -(-size[0] // stride), -(-size[1] // stride)
@@ -91,14 +78,7 @@ def cells_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
 def _nearest_level(pyramid: Sequence[jax.Array], cells: tuple[int, int]) -> jax.Array:
     """The coarsest level that is as fine as wanted, else the finest one, at the wanted size."""
     fine = [level for level in pyramid if level.shape[1] >= cells[0] and level.shape[2] >= cells[1]]
-    return _resized(fine[-1] if fine else pyramid[0], cells)
-
-
-def _resized(x: jax.Array, cells: tuple[int, int]) -> jax.Array:
-    """Means where it shrinks, linear interpolation where it grows."""
-    if x.shape[1:3] == tuple(cells):
-        return x
-    return jax.image.resize(x, (x.shape[0], *cells, x.shape[-1]), "linear")
+    return resized(fine[-1] if fine else pyramid[0], cells)
 
 
 def at_stride(x: jax.Array, stride: int, wanted: int, cells: tuple[int, int]) -> jax.Array:
@@ -106,19 +86,19 @@ def at_stride(x: jax.Array, stride: int, wanted: int, cells: tuple[int, int]) ->
     if wanted > stride:
         whole = [n * (wanted // stride) for n in cells]
         edges = [(0, n - length) for n, length in zip(whole, x.shape[1:3], strict=True)]
-        return _resized(jnp.pad(x, [(0, 0), *edges, (0, 0)], mode="edge"), cells)
+        return resized(jnp.pad(x, [(0, 0), *edges, (0, 0)], mode="edge"), cells)
     finer = stride // wanted
-    return _resized(x, (finer * x.shape[1], finer * x.shape[2]))[:, : cells[0], : cells[1]]
+    return resized(x, (finer * x.shape[1], finer * x.shape[2]))[:, : cells[0], : cells[1]]
 
 
 def _frames_and_next(x: jax.Array, frames: int) -> tuple[jax.Array, jax.Array]:
     """Each frame of a clip but the last, and the next one, folded into the batch; one frame with itself."""
     clips = x.reshape(-1, frames, *x.shape[1:])
-    pair = (clips, clips) if frames == 1 else (clips[:, :-1], clips[:, 1:])
-    return tuple(part.reshape(-1, *x.shape[1:]) for part in pair)
+    first, second = (clips, clips) if frames == 1 else (clips[:, :-1], clips[:, 1:])
+    return first.reshape(-1, *x.shape[1:]), second.reshape(-1, *x.shape[1:])
 
 
-def by_clip(x: jax.Array, frames: int | None) -> jax.Array:
+def pairs_by_clip(x: jax.Array, frames: int | None) -> jax.Array:
     """Predictions for pairs of frames as clips, with zeros for the last frame, or the only one."""
     if frames is None:
         return jnp.zeros_like(x)

@@ -1,0 +1,1 @@
+"""What heads for motion compare frames by."""

@@ -1,0 +1,1 @@
+"""What encoders, heads and ways to share are made of."""

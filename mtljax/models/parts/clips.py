@@ -1,0 +1,51 @@
+"""Clips, whose frames are folded into the batch for all that sees one frame at a time."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def folded(images: jax.Array, taker: str) -> jax.Array:
+    """Images with the frames of clips folded into the batch.
+
+    Args:
+        images: (B, H, W, C), clips (B, s, H, W, C) or vectors (B, F).
+        taker: the name of what takes them, for the error.
+
+    Returns:
+        (B, H, W, C), (B s, H, W, C) or (B, F).
+
+    Raises:
+        ValueError: for images of another rank.
+
+    Example:
+        >>> folded(jnp.ones((2, 3, 8, 8, 3)), "MultiTask").shape
+        (6, 8, 8, 3)
+    """
+    if images.ndim not in (2, 4, 5):
+        raise ValueError(
+            f"{taker} takes images (B, H, W, C), clips (B, s, H, W, C) or vectors (B, F); got {images.shape}."
+        )
+    return images.reshape(-1, *images.shape[2:]) if images.ndim == 5 else images
+
+
+def by_clip(tree: Any, frames: int | None) -> Any:
+    """Arrays in which so many frames of each clip are folded into the batch, with an axis for them; None for no clips.
+
+    Example:
+        >>> by_clip({"depth": jnp.ones((6, 4, 4, 1))}, 3)["depth"].shape
+        (2, 3, 4, 4, 1)
+    """
+    return tree if frames is None else jax.tree.map(lambda x: x.reshape(-1, frames, *x.shape[1:]), tree)
+
+
+def mean_of_frames(x: jax.Array, frames: int | None) -> jax.Array:
+    """An array in which so many frames of each clip are folded into the batch, averaged over them; None for no clips.
+
+    Example:
+        >>> print(mean_of_frames(jnp.arange(4.0)[:, None], 2))
+        [[0.5]
+         [2.5]]
+    """
+    return x if frames is None else jnp.mean(by_clip(x, frames), axis=1)

@@ -1,0 +1,1 @@
+"""What ways to share have in common."""
