@@ -8,14 +8,33 @@ import numpy as np
 import pytest
 from absl import flags
 
-from mtljax.data import augment, kitti_odometry, mix, pipeline, tfds
+from mtljax.data import (
+    augment,
+    camvid,
+    cityscapes,
+    kitti_odometry,
+    mix,
+    movi,
+    multi_mnist,
+    nyuv2,
+    pipeline,
+    rgbd,
+    taskonomy,
+    tfds,
+)
 from mtljax.data.hidden import Hidden
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.render import render_clip
-from mtljax.data.sources import camvid, cityscapes, movi, multi_mnist, nyuv2, rgbd, taskonomy
 from mtljax.data.tolerant import Tolerant
-from tests.data import test_adult, test_cityscapes, test_kitti, test_multi_mnist, test_nyuv2, test_taskonomy
-from tests.data.streets import write_streets
+from tests.data.sources import (
+    test_adult,
+    test_cityscapes,
+    test_kitti_odometry,
+    test_multi_mnist,
+    test_nyuv2,
+    test_taskonomy,
+)
+from tests.data.sources.streets import write_streets
 from tests.frames import write_folder
 from tests.movi import encoded, write
 
@@ -38,7 +57,7 @@ def frames(root):
 
 def drives(root):
     for name in ("00", "09"):
-        test_kitti.write_sequence(root / "kitti", name)
+        test_kitti_odometry.write_sequence(root / "kitti", name)
     return kitti_odometry(str(root / "kitti"), sequences=["00"], validation=["09"], size=None)
 
 

@@ -10,7 +10,7 @@ from mtljax.errors import UserError
 from mtljax.studies.compare import gain_over, table
 from mtljax.train import default_config
 from mtljax.train.run import loop
-from tests.data.test_multi_mnist import write
+from tests.data.sources.test_multi_mnist import write
 
 METHODS = "single; upgrad()"
 
