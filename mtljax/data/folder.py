@@ -13,13 +13,25 @@ class Folder:
     """A data set with the splits `train` and `validation`, of files that a function lists and another one reads.
 
     For worker processes, sources pickle where what `items` gives does and `read` is a function of a module, or
-    `functools.partial` of one.
+    `functools.partial` of one. `mtljax.data.check` tells whether the examples are as they should be.
 
     Attributes:
         name: for messages and tables.
         items: name of a split -> what each of its examples is read from: a file, a row of a table, a clip of frames.
         read: such an item -> the example.
         meanings: of its labels, see `DataSet`.
+
+    Example:
+        >>> import numpy as np
+        >>> from mtljax import data
+        >>> def shades(split):
+        ...     return range(8) if split == "train" else range(8, 10)
+        >>> def read(shade):
+        ...     return {"image": np.full((1, 4, 6, 3), 25 * shade, np.uint8), **data.label("shade", shade)}
+        >>> greys = Folder("greys", shades, read, {"shade": tuple(map(str, range(10)))})
+        >>> data.check(greys)
+        >>> len(greys.split("train")), greys.split("validation")[0]["shade"]
+        (8, array(8, dtype=int32))
     """
 
     name: str

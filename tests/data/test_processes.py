@@ -1,4 +1,4 @@
-"""Sources, their wrappers and augmentations go to other processes and read the same there."""
+"""Sources, their wrappers and augmentations go to other processes and read the same there; all pass the check."""
 
 import functools
 import pickle
@@ -22,6 +22,7 @@ from mtljax.data import (
     taskonomy,
     tfds,
 )
+from mtljax.data.check import check, faults
 from mtljax.data.hidden import Hidden
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.render import render_clip
@@ -98,19 +99,24 @@ def both(root):
 
 @pytest.mark.parametrize("make", [streets, frames, drives, city, rooms, arrays, people, digits, clips, both])
 def test_sources_and_wrappers_read_the_same_in_another_process(tmp_path, make):
-    source = make(tmp_path).split("train")
+    data_set = make(tmp_path)
+    source = data_set.split("train")
+    check(source)
     for wrapped in (source, Hidden(source, 0.5, 0), Tolerant(Hidden(source, 0.5, 0), 0.1)):
         before = wrapped[0]  # and what is remembered of it does not hinder
+        assert list(faults(before, getattr(data_set, "meanings", None))) == []
         np.testing.assert_equal(pickle.loads(pickle.dumps(wrapped))[0], before)
 
 
 def test_sources_of_builders_read_the_same_in_another_process(cifar100_dir):
     source = tfds("cifar100", keys={"image": "image", "fine": "label"}, data_dir=cifar100_dir).split("train")
+    check(source)
     np.testing.assert_equal(pickle.loads(pickle.dumps(source))[3], source[3])
 
 
 def test_augmentations_draw_the_same_in_another_process():
     example = to_example(render_clip(16, 2, 0, "train", 0))
+    assert list(faults(CHANGE(example, np.random.default_rng(5)))) == []
     copied = pickle.loads(pickle.dumps(CHANGE))
     np.testing.assert_equal(*(change(example, np.random.default_rng(5)) for change in (CHANGE, copied)))
 

@@ -1,5 +1,6 @@
 """Image files read with Pillow, with what is wrong with them told."""
 
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -60,6 +61,22 @@ def colour(file: pathlib.Path) -> np.ndarray:
     if "transparency" in image.info or image.mode in _ALPHA:
         image = image.convert("RGBA")
     return np.asarray(image.convert("RGB"))
+
+
+def read_image(file: str | os.PathLike) -> np.ndarray:
+    """The `image` of an example, (1, H, W, 3) uint8, of a file as `colour` reads it.
+
+    Raises:
+        UserError: for what `colour` refuses.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "grey.png")
+        >>> Image.fromarray(np.full((2, 4), 9, np.uint8)).save(file)
+        >>> read_image(file).shape
+        (1, 2, 4, 3)
+    """
+    return colour(pathlib.Path(file))[None]
 
 
 def _is_opaque(image: Image.Image) -> bool:
