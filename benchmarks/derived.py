@@ -15,7 +15,7 @@ import machine
 import numpy as np
 
 from mtljax.data import augment, pipeline
-from mtljax.data.labels import from_depth
+from mtljax.data.labels import normals
 
 REPEATS = 5
 
@@ -39,7 +39,7 @@ def product(image: np.ndarray, matrix: np.ndarray, shift: np.ndarray) -> np.ndar
 
 
 def sums(inverse: np.ndarray, around: np.ndarray, radius: int) -> np.ndarray:
-    """As `from_depth._window_sums`, an array for each step."""
+    """As `normals._window_sums`, an array for each step."""
     (h, w), found = inverse.shape, np.zeros((9, *inverse.shape), np.float32)
     for dv in range(-radius, radius + 1):
         for du in range(-radius, radius + 1):
@@ -67,7 +67,7 @@ def main() -> None:
         "batch": (milliseconds(lambda: batch(True)), milliseconds(lambda: batch(False))),
         "colour": (milliseconds(lambda: change({"image": image}, np.random.default_rng(0))),
                    milliseconds(lambda: product(image, matrix, matrix))),
-        "normals": (milliseconds(lambda: from_depth._window_sums(inverse, around, 3)),
+        "normals": (milliseconds(lambda: normals._window_sums(inverse, around, 3)),
                     milliseconds(lambda: sums(inverse, around, 3))),
     }  # fmt: skip
     print(machine.described())

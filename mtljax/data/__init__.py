@@ -1,8 +1,12 @@
 """Data sets as random-access sources of examples in one form, and the grain pipelines that batch them."""
 
 from mtljax.data import augment
+from mtljax.data.check import check
 from mtljax.data.dataset import DataSet, Example, Source, valid_everywhere
+from mtljax.data.folder import Files, Folder
 from mtljax.data.mix import Mix, mix
+from mtljax.data.reading.decoding import label
+from mtljax.data.reading.images import read_image
 from mtljax.data.reading.kitti_poses import read_kitti
 from mtljax.data.scenes import scenes
 from mtljax.data.sources.adult import adult
@@ -35,17 +39,22 @@ __all__ = [
     "SOURCES",
     "DataSet",
     "Example",
+    "Files",
+    "Folder",
     "Mix",
     "Source",
     "adult",
     "augment",
     "camvid",
+    "check",
     "cityscapes",
     "kitti_odometry",
+    "label",
     "mix",
     "movi",
     "multi_mnist",
     "nyuv2",
+    "read_image",
     "read_kitti",
     "rgbd",
     "scenes",

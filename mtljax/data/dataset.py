@@ -23,11 +23,15 @@ Camera poses are camera to world, quaternions (w, x, y, z), intrinsics for pixel
 Where a label is not valid its value is 0. What is converted, is converted here, once: no task guesses units.
 """
 
+from collections.abc import Iterable
 from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
 
+from mtljax.errors import unknown
+
 Example = dict[str, Any]
+SPLITS = ("train", "validation")
 
 
 @runtime_checkable
@@ -60,3 +64,37 @@ class DataSet(Protocol):
 def valid_everywhere(label: np.ndarray) -> np.ndarray:
     """The mask of a label that is known at every pixel: (..., C) -> (..., 1), all True."""
     return np.ones((*label.shape[:-1], 1), bool)
+
+
+def masked(key: str, label: np.ndarray, valid: np.ndarray) -> Example:
+    """A label of one frame with its mask: (h, w) or (h, w, C), with (h, w) -> (1, h, w, C) and (1, h, w, 1).
+
+    Where it is not valid it becomes 0.
+
+    Example:
+        >>> found = masked("depth", np.float32([[2, 3]]), np.array([[True, False]]))
+        >>> print(found["depth"][0, 0, :, 0], found["depth_valid"].shape)
+        [2. 0.] (1, 1, 2, 1)
+    """
+    label, valid = label.reshape(1, *label.shape[:2], -1), valid[None, ..., None]
+    return {key: np.where(valid, label, 0).astype(label.dtype), f"{key}_valid": valid}
+
+
+def checked_split(data_set: str, split: str, splits: Iterable[str] = SPLITS) -> str:
+    """The name of a split that a data set has.
+
+    Args:
+        data_set: its name, for the message.
+        split: the name.
+        splits: those that it has.
+
+    Raises:
+        UserError: for another name.
+
+    Example:
+        >>> checked_split("kitchen", "validation")
+        'validation'
+    """
+    if split not in splits:
+        raise unknown(f"split of {data_set}:", split, splits)
+    return split

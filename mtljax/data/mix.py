@@ -9,22 +9,13 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from mtljax.data.dataset import DataSet, Example, Source
-from mtljax.data.labels.relabel import (
-    Classes,
-    Relabelled,
-    checked_classes,
-    checked_rename,
-    labels_of,
-    meanings,
-    must_mean_one_thing,
-    table,
-)
-from mtljax.data.labels.resize import checked_size, resized
+from mtljax.data.dataset import DataSet, Example, Source, checked_split
+from mtljax.data.meanings import labels_of, meanings, must_mean_one_thing
 from mtljax.data.reading.common_form import common_form
+from mtljax.data.relabel import Classes, Relabelled, checked_classes, checked_rename, table
+from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError, unknown
 
-_SPLITS = ("train", "validation")
 _TRIED = 8  # examples of a set that may be unreadable before its form is known
 _GAP = 2  # between the `frame_index` of two sets
 _LONGEST, _TINY = 1e9, 1e-300  # examples of an epoch; in place of a weight that is 0 in float64
@@ -57,8 +48,7 @@ class Mix:
         Raises:
             UserError: for an unknown split, sets whose examples do not fit together, or what the sets refuse.
         """
-        if name not in _SPLITS:
-            raise unknown(f"split of {self.name}:", name, _SPLITS)
+        checked_split(self.name, name)
         sources = {key: data_set.split(name) for key, data_set in self.sets.items()}
         for key, source in sources.items():
             if len(source) == 0:

@@ -128,7 +128,7 @@ def _resampled(image: np.ndarray, window: Window) -> np.ndarray:
     box = (x, y, min(x + window.width, image.shape[2]), min(y + window.height, image.shape[1]))
 
     def plane(values: np.ndarray) -> np.ndarray:
-        return np.asarray(Image.fromarray(values).resize(window.size[::-1], how, box))
+        return np.asarray(Image.fromarray(values).resize((window.size[1], window.size[0]), how, box))
 
     if image.dtype == np.uint8 and image.shape[-1] == 3:
         return np.stack([plane(frame) for frame in image])

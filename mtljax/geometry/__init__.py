@@ -1,8 +1,8 @@
 """Geometry of cameras and motions: pure functions of arrays. Imports nothing else of mtljax."""
 
-from mtljax.geometry.camera import backproject, pixel_grid, project, transform
+from mtljax.geometry.camera import backproject, pinhole, pixel_grid, project, transform
 from mtljax.geometry.motion_field import motion_field, motion_from_flow, motion_from_tensors
-from mtljax.geometry.poses import inverse, matrix_of, motion_of, rotation_of
+from mtljax.geometry.poses import inverse, matrix_of, motion_of, pose_matrices, rotation_of
 from mtljax.geometry.trajectories import align, ate, chain, kitti_errors, relative, rpe, snippet_ate
 from mtljax.geometry.warp import flow_warp, inside, rigid_flow, sample, seen_from, view
 
@@ -20,7 +20,9 @@ __all__ = [
     "motion_from_flow",
     "motion_from_tensors",
     "motion_of",
+    "pinhole",
     "pixel_grid",
+    "pose_matrices",
     "project",
     "relative",
     "rigid_flow",

@@ -68,14 +68,17 @@ def motion_from_flow(
     """
     field = motion_field(places.astype(jnp.float32), inverse_depth.astype(jnp.float32))
     flow, weight = flow.astype(jnp.float32), weight.astype(jnp.float32)
-    trust = weight
-    for _ in range(1 if tolerance is None else 3):
+
+    def solved(trust: jax.Array) -> jax.Array:
         share = trust / jnp.sum(trust, axis=-1, keepdims=True)
         tensor = share[..., None, None] * jnp.eye(2)
-        motion = motion_from_tensors(field, tensor, share[..., None] * flow, damping)
-        if tolerance is not None:
+        return motion_from_tensors(field, tensor, share[..., None] * flow, damping)
+
+    motion = solved(weight)
+    if tolerance is not None:
+        for _ in range(2):
             off = jnp.einsum("...npi,...i->...np", field, motion, precision=_EXACT) - flow
-            trust = weight / (1 + jax.lax.stop_gradient(jnp.sum(off**2, axis=-1)) / tolerance**2)
+            motion = solved(weight / (1 + jax.lax.stop_gradient(jnp.sum(off**2, axis=-1)) / tolerance**2))
     return motion
 
 

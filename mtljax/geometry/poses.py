@@ -1,7 +1,13 @@
 """Rigid motions: 6-vectors (translation, then axis-angle in radians) and 4 x 4 matrices."""
 
+from types import ModuleType
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from mtljax.geometry.camera import Array
+from mtljax.geometry.rotations import rotation_from
 
 _SMALL = 1e-6  # square of an angle below which its series is used
 
@@ -66,8 +72,8 @@ def motion_of(matrix: jax.Array) -> jax.Array:
     return jnp.concatenate([matrix[..., :3, 3], factor * vector], axis=-1)
 
 
-def inverse(matrix: jax.Array) -> jax.Array:
-    """The inverse of a rigid matrix, (..., 4, 4): the transpose of its rotation, and no solver.
+def inverse(matrix: Array, xp: ModuleType = jnp) -> Array:
+    """The inverse of a rigid matrix, (..., 4, 4), by JAX or with `xp=np` by NumPy: its rotation transposed, no solver.
 
     Example:
         >>> import jax.numpy as jnp
@@ -75,9 +81,27 @@ def inverse(matrix: jax.Array) -> jax.Array:
         >>> bool(jnp.allclose(inverse(motion) @ motion, jnp.eye(4), atol=1e-6))
         True
     """
-    turned = jnp.swapaxes(matrix[..., :3, :3], -1, -2)
-    moved = -jnp.sum(turned * matrix[..., None, :3, 3], axis=-1, keepdims=True)
-    return jnp.concatenate([jnp.concatenate([turned, moved], axis=-1), matrix[..., 3:, :]], axis=-2)
+    turned = xp.swapaxes(matrix[..., :3, :3], -1, -2)
+    moved = -xp.sum(turned * matrix[..., None, :3, 3], axis=-1, keepdims=True)
+    return xp.concatenate([xp.concatenate([turned, moved], axis=-1), matrix[..., 3:, :]], axis=-2)
+
+
+def pose_matrices(positions: np.ndarray, quaternions: np.ndarray) -> np.ndarray:
+    """Poses as matrices, by NumPy: (..., 3) metres and (..., 4) quaternions (w, x, y, z) -> (..., 4, 4) float64.
+
+    Example:
+        >>> print(pose_matrices(np.array([1, 2, 3]), np.array([1, 0, 0, 0])))
+        [[1. 0. 0. 1.]
+         [0. 1. 0. 2.]
+         [0. 0. 1. 3.]
+         [0. 0. 0. 1.]]
+    """
+    matrices = np.zeros((*np.shape(positions)[:-1], 4, 4))
+    turns = rotation_from(np.reshape(quaternions, (-1, 4))).as_matrix()
+    matrices[..., :3, :3] = turns.reshape(*matrices.shape[:-2], 3, 3)
+    matrices[..., :3, 3] = positions
+    matrices[..., 3, 3] = 1
+    return matrices
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -8,6 +8,9 @@ where they differ in length.
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mtljax.geometry.poses import inverse
+from mtljax.geometry.rotations import axis_angles_of, matrices_of
+
 ALIGNMENTS = (None, "se3", "sim3")
 _LENGTHS = range(100, 801, 100)  # metres, KITTI's segments
 _STEP = 10  # frames between the starts of KITTI's segments
@@ -37,10 +40,11 @@ def chain(motions: ArrayLike) -> np.ndarray:
     motions = np.asarray(motions, np.float64)
     if motions.ndim != 2 or motions.shape[1] != 6:
         raise ValueError(f"motions have shape {motions.shape}; expected (N, 6), translation then axis-angle.")
-    if not np.isfinite(motions).all():
-        raise ValueError(f"motion {_first(~np.isfinite(motions).all(axis=1))} is not finite.")
+    finite = np.isfinite(motions).all(axis=1)
+    if not np.all(finite):
+        raise ValueError(f"motion {np.argmin(finite)} is not finite.")
     steps = np.tile(np.eye(4), (len(motions), 1, 1))
-    steps[:, :3, :3] = _rotations(motions[:, 3:])
+    steps[:, :3, :3] = matrices_of(motions[:, 3:])
     steps[:, :3, 3] = motions[:, :3]
     poses = np.tile(np.eye(4), (len(motions) + 1, 1, 1))
     for i, step in enumerate(steps):
@@ -56,9 +60,18 @@ def relative(poses: ArrayLike) -> np.ndarray:
         >>> bool(np.allclose(relative(chain(motions)), motions))
         True
     """
-    poses = _trajectory(poses, "trajectory")
-    steps = _inverse(poses[:-1]) @ poses[1:]
-    return np.concatenate([steps[:, :3, 3], _axis_angles(steps[:, :3, :3])], axis=1)
+    return motions_between(_trajectory(poses, "trajectory"))
+
+
+def motions_between(poses: np.ndarray) -> np.ndarray:
+    """As `relative`, of (N, 4, 4) float64 that are taken for poses as they are.
+
+    Example:
+        >>> print(motions_between(chain([[0.0, 0.0, 2.0, 0.0, 0.0, 0.0]])))
+        [[0. 0. 2. 0. 0. 0.]]
+    """
+    steps = inverse(poses[:-1], np) @ poses[1:]
+    return np.concatenate([steps[:, :3, 3], axis_angles_of(steps[:, :3, :3])], axis=1)
 
 
 def align(estimate: ArrayLike, truth: ArrayLike, scale: bool = False) -> np.ndarray:
@@ -230,7 +243,7 @@ def snippet_errors(estimate: ArrayLike, truth: ArrayLike, length: int = 5) -> np
         raise ValueError(f"length={length}; expected snippets of at least 2 frames.")
     estimate, truth = _pair(estimate, truth)
     frames = np.arange(len(truth) - length + 1)[:, None] + np.arange(length)
-    p, g = ((_inverse(x[frames[:, :1]]) @ x[frames])[..., :3, 3] for x in (estimate, truth))
+    p, g = ((inverse(x[frames[:, :1]], np) @ x[frames])[..., :3, 3] for x in (estimate, truth))
     square = np.sum(p * p, axis=(1, 2), keepdims=True)
     scale = np.sum(g * p, axis=(1, 2), keepdims=True) / np.where(square > 0, square, 1.0)
     return np.sqrt(np.sum((scale * p - g) ** 2, axis=(1, 2))) / length
@@ -255,33 +268,10 @@ def _errors_between(
     estimate: np.ndarray, truth: np.ndarray, start: np.ndarray, end: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """How far the estimate's motions from start to end are from the true ones: metres and degrees."""
-    p, g = (_inverse(x[start]) @ x[end] for x in (estimate, truth))
-    error = _inverse(p) @ g
-    angle = np.linalg.norm(_axis_angles(error[:, :3, :3]), axis=-1)  # exact near 0, as a trace's arccos is not
+    p, g = (inverse(x[start], np) @ x[end] for x in (estimate, truth))
+    error = inverse(p, np) @ g
+    angle = np.linalg.norm(axis_angles_of(error[:, :3, :3]), axis=-1)  # exact near 0, as a trace's arccos is not
     return np.linalg.norm(error[:, :3, 3], axis=-1), np.degrees(angle)
-
-
-# SciPy is imported where it is needed: `import mtljax` need not take the time. Its older versions take no empty arrays.
-
-
-def _rotations(axis_angles: np.ndarray) -> np.ndarray:
-    from scipy.spatial.transform import Rotation
-
-    return Rotation.from_rotvec(axis_angles).as_matrix() if len(axis_angles) else np.zeros((0, 3, 3))
-
-
-def _axis_angles(rotations: np.ndarray) -> np.ndarray:
-    from scipy.spatial.transform import Rotation
-
-    return Rotation.from_matrix(rotations).as_rotvec() if len(rotations) else np.zeros((0, 3))
-
-
-def _inverse(poses: np.ndarray) -> np.ndarray:
-    inverse = np.zeros_like(poses)
-    inverse[..., :3, :3] = turned = np.swapaxes(poses[..., :3, :3], -1, -2)
-    inverse[..., :3, 3] = -(turned @ poses[..., :3, 3:])[..., 0]
-    inverse[..., 3, 3] = 1
-    return inverse
 
 
 def _pair(estimate: ArrayLike, truth: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -296,15 +286,13 @@ def _trajectory(poses: ArrayLike, name: str) -> np.ndarray:
     if poses.ndim != 3 or poses.shape[1:] != (4, 4) or not len(poses):
         raise ValueError(f"{name} has shape {poses.shape}; expected (N, 4, 4) with at least one pose.")
     finite = np.isfinite(poses).all(axis=(1, 2))
-    if not finite.all():
-        raise ValueError(f"pose {_first(~finite)} of the {name} is not finite.")
+    if not np.all(finite):
+        raise ValueError(f"pose {np.argmin(finite)} of the {name} is not finite.")
     if not rigid(poses).all():
-        raise ValueError(f"pose {_first(~rigid(poses))} of the {name} is not rigid; expected a camera-to-world matrix.")
+        raise ValueError(
+            f"pose {np.argmin(rigid(poses))} of the {name} is not rigid; expected a camera-to-world matrix."
+        )
     return poses
-
-
-def _first(flags: np.ndarray) -> int:
-    return int(np.flatnonzero(flags)[0])
 
 
 def _mean(values: np.ndarray) -> float:

@@ -3,10 +3,12 @@
 Pixels are (x, y), centres at integers + 0.5. Leading axes of all arguments broadcast, but for those of `sample`.
 """
 
+from types import ModuleType
+
 import jax
 import jax.numpy as jnp
 
-from mtljax.geometry.camera import backproject, pixel_grid, project, transform
+from mtljax.geometry.camera import NEAR, Array, backproject, pixel_grid, project, transform
 
 
 def inside(pixels: jax.Array, height: int, width: int) -> jax.Array:
@@ -70,16 +72,21 @@ def flow_warp(source: jax.Array, flow: jax.Array) -> tuple[jax.Array, jax.Array]
         >>> print(values[..., 0], there[..., 0])
         [[2. 3. 3.]] [[ True  True False]]
     """
-    return sample(source, pixel_grid(*flow.shape[-3:-1]) + flow)
+    height, width = flow.shape[-3:-1]
+    return sample(source, pixel_grid(height, width) + flow)
 
 
-def seen_from(depth: jax.Array, intrinsics: jax.Array, matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+def seen_from(
+    depth: Array, intrinsics: Array, matrix: Array, near: float = NEAR, xp: ModuleType = jnp
+) -> tuple[Array, Array]:
     """Where another camera sees each pixel of a frame.
 
     Args:
         depth: of the frame, (..., H, W, 1) metres.
         intrinsics: of both cameras, (..., 3, 3).
         matrix: maps the frame's points to the other camera's, (..., 4, 4).
+        near: metres before the other camera, below which a point has no image there.
+        xp: `jax.numpy`, or `numpy`, in whose arrays all of it is.
 
     Returns:
         Pixels (..., H, W, 2) of the other frame, and whether the point is in front of its camera, (..., H, W, 1) bool.
@@ -92,7 +99,7 @@ def seen_from(depth: jax.Array, intrinsics: jax.Array, matrix: jax.Array) -> tup
         >>> print(seen_from(jnp.full((1, 1, 1), 2.0), k, nearer)[0])
         [[[2.5 0.5]]]
     """
-    return project(transform(matrix, backproject(depth, intrinsics)), intrinsics)
+    return project(transform(matrix, backproject(depth, intrinsics, xp)), intrinsics, near, xp)
 
 
 def view(source: jax.Array, depth: jax.Array, intrinsics: jax.Array, matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -120,7 +127,9 @@ def view(source: jax.Array, depth: jax.Array, intrinsics: jax.Array, matrix: jax
     return values, there & in_front
 
 
-def rigid_flow(depth: jax.Array, intrinsics: jax.Array, matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+def rigid_flow(
+    depth: Array, intrinsics: Array, matrix: Array, near: float = NEAR, xp: ModuleType = jnp
+) -> tuple[Array, Array]:
     """The flow that the camera's motion makes in a still world, (..., H, W, 2) pixels; arguments as of `seen_from`.
 
     Returns:
@@ -133,5 +142,6 @@ def rigid_flow(depth: jax.Array, intrinsics: jax.Array, matrix: jax.Array) -> tu
         >>> print(rigid_flow(jnp.full((1, 1, 1), 2.0), jnp.diag(jnp.array([10.0, 10.0, 1.0])), aside)[0])
         [[[5. 0.]]]
     """
-    pixels, in_front = seen_from(depth, intrinsics, matrix)
-    return pixels - pixel_grid(*depth.shape[-3:-1]), in_front
+    pixels, in_front = seen_from(depth, intrinsics, matrix, near, xp)
+    height, width = depth.shape[-3:-1]
+    return pixels - pixel_grid(height, width, xp), in_front

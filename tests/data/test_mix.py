@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from mtljax import data
-from mtljax.data import mix, pipeline
-from mtljax.data.labels.resize import resized
-from mtljax.data.sources import camvid, rgbd
+from mtljax.data import camvid, mix, pipeline, rgbd
+from mtljax.data.resize import resized
 from mtljax.errors import UserError
 from mtljax.train.config.callstring import resolve
-from tests.data.streets import write_streets
+from tests.data.sources.streets import write_streets
 from tests.frames import H, W
 
 SIZE = (8, 12)

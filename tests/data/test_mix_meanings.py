@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 from mtljax import data
-from mtljax.data import mix
-from mtljax.data.labels.relabel import BORDERS, DISCONTINUITIES, meanings
-from mtljax.data.labels.resize import resized
-from mtljax.data.sources import camvid, cityscapes
+from mtljax.data import camvid, cityscapes, mix
+from mtljax.data.meanings import BORDERS, DISCONTINUITIES, meanings
+from mtljax.data.resize import resized
 from mtljax.data.sources.camvid import CLASSES
 from mtljax.data.sources.cityscapes import CLASSES as CITY
 from mtljax.errors import UserError
-from tests.data import test_cityscapes
-from tests.data.streets import classes, write_streets
+from tests.data.sources import test_cityscapes
+from tests.data.sources.streets import classes, write_streets
 
 SIZE = (12, 16)
 COMMON = {

@@ -1,4 +1,4 @@
-"""Sources, their wrappers and augmentations go to other processes and read the same there."""
+"""Sources, their wrappers and augmentations go to other processes and read the same there; all pass the check."""
 
 import functools
 import pickle
@@ -8,14 +8,34 @@ import numpy as np
 import pytest
 from absl import flags
 
-from mtljax.data import augment, kitti_odometry, mix, pipeline, tfds
+from mtljax.data import (
+    augment,
+    camvid,
+    cityscapes,
+    kitti_odometry,
+    mix,
+    movi,
+    multi_mnist,
+    nyuv2,
+    pipeline,
+    rgbd,
+    taskonomy,
+    tfds,
+)
+from mtljax.data.check import check, faults
 from mtljax.data.hidden import Hidden
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.render import render_clip
-from mtljax.data.sources import camvid, cityscapes, movi, multi_mnist, nyuv2, rgbd, taskonomy
 from mtljax.data.tolerant import Tolerant
-from tests.data import test_adult, test_cityscapes, test_kitti, test_multi_mnist, test_nyuv2, test_taskonomy
-from tests.data.streets import write_streets
+from tests.data.sources import (
+    test_adult,
+    test_cityscapes,
+    test_kitti_odometry,
+    test_multi_mnist,
+    test_nyuv2,
+    test_taskonomy,
+)
+from tests.data.sources.streets import write_streets
 from tests.frames import write_folder
 from tests.movi import encoded, write
 
@@ -38,7 +58,7 @@ def frames(root):
 
 def drives(root):
     for name in ("00", "09"):
-        test_kitti.write_sequence(root / "kitti", name)
+        test_kitti_odometry.write_sequence(root / "kitti", name)
     return kitti_odometry(str(root / "kitti"), sequences=["00"], validation=["09"], size=None)
 
 
@@ -79,19 +99,24 @@ def both(root):
 
 @pytest.mark.parametrize("make", [streets, frames, drives, city, rooms, arrays, people, digits, clips, both])
 def test_sources_and_wrappers_read_the_same_in_another_process(tmp_path, make):
-    source = make(tmp_path).split("train")
+    data_set = make(tmp_path)
+    source = data_set.split("train")
+    check(source)
     for wrapped in (source, Hidden(source, 0.5, 0), Tolerant(Hidden(source, 0.5, 0), 0.1)):
         before = wrapped[0]  # and what is remembered of it does not hinder
+        assert list(faults(before, getattr(data_set, "meanings", None))) == []
         np.testing.assert_equal(pickle.loads(pickle.dumps(wrapped))[0], before)
 
 
 def test_sources_of_builders_read_the_same_in_another_process(cifar100_dir):
     source = tfds("cifar100", keys={"image": "image", "fine": "label"}, data_dir=cifar100_dir).split("train")
+    check(source)
     np.testing.assert_equal(pickle.loads(pickle.dumps(source))[3], source[3])
 
 
 def test_augmentations_draw_the_same_in_another_process():
     example = to_example(render_clip(16, 2, 0, "train", 0))
+    assert list(faults(CHANGE(example, np.random.default_rng(5)))) == []
     copied = pickle.loads(pickle.dumps(CHANGE))
     np.testing.assert_equal(*(change(example, np.random.default_rng(5)) for change in (CHANGE, copied)))
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from mtljax.data.labels.motion import pose_matrices, static_labels
-from mtljax.data.labels.resize import resized
+from mtljax.data.labels.motion import static_labels
+from mtljax.data.resize import resized
 from mtljax.errors import UserError
+from mtljax.geometry import pose_matrices
 
 
 def plane(size, k):

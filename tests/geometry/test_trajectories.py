@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -86,7 +87,7 @@ def test_a_motion_takes_points_of_the_next_camera_to_this_one():
     seen_next = np.array([0.3, -0.2, 4.0])
     seen_now = Rotation.from_rotvec(motion[3:]).apply(seen_next) + motion[:3]
     np.testing.assert_allclose(first[:3, :3] @ seen_now, second[:3, :3] @ seen_next + second[:3, 3])
-    np.testing.assert_allclose(geometry.matrix_of(motion.astype(np.float32)), second, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(geometry.matrix_of)(motion.astype(np.float32)), second, atol=1e-6)
 
 
 def test_motions_are_chained_in_double_precision():

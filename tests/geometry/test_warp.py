@@ -30,25 +30,32 @@ def matrices(camera):
 
 def test_pixels_come_back_from_points():
     depth = RNG.uniform(1, 5, (2, 3, H, W, 1)).astype(np.float32)
-    points = geometry.backproject(depth, jnp.asarray(K)[None, None])
+
+    @jax.jit
+    def and_back(depth):
+        points = geometry.backproject(depth, jnp.asarray(K)[None, None])
+        return points, *geometry.project(points, jnp.asarray(K)), geometry.pixel_grid(H, W)
+
+    points, pixels, in_front, grid = and_back(depth)
     np.testing.assert_array_equal(points[..., 2:], depth)
-    pixels, in_front = geometry.project(points, jnp.asarray(K))
-    np.testing.assert_allclose(pixels, np.broadcast_to(geometry.pixel_grid(H, W), pixels.shape), atol=1e-4)
+    np.testing.assert_allclose(pixels, np.broadcast_to(grid, pixels.shape), atol=1e-4)
     assert in_front.all()
 
 
 def test_points_move_rigidly():
     motion = RNG.normal(size=(2, 6)).astype(np.float32)
     points = RNG.normal(size=(2, H, W, 3)).astype(np.float32)
-    matrix = np.asarray(geometry.matrix_of(motion))
+    moved, matrix = jax.jit(lambda m, p: (geometry.transform(matrix := geometry.matrix_of(m), p), matrix))(
+        motion, points
+    )
     wanted = np.einsum("bij,bhwj->bhwi", matrix[:, :3, :3], points) + matrix[:, None, None, :3, 3]
-    np.testing.assert_allclose(geometry.transform(matrix, points), wanted, atol=1e-5)
+    np.testing.assert_allclose(moved, wanted, atol=1e-5)
 
 
 def test_samples_are_scipys_and_say_what_is_inside():
     image = RNG.random((2, H, W, 3)).astype(np.float32)
     pixels = RNG.uniform(-3, 19, (2, 5, 7, 2)).astype(np.float32)
-    values, there = geometry.sample(image, pixels)
+    values, there = jax.jit(geometry.sample)(image, pixels)
     rows_and_columns = np.moveaxis(pixels[..., ::-1] - 0.5, -1, 1)
     for b in range(2):
         for c in range(3):
@@ -64,10 +71,17 @@ def test_gradients_of_samples_are_those_of_finite_differences():
     # Away from pixel centres, where the gradient jumps.
     pixels = (RNG.integers(1, 11, (4, 5, 2)) + RNG.uniform(0.6, 0.9, (4, 5, 2))).astype(np.float32)
 
-    def total(pixels, image):
-        return jnp.sum(jnp.sin(geometry.sample(image, pixels)[0]))
+    @jax.jit
+    def total_and_gradients(pixels, image):
+        def total(pixels, image):
+            return jnp.sum(jnp.sin(geometry.sample(image, pixels)[0]))
 
-    at_pixels, at_image = jax.jit(jax.grad(total, argnums=(0, 1)))(pixels, image)
+        return jax.value_and_grad(total, argnums=(0, 1))(pixels, image)
+
+    def total(pixels, image):
+        return total_and_gradients(pixels, image)[0]
+
+    at_pixels, at_image = total_and_gradients(pixels, image)[1]
     step = RNG.normal(size=pixels.shape).astype(np.float32) * 1e-2
     numeric = total(pixels + step, image) - total(pixels - step, image)
     np.testing.assert_allclose(2 * np.sum(at_pixels * step), numeric, rtol=2e-2)
@@ -85,6 +99,13 @@ def test_rigid_flow_is_the_exact_flow_of_what_stands_still(clip):
         assert np.abs(flow[t] - clip[key][t])[still[t]].max() < 0.01
         assert np.linalg.norm(flow[t][still[t]], axis=-1).mean() > 0.5
     assert in_front.all()
+    exact = (clip["depth"].astype(np.float64), clip["camera"]["intrinsics"].astype(np.float64), motion)
+    by_numpy, seen = geometry.rigid_flow(*exact, xp=np)
+    assert isinstance(by_numpy, np.ndarray)
+    assert (by_numpy.dtype, seen.dtype) == (np.float64, np.bool_)
+    np.testing.assert_allclose(by_numpy, flow, atol=1e-3)
+    _, far = geometry.rigid_flow(*exact, near=1e3, xp=np)
+    assert not far.any()
 
 
 def test_a_view_is_the_source_along_the_rigid_flow(clip):

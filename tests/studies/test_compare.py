@@ -12,7 +12,7 @@ from mtljax.studies.compare import gain_over, table
 from mtljax.train import default_config
 from mtljax.train.run import loop
 from mtljax.train.run.workdir import sole_use
-from tests.data.test_multi_mnist import write
+from tests.data.sources.test_multi_mnist import write
 
 METHODS = "single; upgrad()"
 

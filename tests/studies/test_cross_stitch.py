@@ -13,7 +13,7 @@ from mtljax.studies import cross_stitch
 from mtljax.train.config import experiment
 from mtljax.train.run import loop
 from mtljax.train.run.run import newest_variables
-from tests.data.test_multi_mnist import write
+from tests.data.sources.test_multi_mnist import write
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from mtljax.train import default_config
 from mtljax.train.config.experiment import build
 from mtljax.train.run import initial, loop
 from mtljax.train.run.run import newest_variables
-from tests.data.test_multi_mnist import write
+from tests.data.sources.test_multi_mnist import write
 from tests.models.test_pretrained import torch_names
 
 HEADS = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}

@@ -9,7 +9,7 @@ from mtljax.train import default_config
 from mtljax.train.run import loop
 from mtljax.train.run.difference import can_start_from, differences
 from mtljax.train.run.run import Run
-from tests.data.test_multi_mnist import write
+from tests.data.sources.test_multi_mnist import write
 
 LEFT = "classify(num_classes=10, label='left')"
 RATE = "adam(1e-3)"

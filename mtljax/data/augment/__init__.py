@@ -6,14 +6,16 @@ labels are known by their shape, that of the image but for the last axis; what a
 `mtljax.data.dataset`: an array of normals by any other name is moved about as an image of numbers is, and not turned.
 A class of the whole image stays what it was: whether a flip leaves it true is for the config to know.
 
-Labels and masks are resampled by the nearest pixel (edges by any
-that is covered), so that a valid value is never mixed with an invalid one; images by
-an average over what a pixel covers, or linearly between pixels.
+Labels and masks are resampled by the nearest pixel (edges by any that is covered), so that a valid value is never mixed
+with an invalid one; images by an average over what a pixel covers, or linearly between pixels.
 """
 
-from mtljax.data.augment._augmentation import Augmentation, compose
-from mtljax.data.augment._colour import colour
-from mtljax.data.augment._flip import flip
-from mtljax.data.augment._window import crop, resize, scale
+from mtljax.data.augment.augmentation import Augmentation
+from mtljax.data.augment.colour import colour
+from mtljax.data.augment.compose import compose
+from mtljax.data.augment.crop import crop
+from mtljax.data.augment.flip import flip
+from mtljax.data.augment.resize import resize
+from mtljax.data.augment.scale import scale
 
 __all__ = ["Augmentation", "colour", "compose", "crop", "flip", "resize", "scale"]

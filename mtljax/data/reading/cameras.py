@@ -1,9 +1,10 @@
-"""Whether a calibration is of the pictures that it comes with."""
+"""Cameras: whether a calibration is of the pictures that it comes with, and the camera of a picture without a pose."""
 
 import numpy as np
 
 from mtljax.errors import UserError
 
+HALF_A_PIXEL = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])  # on intrinsics for pixel centres at integers
 _CENTRAL = (0.25, 0.75)  # shares of a picture between which its camera's principal point is
 _NEAR = (0.375, 0.625)  # and between which it is along one axis at least: a crop moves one, another size moves both
 
@@ -36,3 +37,18 @@ def must_be_of(image: np.ndarray, intrinsics: np.ndarray, file: str) -> None:
             f"{file!r} is of another resolution than the images: its principal point is ({x:g}, {y:g}) for images of "
             f"{width} x {height} pixels; expected it in their middle half, and in the middle quarter along x or y."
         )
+
+
+def still_camera(intrinsics: np.ndarray, frames: int = 1) -> dict[str, np.ndarray]:
+    """The `camera` of images without poses: at the origin of its own frame, in all of the frames.
+
+    Example:
+        >>> print(still_camera(np.eye(3), frames=2)["quaternions"])
+        [[1. 0. 0. 0.]
+         [1. 0. 0. 0.]]
+    """
+    return {
+        "positions": np.zeros((frames, 3), np.float32),
+        "quaternions": np.tile(np.array([1, 0, 0, 0], np.float32), (frames, 1)),
+        "intrinsics": intrinsics.astype(np.float32),
+    }

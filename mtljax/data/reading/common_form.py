@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mtljax.data.dataset import Example
+from mtljax.data.reading.cameras import still_camera
 from mtljax.errors import UserError
+from mtljax.geometry.camera import pinhole
 
 
 def common_form(name: str, firsts: Mapping[str, Example], size: tuple[int, int] | None) -> Example:
@@ -58,8 +60,4 @@ def _joined(where: str, label: str, known: np.ndarray | None, value: np.ndarray)
 def _plausible_camera(shape: Sequence[int]) -> dict[str, np.ndarray]:
     """The camera of images of unknown cameras: (s, H, W, C)."""
     s, height, width = shape[:3]
-    return {
-        "positions": np.zeros((s, 3), np.float32),
-        "quaternions": np.tile(np.array([1, 0, 0, 0], np.float32), (s, 1)),
-        "intrinsics": np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1]], np.float32),
-    }
+    return still_camera(pinhole(width, height, width), s)

@@ -9,9 +9,10 @@ How a value is to be read is said by one of
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mtljax.data.dataset import Example
 from mtljax.errors import UserError, unknown
@@ -77,9 +78,9 @@ def image(value: np.ndarray, how: How | None = None) -> Example:
         if value.shape[-1] != 4:
             raise UserError(f"{stored}: decode={{'image': 'rgb'}} is for four channels.")
         value = value[..., :3]
-    given = how is not None and how != "rgb"
-    if given:
-        value = _scaled(value, how)
+    numbers = None if how == "rgb" else how
+    if numbers is not None:
+        value = _scaled(value, numbers)
         if not np.isfinite(value).all():
             raise UserError(f"{stored} holds numbers that are not finite.")
     elif value.dtype.kind == "f":
@@ -97,7 +98,7 @@ def image(value: np.ndarray, how: How | None = None) -> Example:
     channels = value.shape[-1]
     if channels == 1:
         value = np.repeat(value, 3, axis=-1)
-    elif channels != 3 and not given:
+    elif channels != 3 and numbers is None:
         raise UserError(
             f"{stored}: {channels} channels; expected 1 or 3. decode={{'image': 'rgb'}} takes the first three of four, "
             "decode={'image': 1 / 255} or another factor keeps all, as float32."
@@ -105,7 +106,7 @@ def image(value: np.ndarray, how: How | None = None) -> Example:
     return {"image": value}
 
 
-def label(key: str, value: np.ndarray, how: How | None = None) -> Example:
+def label(key: str, value: ArrayLike, how: How | None = None) -> Example:
     """A label with its mask, in the form that `mtljax.data.dataset` says for its name.
 
     Whole numbers are classes, int32, not valid where negative; floats are numbers, float32, not valid where they are
@@ -113,13 +114,17 @@ def label(key: str, value: np.ndarray, how: How | None = None) -> Example:
 
     Args:
         key: its name.
-        value: of any shape; (H, W) and (H, W, C) become (1, H, W, C).
+        value: of any shape, a number too; (H, W) and (H, W, C) become (1, H, W, C).
         how: to read it, see above.
 
     Raises:
         UserError: for numbers that do not fit, and for what only `how` can tell.
+
+    Example:
+        >>> label("kind", 3)
+        {'kind': array(3, dtype=int32), 'kind_valid': array(True)}
     """
-    value = _plain(key, value)
+    value = _plain(key, np.asarray(value))
     value = value[..., None] if value.ndim == 2 else value
     value = value[None] if value.ndim == 3 else value
     if value.ndim == 4 and value.shape[-1] != _CHANNELS.get(key, value.shape[-1]):
@@ -154,7 +159,7 @@ def _float32(key: str, value: np.ndarray) -> np.ndarray:
 
 
 def _scaled(value: np.ndarray, how: How) -> np.ndarray:
-    factor, shift = how if isinstance(how, tuple | list) else (how, 0)
+    factor, shift = how if isinstance(how, tuple | list) else (cast(float, how), 0)  # `checked` has no word come here
     return _float32("a decoded value", value.astype(np.float64) * factor + shift)
 
 

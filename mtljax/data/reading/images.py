@@ -1,12 +1,13 @@
-"""Image files read with Pillow, and folders of them, with what is wrong with them told."""
+"""Image files read with Pillow, with what is wrong with them told."""
 
+import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from mtljax.errors import UserError, unknown
+from mtljax.errors import UserError
 
 STORED = "stored"  # key of an image's `info`: how its file holds the values, in Pillow's words
 _BITS = {"1": 1, "L;2": 2, "L;4": 4}
@@ -31,7 +32,7 @@ def decoded(file: pathlib.Path) -> Image.Image:
     return image
 
 
-def _stored(image: Image.Image) -> str:
+def _stored(image: ImageFile.ImageFile) -> str:
     how = image.tile[0][3] if image.tile else None
     how = how[0] if isinstance(how, tuple) and how else how
     return how if isinstance(how, str) else image.mode
@@ -60,6 +61,22 @@ def colour(file: pathlib.Path) -> np.ndarray:
     if "transparency" in image.info or image.mode in _ALPHA:
         image = image.convert("RGBA")
     return np.asarray(image.convert("RGB"))
+
+
+def read_image(file: str | os.PathLike) -> np.ndarray:
+    """The `image` of an example, (1, H, W, 3) uint8, of a file as `colour` reads it.
+
+    Raises:
+        UserError: for what `colour` refuses.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "grey.png")
+        >>> Image.fromarray(np.full((2, 4), 9, np.uint8)).save(file)
+        >>> read_image(file).shape
+        (1, 2, 4, 3)
+    """
+    return colour(pathlib.Path(file))[None]
 
 
 def _is_opaque(image: Image.Image) -> bool:
@@ -94,6 +111,23 @@ def grey_of_16_bits(file: pathlib.Path, image: Image.Image) -> np.ndarray:
             f"image {str(file)!r} holds numbers from {values.min()} to {values.max()}; expected 16 bits: 0 to 65535."
         )
     return values.astype(np.int32)
+
+
+def grey16(file: pathlib.Path, meaning: str, kind: str = "image") -> np.ndarray:
+    """The values of a grey image of 16 bits: (h, w) int32.
+
+    Args:
+        file: of the image.
+        meaning: of its values, for messages.
+        kind: of image, likewise.
+
+    Raises:
+        UserError: where the file does not decode, or is another kind of image.
+    """
+    image = decoded(file)
+    if image.mode not in _WIDE:
+        raise UserError(f"{kind} {str(file)!r} has mode {image.mode}; expected 16 bit grey: {meaning}.")
+    return grey_of_16_bits(file, image)
 
 
 def class_ids(
@@ -166,23 +200,3 @@ def stacked(shots: Sequence[dict[str, np.ndarray]], where: pathlib.Path) -> dict
     if len(sizes) > 1:
         raise UserError(f"frames of {str(where)!r} differ in size: {sorted(sizes)}.")
     return {key: np.stack([shot[key] for shot in shots]) for key in shots[0]}
-
-
-def half_copied(kind: str, path: pathlib.Path, lacking: Sequence[str]) -> UserError:
-    """The error for a folder that lacks files.
-
-    Example:
-        >>> print(half_copied("rgbd", pathlib.Path("a"), ["1.png", "2.png", "3.png", "4.png", "5.png"]))
-        rgbd folder 'a' is half copied: it lacks 1.png, 2.png, 3.png and 2 more.
-    """
-    more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-    return UserError(f"{kind} folder {str(path)!r} is half copied: it lacks {', '.join(lacking[:3])}{more}.")
-
-
-def missing_folder(kind: str, path: pathlib.Path) -> UserError:
-    """The error for a folder that does not exist, with the nearest one beside it."""
-    if path.parent.is_dir():
-        siblings = [child.name for child in path.parent.iterdir() if child.is_dir()]
-        if siblings:
-            return unknown(f"{kind} folder in {str(path.parent)!r}:", path.name, siblings)
-    return UserError(f"{kind} folder {str(path)!r} does not exist.")

@@ -9,12 +9,12 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
-from mtljax.data.reading import images
+from mtljax.data.reading.files import half_copied
 from mtljax.data.reading.quiet import quiet_tfds
 from mtljax.errors import UserError, unknown
 
@@ -39,7 +39,8 @@ class Records:
         with quiet_tfds():
             from tensorflow_datasets.proto import tf_example_pb2
 
-        self._folder, self._files, self._message = folder, files, tf_example_pb2.Example
+        messages: Any = tf_example_pb2  # whose classes are made when it is imported
+        self._folder, self._files, self._message = folder, files, messages.Example
         try:
             self._source = ArrayRecordDataSource([str(file) for file in files])
         except (RuntimeError, OSError, ValueError) as error:
@@ -100,7 +101,7 @@ def open_records(name: str, split: str, data_dir: str | None, advice: str) -> Re
         if i not in files
     ]
     if lacking:
-        raise images.half_copied("TFDS", versions[-1], lacking)
+        raise half_copied("TFDS", versions[-1], lacking)
     return Records(versions[-1], [files[i] for i in sorted(files)])
 
 
@@ -123,7 +124,7 @@ def _decoded(png: bytes) -> np.ndarray:
         if mode == "RGB;16B":
             # Pillow keeps the upper byte of 16 bit colours; read as if their bytes were swapped, it keeps the lower.
             with Image.open(io.BytesIO(png)) as image:
-                image.tile = [(codec, box, offset, "RGB;16L")]
+                image.tile = [cast(Any, (codec, box, offset, "RGB;16L"))]
                 array = 256 * array.astype(np.uint16) + np.asarray(image)
     except (OSError, SyntaxError, ValueError, IndexError) as error:
         raise UserError(f"an image does not decode: {_line(error)}.") from error

@@ -6,11 +6,10 @@ import pathlib
 import re
 from collections.abc import Iterator, Sequence
 
-from mtljax.data.reading import images
+from mtljax.data.reading.files import SHORT, half_copied
 from mtljax.errors import UserError
 
 _VIEW = re.compile(r"point_(\d+)_view_(\d+)_domain_rgb\.png")
-_COLUMNS = {"train": "train", "validation": "val"}
 
 Building = tuple[str, ...]
 
@@ -50,7 +49,7 @@ def must_have(root: pathlib.Path, domains: dict[str, str], views: Sequence[str])
         wanted = (view.replace("_domain_rgb.", f"_domain_{domain}.") for view in views)
         lacking += [f"{part}/{file}" for file in wanted if file not in there]
     if lacking:
-        raise images.half_copied("Taskonomy", root, lacking)
+        raise half_copied("Taskonomy", root, lacking)
 
 
 def _files(root: pathlib.Path) -> Iterator[tuple[str, str]]:
@@ -86,7 +85,7 @@ def officially(file: pathlib.Path, keys: Sequence[tuple[Building, int]], split: 
     Raises:
         UserError: where the file cannot be read, does not name a building of the folder, or leaves the split empty.
     """
-    column = _COLUMNS[split]
+    column = SHORT[split]
     try:
         with file.open(newline="") as lines:
             rows = {row["id"].strip(): row[column].strip() for row in csv.DictReader(lines)}

@@ -6,16 +6,17 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from mtljax.data.dataset import Example, Source, valid_everywhere
-from mtljax.data.labels.motion import ego_motion, has_next, moving, pose_matrices
-from mtljax.data.labels.relabel import DISCONTINUITIES, Meaning
+from mtljax.data.dataset import SPLITS, Example, Source, checked_split, valid_everywhere
+from mtljax.data.labels.motion import ego_motion, has_next, moving
+from mtljax.data.meanings import DISCONTINUITIES, Meaning
 from mtljax.data.reading.quiet import quiet_tfds
 from mtljax.data.reading.records import read_record
 from mtljax.data.scenes.world import CLASSES, MAX_OBJECTS
 from mtljax.errors import UserError, unknown
+from mtljax.geometry.poses import pose_matrices
 
 _CONFIGS = ("tiny", "small", "medium", "large")
-_SPLITS = ("train", "validation", "test")
+_SPLITS = (*SPLITS, "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +42,7 @@ class Scenes:
         Raises:
             UserError: for an unknown split, or a folder that cannot be written.
         """
-        if name not in _SPLITS:
-            raise unknown(f"split of {self.name}:", name, _SPLITS)
+        checked_split(self.name, name, _SPLITS)
         builder = _prepared(self.config, self.data_dir)
         with quiet_tfds():
             records = builder.as_data_source(name)

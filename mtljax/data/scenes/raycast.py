@@ -89,7 +89,7 @@ def _roots(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.
     a = np.where(np.abs(a) < 1e-12, 1e-12, a)
     square = b * b - a * c
     root = np.sqrt(np.maximum(square, 0))
-    return tuple(np.where(square >= 0, r, np.inf) for r in ((-b - root) / a, (-b + root) / a))
+    return np.where(square >= 0, (-b - root) / a, np.inf), np.where(square >= 0, (-b + root) / a, np.inf)
 
 
 def _nearest_root(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:

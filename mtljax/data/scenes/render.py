@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mtljax.data.labels.from_depth import edges_of_surfaces
+from mtljax.data.labels.edges import edges_of_surfaces
 from mtljax.data.scenes import raycast
 from mtljax.data.scenes.world import HEIGHT, ROOM, World, clip_rng, sample_world
+from mtljax.geometry.camera import backproject, pinhole
+from mtljax.geometry.rotations import quaternions_of
 
 _NOISE = 0.01
 _SHADES = 1.0  # contrast of the waves, were all in phase
@@ -36,8 +38,7 @@ class View:
 
 def intrinsics(height: int, width: int) -> np.ndarray:
     """(3, 3) float32 pinhole intrinsics for pixel centres at integers + 0.5."""
-    focal = 0.9 * width
-    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], np.float32)
+    return pinhole(0.9 * width, height, width).astype(np.float32)
 
 
 def render_clip(size: int, frames: int, seed: int, split: str, index: int) -> dict[str, Any]:
@@ -69,10 +70,8 @@ def render_clip(size: int, frames: int, seed: int, split: str, index: int) -> di
 
 
 def _view(world: World, k: np.ndarray, size: int, time: float) -> View:
-    grid = np.arange(size) + 0.5
-    u, v = np.meshgrid(grid, grid)
     # The camera-frame z of these directions is 1, so that t along a ray is z-depth.
-    in_camera = np.stack([(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones_like(u)], axis=-1).reshape(-1, 3)
+    in_camera = backproject(np.ones((size, size, 1)), k, np).reshape(-1, 3)
     origin = world.camera.position(time)
     direction = in_camera @ world.camera.rotation(time).T
     depth, normal, side = raycast.hit_room(origin, direction, ROOM, HEIGHT)
@@ -157,7 +156,7 @@ def _camera(world: World, size: int, frames: int) -> dict[str, np.ndarray]:
     rotations = Rotation.from_matrix([world.camera.rotation(t) for t in range(frames)])
     return {
         "positions": np.stack([world.camera.position(t) for t in range(frames)]).astype(np.float32),
-        "quaternions": _wxyz(rotations),
+        "quaternions": quaternions_of(rotations).astype(np.float32),
         "intrinsics": intrinsics(size, size),
     }
 
@@ -167,12 +166,12 @@ def _instances(world: World, ids: np.ndarray) -> dict[str, np.ndarray]:
     solids = world.solids
     boxes = np.stack([[_bounds(frame == i) for frame in ids] for i in range(1, len(solids) + 1)])
     positions = np.stack([[solid.position(t) for t in range(frames)] for solid in solids])
-    quaternions = [_wxyz(Rotation.concatenate([solid.rotation(t) for t in range(frames)])) for solid in solids]
+    quaternions = [quaternions_of(Rotation.concatenate([solid.rotation(t) for t in range(frames)])) for solid in solids]
     counts = [np.count_nonzero(ids == i, axis=(1, 2)) for i in range(1, len(solids) + 1)]
     return {
         "bboxes": boxes.astype(np.float32),
         "positions": positions.astype(np.float32),
-        "quaternions": np.stack(quaternions),
+        "quaternions": np.stack(quaternions).astype(np.float32),
         "scale": np.stack([solid.scale for solid in solids]).astype(np.float32),
         "category": np.array([solid.category for solid in solids], np.int32),
         "visibility": np.array(counts, np.int32),
@@ -186,7 +185,3 @@ def _bounds(mask: np.ndarray) -> tuple[float, float, float, float]:
     rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
     height, width = mask.shape
     return rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width
-
-
-def _wxyz(rotation: Rotation) -> np.ndarray:
-    return np.roll(np.atleast_2d(rotation.as_quat()), 1, axis=-1).astype(np.float32)

@@ -142,7 +142,8 @@ def sample_world(rng: np.random.Generator, frames: int) -> World:
 def _sample_waves(rng: np.random.Generator) -> np.ndarray:
     direction = rng.normal(size=(_WAVES, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    length = np.exp(rng.uniform(*np.log(_WAVE_LENGTHS), _WAVES))
+    shortest, longest = np.log(_WAVE_LENGTHS)
+    length = np.exp(rng.uniform(shortest, longest, _WAVES))
     return 2 * np.pi * direction / length[:, None]
 
 

@@ -7,10 +7,10 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from mtljax.data.dataset import Example, Source
-from mtljax.data.labels.relabel import Meaning
+from mtljax.data.dataset import Example, Source, checked_split
+from mtljax.data.meanings import Meaning
 from mtljax.data.reading.text import finite
-from mtljax.errors import UserError, unknown
+from mtljax.errors import UserError
 
 _COLUMNS = (
     "age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship",
@@ -19,7 +19,6 @@ _COLUMNS = (
 _NUMBERS = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week")
 _CATEGORIES = ("workclass", "education", "occupation", "relationship", "race", "sex", "native-country")
 _INCOMES = {"<=50K": 0, ">50K": 1}
-_SPLITS = ("train", "validation")
 _TRAIN, _TEST = "adult.data", "adult.test"
 _HELD_OUT = 5  # where there is no adult.test, the last of so many parts is held out
 
@@ -48,8 +47,7 @@ class Adult:
         Raises:
             UserError: for an unknown split, or a file that is missing or damaged.
         """
-        if name not in _SPLITS:
-            raise unknown(f"split of {self.name}:", name, _SPLITS)
+        checked_split(self.name, name)
         train, validation = _tables(self.path)
         people = train if name == "train" else validation
         return AdultSource(_features(people, train), people["income"] == 1, people["marital-status"] == "Never-married")

@@ -6,15 +6,15 @@ import pathlib
 
 import numpy as np
 
-from mtljax.data.dataset import Example
-from mtljax.data.labels.resize import checked_size, resized
+from mtljax.data.dataset import Example, masked
+from mtljax.data.folder import Folder
 from mtljax.data.reading import images
-from mtljax.data.reading.cameras import must_be_of
-from mtljax.data.reading.folders import Folder, grey16, must_exist, still_camera
+from mtljax.data.reading.cameras import HALF_A_PIXEL, must_be_of, still_camera
+from mtljax.data.reading.files import SHORT, missing_folder, must_exist
 from mtljax.data.reading.text import finite
+from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError
 
-_SPLITS = {"train": "train", "validation": "val"}
 CLASSES = (
     "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
     "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
@@ -70,8 +70,8 @@ def cityscapes(
 def _stems(root: pathlib.Path, split: str) -> list[str]:
     """Such as `train/aachen/aachen_000000_000019`."""
     if not root.is_dir():
-        raise images.missing_folder("Cityscapes", root)
-    folder = root / "leftImg8bit" / _SPLITS[split]
+        raise missing_folder("Cityscapes", root)
+    folder = root / "leftImg8bit" / SHORT[split]
     suffix = "_leftImg8bit.png"
     found = sorted(folder.glob(f"*/*{suffix}"))
     if not found:
@@ -109,23 +109,19 @@ def _example(
             raise UserError(
                 f"label image {str(file)!r} holds the id {beyond[0]}; expected 0 .. {_LAST_ID}, or {_NO_ID}."
             )
-        example |= _label("semantic", table[ids], table[ids] >= 0)
+        example |= masked("semantic", table[ids], table[ids] >= 0)
     if "camera" in parts:
         intrinsics, baseline = _camera(_file(root, "camera", stem))
         must_be_of(image, intrinsics, str(_file(root, "camera", stem)))
         if "disparity" in parts:
             file = _file(root, "disparity", stem)
-            stored = grey16(file, "disparity x 256 + 1")
+            stored = images.grey16(file, "disparity x 256 + 1")
             images.must_fit("disparity", file, stored, image)
             disparity = (stored - 1) / 256
             depth = baseline * intrinsics[0, 0] / np.where(disparity > 0, disparity, np.inf)
-            example |= _label("depth", depth.astype(np.float32), (depth > 0) & (depth <= max_depth))
+            example |= masked("depth", depth.astype(np.float32), (depth > 0) & (depth <= max_depth))
         example["camera"] = still_camera(intrinsics)
     return resized(example, size) if size else example
-
-
-def _label(key: str, label: np.ndarray, valid: np.ndarray) -> Example:
-    return {key: np.where(valid, label, 0)[None, ..., None], f"{key}_valid": valid[None, ..., None]}
 
 
 def _camera(file: pathlib.Path) -> tuple[np.ndarray, float]:
@@ -139,4 +135,4 @@ def _camera(file: pathlib.Path) -> tuple[np.ndarray, float]:
     fx, fy, u, v, baseline = values
     if min(fx, fy, baseline) <= 0:
         raise UserError(f"camera {str(file)!r} has fx, fy, baseline = {fx:g}, {fy:g}, {baseline:g}; expected above 0.")
-    return np.array([[fx, 0, u + 0.5], [0, fy, v + 0.5], [0, 0, 1]]), baseline
+    return np.array([[fx, 0, u], [0, fy, v], [0, 0, 1]]) + HALF_A_PIXEL, baseline

@@ -9,14 +9,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mtljax.data.dataset import Example
+from mtljax.data.folder import Folder
 from mtljax.data.labels.motion import ego_motion
-from mtljax.data.labels.resize import checked_size, resized
 from mtljax.data.reading import images
-from mtljax.data.reading.cameras import must_be_of
-from mtljax.data.reading.folders import Folder
+from mtljax.data.reading.cameras import HALF_A_PIXEL, must_be_of
+from mtljax.data.reading.files import missing_folder
 from mtljax.data.reading.kitti_poses import read_kitti
 from mtljax.data.reading.text import finite
+from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError
+from mtljax.geometry.rotations import quaternions_of
 
 _CALIBRATION, _CAMERA = "calib.txt", "P2"
 
@@ -97,7 +99,7 @@ def kitti_odometry(
 def _clips(root: pathlib.Path, names: Sequence[str], frames: int, stride: int) -> Iterator[tuple[Drive, int]]:
     """Drives, and the frame at which each of their clips starts."""
     if not root.is_dir():
-        raise images.missing_folder("KITTI", root)
+        raise missing_folder("KITTI", root)
     first = 0
     for name in names:
         drive = _drive(root, name, first)
@@ -110,7 +112,7 @@ def _clips(root: pathlib.Path, names: Sequence[str], frames: int, stride: int) -
 def _drive(root: pathlib.Path, name: str, first: int) -> Drive:
     folder = root / "sequences" / name
     if not folder.is_dir():
-        raise images.missing_folder("KITTI sequence", folder)
+        raise missing_folder("KITTI sequence", folder)
     found = sorted(f for f in (folder / "image_2").glob("*") if f.suffix in (".png", ".jpg"))
     for number, file in enumerate(found):
         if file.stem != f"{number:06d}":
@@ -137,8 +139,7 @@ def _calibration(file: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     intrinsics, shifted = projection[:, :3], projection[:, 3]
     if np.abs(np.linalg.det(intrinsics)) < 1e-6 or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
         raise UserError(f"{_CAMERA} of {str(file)!r} is no projection: {projection.tolist()}.")
-    half = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
-    return intrinsics + half, np.linalg.solve(intrinsics, shifted)
+    return intrinsics + HALF_A_PIXEL, np.linalg.solve(intrinsics, shifted)
 
 
 def _lines(file: pathlib.Path) -> list[str]:
@@ -161,7 +162,7 @@ def _example(frames: int, size: tuple[int, int] | None, clip: tuple[Drive, int])
     part = slice(start, start + frames)
     loaded = [{"image": images.colour(file)} for file in drive.frames[part]]
     poses = drive.poses[part]
-    quaternions = np.roll(Rotation.from_matrix(poses[:, :3, :3]).as_quat(), 1, axis=-1)
+    quaternions = quaternions_of(Rotation.from_matrix(poses[:, :3, :3]))
     camera = {"positions": poses[:, :3, 3], "quaternions": quaternions, "intrinsics": drive.intrinsics}
     seen = images.stacked(loaded, drive.frames[start].parent)
     must_be_of(seen["image"], drive.intrinsics, str(drive.frames[start].parents[1] / _CALIBRATION))

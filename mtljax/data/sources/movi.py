@@ -7,15 +7,18 @@ from typing import Any, SupportsIndex
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mtljax.data.dataset import Example, Source, valid_everywhere
-from mtljax.data.labels.from_depth import edges_of_surfaces, points_from_depth
-from mtljax.data.labels.motion import ego_motion, has_next, pose_matrices
-from mtljax.data.labels.relabel import DISCONTINUITIES, Meaning
+from mtljax.data.dataset import SPLITS, Example, Source, checked_split, valid_everywhere
+from mtljax.data.labels.edges import edges_of_surfaces
+from mtljax.data.labels.motion import ego_motion, has_next
+from mtljax.data.meanings import DISCONTINUITIES, Meaning
 from mtljax.data.reading.raw_records import Records, decoded, open_records
 from mtljax.errors import UserError, unknown
+from mtljax.geometry.camera import backproject, pinhole
+from mtljax.geometry.poses import pose_matrices
+from mtljax.geometry.rotations import quaternions_of, rotation_from
 
 _OBJECTS = {"movi_a": 10, "movi_b": 10, "movi_c": 10, "movi_d": 23, "movi_e": 23, "movi_f": 23, "panning_movi_e": 23}
-_SPLITS = ("train", "validation", "test")
+_SPLITS = (*SPLITS, "test")
 _ADVICE = (
     "Copy gs://kubric-public/tfds/{name} there and convert it, once, where TensorFlow is: tfds convert_format "
     "--dataset_dir=THAT_FOLDER --out_file_format=array_record."
@@ -45,8 +48,7 @@ class Movi:
         Raises:
             UserError: for an unknown split, or data that is not there.
         """
-        if name not in _SPLITS:
-            raise unknown(f"split of {self.name}:", name, _SPLITS)
+        checked_split(self.name, name, _SPLITS)
         records = open_records(self.name, name, self.data_dir, _ADVICE.format(name=self.name))
         video = len(_feature(records[0], "video"))
         frames = video if self.frames is None else self.frames
@@ -146,7 +148,7 @@ def to_example(record: Mapping[str, Any], part: slice, objects: int) -> Example:
     turns, camera = _camera(record, part, h, w)
     depth, depth_valid = _depth(record, part, camera["intrinsics"])
     normal, normal_valid = _normal(record, part, turns, camera["intrinsics"])
-    points = [points_from_depth(z, camera["intrinsics"]) for z in depth]
+    points = [backproject(z[..., None], camera["intrinsics"], np) for z in depth]
     edge = np.stack([edges_of_surfaces(*parts) for parts in zip(points, depth, normal, ids[..., 0], strict=True)])
     classes = np.concatenate([[0], instances["category"]])
     later = has_next(s)[:, None, None, None]
@@ -173,13 +175,12 @@ def to_example(record: Mapping[str, Any], part: slice, objects: int) -> Example:
 
 def _camera(record: Mapping[str, Any], part: slice, h: int, w: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Rotations (s, 3, 3), camera to world, and the camera, in float64."""
-    stored = Rotation.from_quat(np.roll(_feature(record, "camera/quaternions").reshape(-1, 4)[part], -1, axis=-1))
-    turns = stored.as_matrix() @ _LOOKS_BACK
+    turns = rotation_from(_feature(record, "camera/quaternions").reshape(-1, 4)[part]).as_matrix() @ _LOOKS_BACK
     focal = w * float(_feature(record, "camera/focal_length")[0]) / float(_feature(record, "camera/sensor_width")[0])
     return turns, {
         "positions": _feature(record, "camera/positions").reshape(-1, 3)[part].astype(np.float64),
-        "quaternions": np.roll(Rotation.from_matrix(turns).as_quat(), 1, axis=-1),
-        "intrinsics": np.array([[focal, 0, w / 2], [0, focal, h / 2], [0, 0, 1]]),
+        "quaternions": quaternions_of(Rotation.from_matrix(turns)),
+        "intrinsics": pinhole(focal, h, w),
     }
 
 
@@ -187,7 +188,7 @@ def _depth(record: Mapping[str, Any], part: slice, intrinsics: np.ndarray) -> tu
     """z-depth (s, h, w) in metres, and its mask."""
     low, high = _feature(record, "metadata/depth_range").astype(np.float64)
     distance = _images(record, "depth", part, (np.uint16,), 1)[..., 0] / 65535 * (high - low) + low
-    rays = points_from_depth(np.ones(distance.shape[1:]), intrinsics)
+    rays = backproject(np.ones((*distance.shape[1:], 1)), intrinsics, np)
     # Where any pixel of a video shows the sky, the steps between its depths are of kilometres.
     known = np.full(distance.shape, high < _SKY)
     return np.where(known, distance / np.linalg.norm(rays, axis=-1), 0), known
@@ -201,7 +202,7 @@ def _normal(
     length = np.linalg.norm(normal, axis=-1)
     known = length > 0.5
     normal /= np.where(known, length, np.inf)[..., None]
-    away = np.sum(normal * points_from_depth(np.ones(length.shape[1:]), intrinsics), axis=-1) > 0
+    away = np.sum(normal * backproject(np.ones((*length.shape[1:], 1)), intrinsics, np), axis=-1) > 0
     return np.where(away[..., None], -normal, normal), known
 
 

@@ -10,12 +10,11 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from mtljax.data.dataset import Example, Source
-from mtljax.data.labels.relabel import Meaning
+from mtljax.data.dataset import SPLITS, Example, Source, checked_split
+from mtljax.data.meanings import Meaning
 from mtljax.data.sources.tfds import tfds
-from mtljax.errors import UserError, unknown
+from mtljax.errors import UserError
 
-_SPLITS = ("train", "validation")
 _SIDE, _SHIFT = 28, 6  # pixels of a digit, and how far the right one is moved down and right
 _MEAN, _STD = 0.1307, 0.3081
 _HELD_OUT = 6  # where there are no test files, the last of so many parts is held out
@@ -48,10 +47,9 @@ class MultiMnist:
         Raises:
             UserError: for an unknown split, or files that are missing or damaged.
         """
-        if name not in _SPLITS:
-            raise unknown(f"split of {self.name}:", name, _SPLITS)
+        checked_split(self.name, name)
         count, digit = self._from_tfds(name) if self.path is None else _from_files(self.path, name)
-        partners = np.random.default_rng([self.seed, _SPLITS.index(name)]).permutation(count)
+        partners = np.random.default_rng([self.seed, SPLITS.index(name)]).permutation(count)
         return MultiMnistSource(digit, partners)
 
     def _from_tfds(self, name: str) -> tuple[int, Callable[[int], Digit]]:

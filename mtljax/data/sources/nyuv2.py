@@ -5,14 +5,15 @@ import pathlib
 
 import numpy as np
 
-from mtljax.data.dataset import Example
-from mtljax.data.labels.from_depth import normals_from_depth
+from mtljax.data.dataset import Example, masked
+from mtljax.data.folder import Folder
+from mtljax.data.labels.normals import normals_from_depth
 from mtljax.data.reading import images
-from mtljax.data.reading.folders import Folder, must_exist
+from mtljax.data.reading.files import SHORT, missing_folder, must_exist
 from mtljax.errors import UserError
+from mtljax.geometry.camera import pinhole
 
 CLASSES = 13
-_SPLITS = {"train": "train", "validation": "val"}
 _PARTS = {"image": 3, "label": 0, "depth": 1, "normal": 3}  # channels
 _FOCAL = 0.93  # of the image's width, about: for the direction of normals, which wants no more
 _SAMPLED = 12  # images from which the axes of the normals are found
@@ -49,9 +50,9 @@ def nyuv2(path: str) -> Folder:
 
 
 def _images(root: pathlib.Path, split: str) -> list[pathlib.Path]:
-    folder = root / _SPLITS[split]
+    folder = root / SHORT[split]
     if not root.is_dir():
-        raise images.missing_folder("NYUv2", root)
+        raise missing_folder("NYUv2", root)
     found = sorted((folder / "image").glob("*.npy"), key=lambda f: (len(f.stem), f.stem))
     if not found:
         raise UserError(f"NYUv2 folder {str(folder)!r} has no images; expected files such as image/0.npy.")
@@ -67,15 +68,11 @@ def _example(file: pathlib.Path) -> Example:
     if image.dtype != np.uint8 and not (image.min() >= 0 and image.max() <= 1):
         raise UserError(f"image {str(file)!r} has values beyond [0, 1]: {image.min():g} .. {image.max():g}.")
     unit, normal_valid = _unit(normal)
-    semantic_valid, depth_valid = label[..., None] >= 0, depth > 0
     return {
         "image": (image if image.dtype == np.uint8 else image.astype(np.float32))[None],
-        "semantic": np.where(semantic_valid, label[..., None], 0).astype(np.int32)[None],
-        "semantic_valid": semantic_valid[None],
-        "depth": np.where(depth_valid, depth, 0).astype(np.float32)[None],
-        "depth_valid": depth_valid[None],
-        "normal": (unit * _axes(file.parent.parent)).astype(np.float32)[None],
-        "normal_valid": normal_valid[None],
+        **masked("semantic", label.astype(np.int32), label >= 0),
+        **masked("depth", depth.astype(np.float32), depth[..., 0] > 0),
+        **masked("normal", (unit * _axes(file.parent.parent)).astype(np.float32), normal_valid[..., 0]),
     }
 
 
@@ -88,8 +85,7 @@ def _axes(folder: pathlib.Path) -> np.ndarray:
         image = _array(file)
         depth, (theirs, theirs_valid) = _label(file, "depth", image)[..., 0], _unit(_label(file, "normal", image))
         h, w = depth.shape
-        intrinsics = np.array([[_FOCAL * w, 0, w / 2], [0, _FOCAL * w, h / 2], [0, 0, 1]])
-        ours, known = normals_from_depth(depth, depth > 0, intrinsics)
+        ours, known = normals_from_depth(depth, depth > 0, pinhole(_FOCAL * w, h, w))
         both = known & theirs_valid[..., 0]
         products += np.sum(ours[both] * theirs[both], axis=0)
         ours_squared += np.sum(ours[both] ** 2, axis=0)

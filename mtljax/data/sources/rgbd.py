@@ -5,83 +5,43 @@ import functools
 import itertools
 import pathlib
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, SupportsIndex
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mtljax.data.dataset import Example, Source
-from mtljax.data.labels.from_depth import edges_from_depth, normals_from_depth
-from mtljax.data.labels.motion import pose_matrices, static_labels
-from mtljax.data.labels.relabel import DISCONTINUITIES, Meaning
+from mtljax.data.dataset import Example
+from mtljax.data.folder import Folder
+from mtljax.data.labels.edges import edges_from_depth
+from mtljax.data.labels.motion import static_labels
+from mtljax.data.labels.normals import normals_from_depth
+from mtljax.data.meanings import DISCONTINUITIES
 from mtljax.data.reading import images
-from mtljax.data.reading.cameras import must_be_of
-from mtljax.data.reading.folders import grey16
+from mtljax.data.reading.cameras import HALF_A_PIXEL, must_be_of
+from mtljax.data.reading.files import half_copied, missing_folder
 from mtljax.data.reading.text import finite
-from mtljax.errors import UserError, unknown
+from mtljax.errors import UserError
+from mtljax.geometry.poses import pose_matrices
+from mtljax.geometry.rotations import quaternions_of
 
 _FRAME = re.compile(r"frame-(\d{6})\.(color\.(?:jpg|png)|depth\.png|pose\.txt)")
 _MISSING = (0, 65535)
 _INTRINSICS = "camera-intrinsics.txt"
-_SPLITS = ("train", "validation")
 _PIXEL_BYTES = 23  # of a pixel of a frame with all its labels
 _GAP = 2  # in `frame_index` between frames that do not follow one another
 
 
-@dataclasses.dataclass(frozen=True)
-class Rgbd:
-    """See `rgbd`."""
+class Clip(NamedTuple):
+    """Frames that are one example.
 
-    path: pathlib.Path
-    validation: float
-    frames: int
-    stride: int
-    every: int
-    offsets: int
-    cache_mb: int
+    Attributes:
+        place: of the first in its split.
+        numbers: of the frames in the folder.
+    """
 
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return f"rgbd/{self.path.name}"
-
-    @property
-    def meanings(self) -> dict[str, Meaning]:
-        """What labels mean."""
-        return {"edge": DISCONTINUITIES}
-
-    def split(self, name: str) -> Source:
-        """The clips of `train`, the first frames, or `validation`, the last.
-
-        Raises:
-            UserError: for an unknown split, or a folder that is missing, empty, half copied or malformed.
-        """
-        if name not in _SPLITS:
-            raise unknown(f"split of {self.name}:", name, _SPLITS)
-        numbers = _complete_frames(self.path)
-        taken = len(numbers[:: self.every])
-        held_out = max(self.frames, round(taken * self.validation))
-        cut = max(0, taken - held_out) * self.every
-        if name == "train":
-            sequences = [numbers[:cut][offset :: self.every] for offset in range(self.offsets)]
-        else:
-            sequences = [numbers[cut :: self.every]]
-        clips = self._clips(sequences)
-        if not clips:
-            every = f" (every={self.every})" if self.every > 1 else ""
-            raise UserError(
-                f"rgbd folder {str(self.path)!r} has {taken} frames{every}: too few for {name} clips of {self.frames}."
-            )
-        return RgbdSource(self.path, clips, _intrinsics(self.path), self.cache_mb)
-
-    def _clips(self, sequences: Sequence[Sequence[int]]) -> tuple["Clip", ...]:
-        lengths = [len(sequence) + _GAP for sequence in sequences]
-        return tuple(
-            Clip(begin + place, tuple(sequence[place : place + self.frames]))
-            for begin, sequence in zip(itertools.accumulate(lengths, initial=0), sequences, strict=False)
-            for place in range(0, len(sequence) - self.frames + 1, self.stride)
-        )
+    place: int
+    numbers: Sequence[int]
 
 
 def rgbd(
@@ -92,7 +52,7 @@ def rgbd(
     every: int = 1,
     offsets: int = 1,
     cache_mb: int = 512,
-) -> Rgbd:
+) -> Folder:
     """Frames of a folder in the 7-Scenes layout, in order: the first part is `train`, the last `validation`.
 
     The folder holds `frame-000000.color.jpg` or `.png`, `.depth.png` (16 bit millimetres, 0 and 65535 invalid),
@@ -134,71 +94,80 @@ def rgbd(
             raise UserError(f"rgbd({argument}={value}): expected a whole number, at least {least}.")
     if offsets > every:
         raise UserError(f"rgbd(every={every}, offsets={offsets}): expected no more offsets than {every}.")
-    return Rgbd(pathlib.Path(path).expanduser(), validation, **whole)
-
-
-class Clip(NamedTuple):
-    """Frames that are one example.
-
-    Attributes:
-        place: of the first in its split.
-        numbers: of the frames in the folder.
-    """
-
-    place: int
-    numbers: Sequence[int]
+    root = pathlib.Path(path).expanduser()
+    return Folder(f"rgbd/{root.name}", Clips(root, validation, **whole), _example, {"edge": DISCONTINUITIES})
 
 
 @dataclasses.dataclass(frozen=True)
-class RgbdSource:
-    """Clips of a folder, by index.
+class Clips:
+    """The clips of a folder, by split; attributes as the arguments of `rgbd`."""
+
+    path: pathlib.Path
+    validation: float
+    frames: int
+    stride: int
+    every: int
+    offsets: int
+    cache_mb: int
+
+    def __call__(self, split: str) -> list[tuple["Video", Clip]]:
+        """Each with the video that it is a part of."""
+        numbers = _complete_frames(self.path)
+        clips = list(self._of(self._sequences(numbers, split)))
+        if not clips:
+            taken, every = len(numbers[:: self.every]), f" (every={self.every})" if self.every > 1 else ""
+            raise UserError(
+                f"rgbd folder {str(self.path)!r} has {taken} frames{every}: too few for {split} clips of {self.frames}."
+            )
+        video = Video(self.path, _intrinsics(self.path), self.cache_mb)
+        return [(video, clip) for clip in clips]
+
+    def _sequences(self, numbers: Sequence[int], split: str) -> list[Sequence[int]]:
+        """The frames of each time that a split is gone through."""
+        taken = len(numbers[:: self.every])
+        held_out = max(self.frames, round(taken * self.validation))
+        cut = max(0, taken - held_out) * self.every
+        if split == "train":
+            return [numbers[:cut][offset :: self.every] for offset in range(self.offsets)]
+        return [numbers[cut :: self.every]]
+
+    def _of(self, sequences: Sequence[Sequence[int]]) -> Iterator[Clip]:
+        lengths = [len(sequence) + _GAP for sequence in sequences]
+        for begin, sequence in zip(itertools.accumulate(lengths, initial=0), sequences, strict=False):
+            for place in range(0, len(sequence) - self.frames + 1, self.stride):
+                yield Clip(begin + place, tuple(sequence[place : place + self.frames]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """The frames of a folder.
 
     Attributes:
         path: of the folder.
-        clips: which frames.
         intrinsics: (3, 3), for pixel centres at integers + 0.5.
         cache_mb: about how many megabytes of frames are kept.
     """
 
     path: pathlib.Path
-    clips: Sequence[Clip]
     intrinsics: np.ndarray
     cache_mb: int
 
-    def __len__(self) -> int:
-        return len(self.clips)
-
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_kept"}  # each process keeps its own
+        return {key: value for key, value in self.__dict__.items() if key != "frame"}  # each process keeps its own
 
     @functools.cached_property
-    def _kept(self) -> Callable[[int], Example]:
-        """`_frame`, remembered; the principal point is about half the image's size."""
+    def frame(self) -> Callable[[int], Example]:
+        """`_read`, remembered; the principal point is about half the image's size."""
         pixels = max(1.0, 4 * self.intrinsics[0, 2] * self.intrinsics[1, 2])
-        return functools.lru_cache(maxsize=int(self.cache_mb * 1e6 / (_PIXEL_BYTES * pixels)))(self._frame)
+        return functools.lru_cache(maxsize=int(self.cache_mb * 1e6 / (_PIXEL_BYTES * pixels)))(self._read)
 
-    def __getitem__(self, index: SupportsIndex) -> Example:
-        if not 0 <= int(index) < len(self):
-            raise IndexError(index)
-        clip = self.clips[int(index)]
-        frames = len(clip.numbers)
-        example = images.stacked([self._kept(number) for number in clip.numbers], self.path)
-        positions, quaternions = example.pop("position"), example.pop("quaternion")
-        if frames > 1:
-            places = np.arange(clip.place, clip.place + frames, dtype=np.int32)
-            poses = pose_matrices(positions, quaternions)
-            example |= static_labels(example["depth"], example["depth_valid"], self.intrinsics, poses)
-            example |= {"frame_index": places, "frame_index_valid": np.ones(frames, bool)}
-        camera = {"positions": positions, "quaternions": quaternions, "intrinsics": self.intrinsics}
-        return example | {"camera": {key: value.astype(np.float32) for key, value in camera.items()}}
-
-    def _frame(self, number: int) -> Example:
+    def _read(self, number: int) -> Example:
         stem = self.path / f"frame-{number:06d}"
         colour = next(f for f in (stem.with_suffix(".color.jpg"), stem.with_suffix(".color.png")) if f.exists())
         image = images.colour(colour)
         must_be_of(image, self.intrinsics, str(self.path / _INTRINSICS))
         depth_file = stem.with_suffix(".depth.png")
-        raw = grey16(depth_file, "millimetres", "depth map")
+        raw = images.grey16(depth_file, "millimetres", "depth map")
         images.must_fit("depth map", depth_file, raw, image)
         valid = ~np.isin(raw, _MISSING)
         depth = np.where(valid, raw / 1000.0, 0.0)
@@ -214,15 +183,31 @@ class RgbdSource:
             "edge": edge[..., None],
             "edge_valid": edge_valid[..., None],
             "position": pose[:3, 3],
-            "quaternion": np.roll(Rotation.from_matrix(pose[:3, :3]).as_quat(), 1),
+            "quaternion": quaternions_of(Rotation.from_matrix(pose[:3, :3])),
         }
+
+
+def _example(item: tuple[Video, Clip]) -> Example:
+    video, (place, numbers) = item
+    frames = len(numbers)
+    example = images.stacked([video.frame(number) for number in numbers], video.path)
+    positions, quaternions = example.pop("position"), example.pop("quaternion")
+    if frames > 1:
+        poses = pose_matrices(positions, quaternions)
+        example |= static_labels(example["depth"], example["depth_valid"], video.intrinsics, poses)
+        example |= {
+            "frame_index": np.arange(place, place + frames, dtype=np.int32),
+            "frame_index_valid": np.ones(frames, bool),
+        }
+    camera = {"positions": positions, "quaternions": quaternions, "intrinsics": video.intrinsics}
+    return example | {"camera": {key: value.astype(np.float32) for key, value in camera.items()}}
 
 
 @functools.lru_cache(maxsize=16)
 def _complete_frames(path: pathlib.Path) -> tuple[int, ...]:
     """The numbers of the frames, each with all of its files, in even steps."""
     if not path.is_dir():
-        raise images.missing_folder("rgbd", path)
+        raise missing_folder("rgbd", path)
     parts: dict[int, set[str]] = {}
     for file in path.iterdir():
         if match := _FRAME.fullmatch(file.name):
@@ -239,7 +224,7 @@ def _complete_frames(path: pathlib.Path) -> tuple[int, ...]:
         if part not in parts[number]
     ]
     if lacking:
-        raise images.half_copied("rgbd", path, lacking)
+        raise half_copied("rgbd", path, lacking)
     numbers = sorted(parts)
     step = min(np.diff(numbers), default=1)  # of a folder that was thinned out evenly, more than 1
     for before, after in itertools.pairwise(numbers):
@@ -255,7 +240,7 @@ def _intrinsics(path: pathlib.Path) -> np.ndarray:
     matrix = _matrix(path / _INTRINSICS, (3, 3))
     if matrix[0, 0] <= 0 or matrix[1, 1] <= 0 or not np.array_equal(matrix[2], [0, 0, 1]):
         raise UserError(f"{str(path / _INTRINSICS)!r} holds no camera matrix: {matrix.tolist()}.")
-    return (matrix + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])).astype(np.float32)
+    return (matrix + HALF_A_PIXEL).astype(np.float32)
 
 
 def _pose(file: pathlib.Path) -> np.ndarray:

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from mtljax.data.dataset import Example
-from mtljax.data.labels.resize import checked_size, resized
+from mtljax.data.dataset import Example, masked
+from mtljax.data.folder import Folder
 from mtljax.data.reading import images
-from mtljax.data.reading.folders import Folder, grey16
+from mtljax.data.reading.files import missing_folder
 from mtljax.data.reading.taskonomy_views import found_views, last_held_out, must_have, officially
+from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError, unknown
 
 CLASSES = ("background", "bottle", "chair", "couch", "potted plant", "bed", "dining table", "toilet", "tv", "microwave",
@@ -83,7 +84,7 @@ def taskonomy(
 def _views(root: pathlib.Path, edges: str, validation: float, splits: pathlib.Path | None, split: str) -> list[str]:
     """The images of a split, relative to `rgb`."""
     if not root.is_dir():
-        raise images.missing_folder("Taskonomy", root)
+        raise missing_folder("Taskonomy", root)
     found = found_views(root)
     parts = _parts(root, edges)
     if not parts:
@@ -114,7 +115,7 @@ def _example(root: pathlib.Path, edges: str, threshold: float, size: Any, view: 
     def part(name: str) -> np.ndarray:
         file = _file(root, name, view)
         read = {_NORMAL: _directions, _SEMANTIC: images.class_ids}.get(name)
-        label = read(file) if read else grey16(file, "1/512 m" if name == _DEPTH else "strengths of edges")
+        label = read(file) if read else images.grey16(file, "1/512 m" if name == _DEPTH else "strengths of edges")
         images.must_fit(name, file, label, image)
         return label
 
@@ -122,23 +123,23 @@ def _example(root: pathlib.Path, edges: str, threshold: float, size: Any, view: 
     if _DEPTH in parts:
         stored = part(_DEPTH)
         measured = stored != _NO_DEPTH
-        example |= _label("depth", (stored / 512).astype(np.float32), measured & (stored > 0))
+        example |= masked("depth", (stored / 512).astype(np.float32), measured & (stored > 0))
     if _NORMAL in parts:
         normal = (part(_NORMAL) / 127.5 - 1) * np.array([1, 1, -1])
         length = np.linalg.norm(normal, axis=-1, keepdims=True)
         known = length[..., 0] > 0.5
-        example |= _label("normal", (normal / np.maximum(length, 0.5)).astype(np.float32), known & measured)
+        example |= masked("normal", (normal / np.maximum(length, 0.5)).astype(np.float32), known & measured)
     if edges in parts:
         strength = part(edges)
         known = np.ones(strength.shape, bool) & (measured if edges == "edge_occlusion" else True)
-        example |= _label("edge", (strength >= threshold).astype(np.uint8), known)
+        example |= masked("edge", (strength >= threshold).astype(np.uint8), known)
     if _SEMANTIC in parts:
         stored = part(_SEMANTIC)
         if stored.max() > len(CLASSES):
             raise UserError(
                 f"label image {str(_file(root, _SEMANTIC, view))!r} holds {stored.max()}; expected 0 .. {len(CLASSES)}."
             )
-        example |= _label("semantic", stored - 1, stored > 0)
+        example |= masked("semantic", stored - 1, stored > 0)
     return resized(example, size) if size else example
 
 
@@ -147,8 +148,3 @@ def _directions(file: pathlib.Path) -> np.ndarray:
     if (mode := images.decoded(file).mode) not in ("RGB", "RGBA"):
         raise UserError(f"normals {str(file)!r} have mode {mode}; expected 8 bit colours: 127.5 (n + 1).")
     return images.colour(file)
-
-
-def _label(key: str, label: np.ndarray, valid: np.ndarray) -> Example:
-    label, valid = label.reshape(1, *label.shape[:2], -1), valid[None, ..., None]
-    return {key: np.where(valid, label, 0).astype(label.dtype), f"{key}_valid": valid}

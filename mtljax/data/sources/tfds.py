@@ -6,8 +6,8 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from mtljax.data.dataset import Example, Source
-from mtljax.data.labels.relabel import Meaning
+from mtljax.data.dataset import Example, Source, checked_split
+from mtljax.data.meanings import Meaning
 from mtljax.data.reading import decoding
 from mtljax.data.reading.quiet import quiet_tfds
 from mtljax.data.reading.records import read_record
@@ -36,8 +36,7 @@ class Tfds:
         Raises:
             UserError: for a builder, split or feature that does not exist, or data that cannot be prepared.
         """
-        if name not in self.splits:
-            raise unknown(f"split of {self.name}:", name, self.splits)
+        checked_split(self.name, name, self.splits)
         builder = _prepared(self.name, self.data_dir)
         wanted = self.splits[name]
         if wanted.split("[")[0] not in builder.info.splits:
@@ -69,7 +68,8 @@ def tfds(
         data_dir: where TFDS keeps its data; default: `TFDS_DATA_DIR` or `~/tensorflow_datasets`.
         decode: our key -> how stored numbers are to be read, where their type does not tell: {"depth": 0.001} for
             millimetres, {"image": 1 / 65535} for 16 bits, {"normal": (2 / 255, -1)}, {"image": "rgb"} for the first
-            three of four channels, {"label": "classes"} for classes stored as floats; see `mtljax.data.decoding`.
+            three of four channels, {"label": "classes"} for classes stored as floats; see
+            `mtljax.data.reading.decoding`.
 
     Returns:
         A data set. Images of uint8 stay, as (s, H, W, 3) with s = 1 for single ones, and those of floats in [0, 1]
@@ -103,7 +103,7 @@ class TfdsSource:
         name: of the data set, for messages.
         records: the TFDS data source.
         keys: our key -> feature path.
-        decode: our key -> how to read what is stored: see `mtljax.data.decoding`.
+        decode: our key -> how to read what is stored: see `mtljax.data.reading.decoding`.
     """
 
     name: str
@@ -148,10 +148,11 @@ def _feature(record: Mapping[str, Any], path: str, name: str) -> Any:
 def _prepared(name: str, data_dir: str | None) -> Any:
     with quiet_tfds():
         import tensorflow_datasets
+        from tensorflow_datasets.core.registered import DatasetNotFoundError
 
         try:
             builder = tensorflow_datasets.builder(name, data_dir=data_dir, file_format="array_record")
-        except tensorflow_datasets.core.registered.DatasetNotFoundError:
+        except DatasetNotFoundError:
             raise unknown("TFDS data set", name.split("/")[0], _names()) from None
         except ValueError as error:
             raise UserError(f"TFDS data set {name!r}: {error}") from error

@@ -3,20 +3,19 @@
 What is surely wrong is an error; what may be meant is a note.
 """
 
-import concurrent.futures
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mtljax.data import pipeline
-from mtljax.data.dataset import Example, Source
+from mtljax.data.check import channels_first, channels_last, finite_where_valid
+from mtljax.data.check import sampled as sampled
+from mtljax.data.dataset import Example
 from mtljax.errors import UserError
 from mtljax.tasks import Task
 from mtljax.train.config.checks import check_labels_there
 
-_MOST, _LEAST = 64, 8  # examples looked at
-_NUMBERS = 2**24  # of images, beyond which fewer examples are looked at
 _CHANNELS = (1, 3, 4)
 _FAR, _WIDE = (
     3.0,
@@ -24,15 +23,6 @@ _FAR, _WIDE = (
 )  # mean and deviation of images beyond which they are told: [0, 1] and normalised ones are within
 _FIRST = ", which looks like channels first; expected them last"
 _MANY = 0.5  # share of examples with values that are not finite from which on no run can come of it
-
-
-def sampled(source: Source, threads: int) -> tuple[np.ndarray, list[Example]]:
-    """Up to 64 examples spread over a source, of large images at least 8: their indices, and themselves."""
-    first = source[0]
-    number = int(np.clip(_NUMBERS // max(1, np.size(first["image"])), _LEAST, _MOST))
-    chosen = np.unique(np.linspace(0, len(source) - 1, number).astype(int))
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        return chosen, list(pool.map(source.__getitem__, map(int, chosen)))
 
 
 def look_at_images(indices: Sequence[int], examples: Sequence[Example]) -> Iterator[str]:
@@ -50,8 +40,8 @@ def look_at_images(indices: Sequence[int], examples: Sequence[Example]) -> Itera
         _check_image(int(index), example["image"])
     images = [np.asarray(example["image"]) for example in examples]
     shape = images[0].shape
-    if _channels_first(shape):  # of one channel: it may be a row of pixels
-        yield f"training images have shape {shape}{_FIRST}, {_channels_last(shape)}."
+    if channels_first(shape):  # of one channel: it may be a row of pixels
+        yield f"training images have shape {shape}{_FIRST}, {channels_last(shape)}."
     yield from _not_finite("images", indices, [np.isfinite(image).all() for image in images])
     yield from _flat(images)
     if images[0].dtype != np.uint8:
@@ -77,7 +67,7 @@ def look_at_labels(
     read = dict.fromkeys(label for task in tasks.values() for label in (*task.labels, *task.optional_labels))
     there = [label for label in read if all(f"{label}_valid" in example for example in examples)]
     for label in there:
-        finite = [_finite(example[label], example[f"{label}_valid"]) for example in examples]
+        finite = [finite_where_valid(example[label], example[f"{label}_valid"]) for example in examples]
         yield from _not_finite(f"labels {label!r}", indices, finite)
     for name, task in tasks.items():
         for label in task.labels:
@@ -110,16 +100,8 @@ def _labels(example: Example, read: Mapping[str, Any]) -> Example:
 
 def check_layout(image: Any, where: str) -> None:
     """Raises `UserError` where an image, (..., H, W, C), seems to have its channels first."""
-    if _channels_first(np.shape(image)) and (np.shape(image)[-3] > 1 or image.dtype == np.uint8):
-        raise UserError(f"{where} has shape {np.shape(image)}{_FIRST}, {_channels_last(np.shape(image))}.")
-
-
-def _channels_first(shape: tuple[int, ...]) -> bool:
-    return len(shape) >= 3 and shape[-3] in _CHANNELS and min(shape[-2:]) > max(_CHANNELS)
-
-
-def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*shape[:-3], *shape[-2:], shape[-3])
+    if channels_first(np.shape(image)) and (np.shape(image)[-3] > 1 or image.dtype == np.uint8):
+        raise UserError(f"{where} has shape {np.shape(image)}{_FIRST}, {channels_last(np.shape(image))}.")
 
 
 def _check_image(index: int, image: Any) -> None:
@@ -159,16 +141,6 @@ def _flat(images: Sequence[np.ndarray]) -> Iterator[str]:
         yield f"{sum(flat)} of {len(images)} training images looked at have one value everywhere, such as {value:g}."
     elif all(image.dtype == np.uint8 and image.max() <= 1 for image in images):
         yield "training images are uint8 from 0 to 1; expected 0 to 255, or floats of about [0, 1]."
-
-
-def _finite(label: Any, valid: Any) -> bool:
-    """Whether a label is finite where it is valid."""
-    if isinstance(label, dict) or not np.issubdtype(np.asarray(label).dtype, np.floating):
-        return True
-    finite, valid = np.isfinite(label), np.asarray(valid, bool)
-    if valid.ndim < finite.ndim:
-        valid = valid.reshape(valid.shape + (1,) * (finite.ndim - valid.ndim))
-    return bool(np.all(finite | ~valid))
 
 
 def _not_finite(what: str, indices: Sequence[int], finite: Sequence[bool]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """`scenes` through TFDS: prepared, read, refused, and independent of who renders it."""
 
+import concurrent.futures
 import functools
 import io
 import os
@@ -15,7 +16,7 @@ import pytest
 
 from mtljax.data import DataSet, Source, scenes
 from mtljax.data.reading.quiet import quiet_tfds
-from mtljax.data.scenes import CLASSES
+from mtljax.data.scenes import CLASSES, parallel
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.parallel import rendered, workers
 from mtljax.data.scenes.render import render_clip
@@ -161,10 +162,13 @@ def test_builder_lists_four_configurations_and_the_class_names(tiny):
     assert "tensorflow" not in sys.modules
 
 
-def test_clips_do_not_depend_on_the_number_of_workers(direct):
+def test_clips_do_not_depend_on_how_they_are_shared_out(direct, monkeypatch):
     jobs = (32, 2, scenes_dataset_builder.SEED, "train", 5)
-    with workers(1) as one, workers(2) as two:
-        alone, together = list(rendered(one, *jobs)), list(rendered(two, *jobs))
+    with workers(1) as one, concurrent.futures.ThreadPoolExecutor(3) as three:
+        alone = list(rendered(one, *jobs))
+        monkeypatch.setattr(parallel, "_PIXELS_A_JOB", 1)  # each clip is a job of its own
+        monkeypatch.setattr(os, "cpu_count", lambda: 1)  # and two are ahead at the most
+        together = list(rendered(three, *jobs))
     assert [index for index, _ in together] == list(range(5))
     np.testing.assert_equal(together, alone)
     np.testing.assert_equal(together[3][1]["depth"], direct[3]["depth"])
@@ -194,25 +198,22 @@ def test_a_half_finished_preparation_is_begun_anew_under_a_progress_bar(few_clip
     assert len(data.split("test")) == FEW["test"]
 
 
-def test_a_script_without_a_main_guard_prepares_once_and_quietly(tmp_path):
+def test_a_script_without_a_main_guard_prepares_once_and_quietly_and_imports_tfds_when_it_prepares(tiny, tmp_path):
     done = run_script(
         "print('script runs')\n"
         "from mtljax.data import scenes\n"
-        "from mtljax.data.quiet import quiet_tfds\n"
+        "print({'tensorflow_datasets', 'tensorflow', 'grain'} & set(sys.modules))\n"
+        "from mtljax.data.reading.quiet import quiet_tfds\n"
         "with quiet_tfds():\n"
         "    from mtljax.data.scenes.tfds_builder.scenes_dataset_builder import Scenes\n"
         f"Scenes.BUILDER_CONFIGS[0].clips.update({FEW})\n"
         f"print(len(scenes('tiny', {str(tmp_path / 'data')!r}).split('train')))\n",
         tmp_path,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"script runs\n{FEW['train']}\n", "")
-
-
-def test_importing_scenes_brings_in_neither_tfds_nor_grain(tmp_path):
-    done = run_script(
-        "import mtljax.data.scenes\nprint({'tensorflow_datasets', 'tensorflow', 'grain'} & set(sys.modules))", tmp_path
-    )
-    assert done.stdout == "set()\n", done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"script runs\nset()\n{FEW['train']}\n", "")
+    # Its clips were rendered by processes on all cores, those of `tiny` by a thread.
+    theirs, ours = (data.split("train") for data in (scenes("tiny", str(tmp_path / "data")), tiny))
+    np.testing.assert_equal([theirs[i] for i in range(len(theirs))], [ours[i] for i in range(len(ours))])
 
 
 @pytest.mark.parametrize("damage", [lambda f: os.truncate(f, f.stat().st_size // 2), pathlib.Path.unlink])

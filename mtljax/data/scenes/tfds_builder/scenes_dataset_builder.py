@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -50,17 +50,23 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
         _config("large", 256, 24, 512, 32),
     ]
 
-    def download_and_prepare(self, **kwargs: Any) -> None:
+    @property
+    def _chosen(self) -> ScenesConfig:
+        return cast(ScenesConfig, self.builder_config)
+
+    def _prepare_under_a_bar(self, **kwargs: Any) -> None:
         """Renders all splits on all cores, under one progress bar; arguments as in TFDS."""
-        name, total = self.builder_config.name, sum(self.builder_config.clips.values())
+        name, total = self._chosen.name, sum(self._chosen.clips.values())
         with (
             workers() as self._pool,
             tqdm(total=total, unit="clip", desc=f"rendering scenes/{name}", disable=None) as self._bar,
         ):
             super().download_and_prepare(**kwargs)
 
+    download_and_prepare: Any = _prepare_under_a_bar  # in TFDS it is no function but what a decorator made of one
+
     def _info(self) -> tfds.core.DatasetInfo:
-        size, s = self.builder_config.size, self.builder_config.frames
+        size, s = self._chosen.size, self._chosen.frames
 
         def tensor(*shape: int, dtype: Any = np.float32) -> tfds.features.Tensor:
             return tfds.features.Tensor(shape=shape, dtype=dtype)
@@ -93,10 +99,10 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         del dl_manager
-        return {split: self._generate_examples(split, number) for split, number in self.builder_config.clips.items()}
+        return {split: self._generate_examples(split, number) for split, number in self._chosen.clips.items()}
 
     def _generate_examples(self, split: str, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        config = self.builder_config
+        config = self._chosen
         for index, clip in rendered(self._pool, config.size, config.frames, SEED, split, number):
             self._bar.update()
             yield index, clip

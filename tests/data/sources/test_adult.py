@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mtljax.data.sources import adult
+from mtljax.data import adult
 from mtljax.errors import UserError
 
 

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtljax.data import kitti_odometry
+from mtljax.data import camvid, cityscapes, kitti_odometry, rgbd, taskonomy
 from mtljax.data.reading import images
-from mtljax.data.sources import camvid, cityscapes, rgbd, taskonomy
 from mtljax.errors import UserError
-from tests.data import test_cityscapes, test_kitti, test_taskonomy
-from tests.data.streets import write_streets
+from tests.data.sources import test_cityscapes, test_kitti_odometry, test_taskonomy
+from tests.data.sources.streets import write_streets
 from tests.frames import write_folder
 
 GREY = np.array([[0, 10, 100], [200, 254, 255]], np.uint8)
@@ -88,7 +87,7 @@ def folders(root):
     write_streets(root / "streets")
     yield camvid(str(root / "streets")), root / "streets" / "train" / "a_000.png"
     yield rgbd(str(write_folder(root / "frames", 6))), root / "frames" / "frame-000000.color.png"
-    test_kitti.write_sequence(root / "kitti", "00")
+    test_kitti_odometry.write_sequence(root / "kitti", "00")
     kitti = kitti_odometry(str(root / "kitti"), sequences=["00"], validation=["01"], size=None, frames=1)
     yield kitti, root / "kitti" / "sequences" / "00" / "image_2" / "000000.png"
     test_cityscapes.write_image(root / "city", "train", "ulm", 0)

@@ -1,4 +1,4 @@
-"""What labels of data sets mean, and labels under other names and classes, so that one name has one meaning."""
+"""Labels under other names, and with their classes in another list."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,20 +7,10 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from mtljax.data.dataset import DataSet, Example, Source
+from mtljax.data.meanings import SETTLED, Meaning
 from mtljax.errors import UserError, unknown
 
-Meaning = str | tuple[str, ...]
 Classes = Mapping[str, Sequence[str] | Mapping[str | None, Sequence[str]]]
-
-# These have a meaning and a unit in `mtljax.data.dataset`, and augmentations know them by name.
-SETTLED = ("depth", "normal", "forward_flow", "backward_flow", "moving", "ego_motion", "frame_index", "instances")
-BORDERS = "where the class differs from a neighbour's"
-DISCONTINUITIES = "where depth or the normal is discontinuous"
-
-
-def labels_of(example: Example) -> list[str]:
-    """The labels of an example: what has a mask."""
-    return [key.removesuffix("_valid") for key in example if key.endswith("_valid") and key[:-6] in example]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +41,7 @@ class Relabelled:
         Raises:
             UserError: where a class is in no list.
         """
-        names = self.names | {f"{old}_valid": f"{new}_valid" for old, new in self.names.items()}
+        names = {**self.names} | {f"{old}_valid": f"{new}_valid" for old, new in self.names.items()}
         result = {names.get(key, key): value for key, value in example.items()}
         for label, table in self.tables.items():
             if label in result:
@@ -99,7 +89,7 @@ def checked_classes(classes: Any) -> dict[str, dict[str | None, tuple[str, ...]]
         raise UserError(f"mix(classes={classes!r}): expected classes by label, as in {{'semantic': {{'road': []}}}}.")
     for label, given in (classes or {}).items():
         listed = isinstance(given, Sequence) and not isinstance(given, str)
-        lists = dict.fromkeys(given, ()) if listed else given
+        lists: Any = dict.fromkeys(given, ()) if listed else given
         fine = isinstance(lists, Mapping) and all(
             (key is None or isinstance(key, str)) and isinstance(names, tuple | list) and all(map(_is_text, names))
             for key, names in lists.items()
@@ -118,11 +108,6 @@ def checked_classes(classes: Any) -> dict[str, dict[str | None, tuple[str, ...]]
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
-
-
-def meanings(data_set: DataSet) -> Mapping[str, Meaning]:
-    """What a data set says that its labels mean: names of classes in their order, or a sentence; see `DataSet`."""
-    return getattr(data_set, "meanings", {})
 
 
 def table(where: str, label: str, meaning: Meaning | None, classes: Mapping[str | None, Sequence[str]]) -> np.ndarray:
@@ -146,40 +131,3 @@ def table(where: str, label: str, meaning: Meaning | None, classes: Mapping[str 
             "among another's names, or among those of None, which are no class."
         )
     return np.array([places[name] for name in meaning], np.int32)
-
-
-def must_mean_one_thing(name: str, label: str, sets: Mapping[str, DataSet], old: Mapping[str, str]) -> None:
-    """Checks that sets that have a label of one name mean the same by it.
-
-    Args:
-        name: of the mix, for messages.
-        label: the name.
-        sets: those that have it.
-        old: set -> its own name of the label.
-
-    Raises:
-        UserError: where they do not, or where it cannot be told.
-    """
-    if label in SETTLED or len(sets) < 2:
-        return
-    said = {key: meanings(data_set).get(old[key]) for key, data_set in sets.items()}
-    if all(meaning is None for meaning in said.values()) and len({type(data_set) for data_set in sets.values()}) == 1:
-        return
-    first, *others = said
-    for other in others:
-        if said[first] is None or said[first] != said[other]:
-            raise UserError(
-                f"{name}: {label!r} of {first!r} is {_told(said[first])}; that of {other!r} is {_told(said[other])}. "
-                f"Give one another name, rename={{{other!r}: {{{old[other]!r}: 'another'}}}}; or map classes by name, "
-                f"classes={{{label!r}: {{'a': ['other names of a'], ...}}}}; or say that they are one thing, by "
-                "renaming both to one name."
-            )
-
-
-def _told(meaning: Meaning | None) -> str:
-    if meaning is None:
-        return "not said (its data set has no `meanings` of it)"
-    if isinstance(meaning, str):
-        return meaning
-    shown = ", ".join(f"{i} {name}" for i, name in enumerate(meaning[:4]))
-    return f"of {len(meaning)} classes, {shown}{', ...' if len(meaning) > 4 else ''}"

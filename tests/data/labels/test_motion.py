@@ -1,5 +1,6 @@
 """Labels of motion: against `scenes`, whose flow is that of its own ray caster, and against mtljax.geometry."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ def clips():
 
 
 def poses_of(clip):
-    return motion.pose_matrices(clip["camera"]["positions"], clip["camera"]["quaternions"])
+    return geometry.pose_matrices(clip["camera"]["positions"], clip["camera"]["quaternions"])
 
 
 def test_ego_motion_maps_the_next_cameras_points_to_this_ones(clips):
@@ -24,10 +25,14 @@ def test_ego_motion_maps_the_next_cameras_points_to_this_ones(clips):
     label = motion.ego_motion(poses)
     assert label["ego_motion_valid"][:, 0].tolist() == [True, True, False]
     assert not label["ego_motion"][-1].any()
-    steps = geometry.matrix_of(label["ego_motion"][:-1])
+
+    @jax.jit
+    def steps_and_motions(motions, poses):
+        return geometry.matrix_of(motions), geometry.motion_of(geometry.inverse(poses[:-1]) @ poses[1:])
+
+    steps, motions = steps_and_motions(label["ego_motion"][:-1], poses.astype(np.float32))
     np.testing.assert_allclose(poses[:-1] @ steps, poses[1:], atol=2e-6)
-    relative = geometry.inverse(poses[:-1].astype(np.float32)) @ poses[1:].astype(np.float32)
-    np.testing.assert_allclose(label["ego_motion"][:-1], geometry.motion_of(relative), atol=5e-6)
+    np.testing.assert_allclose(label["ego_motion"][:-1], motions, atol=5e-6)
     assert np.linalg.norm(label["ego_motion"][0, :3]) > 0.05
 
 
@@ -66,19 +71,20 @@ def test_what_moves_is_what_the_camera_does_not_explain(clips):
 
 
 def test_a_point_behind_the_other_camera_has_no_flow():
-    forward = np.eye(4)
-    forward[2, 3] = -3.0  # the camera goes three metres ahead
-    depth = np.array([[2.0, 5.0]])
-    flow, seen = motion.rigid_flow(depth, np.array([[1.0, 0, 1], [0, 1, 0.5], [0, 0, 1]]), forward)
-    assert seen.tolist() == [[False, True]]
-    np.testing.assert_allclose(flow, [[[0, 0], [0.5 * 5 / 2 - 0.5, 0]]])
+    poses = np.tile(np.eye(4), (2, 1, 1))
+    poses[1, 2, 3] = 3.0  # the camera goes three metres ahead
+    depth = np.array([2.0, 5.0, 3.005]).reshape(1, 1, 3, 1).repeat(2, axis=0)  # the last is nearer to it than 1 cm
+    k = np.array([[1.0, 0, 1], [0, 1, 0.5], [0, 0, 1]])
+    labels = motion.static_labels(depth, np.ones(depth.shape, bool), k, poses)
+    assert labels["forward_flow_valid"][0, 0, :, 0].tolist() == [False, True, False]
+    np.testing.assert_allclose(labels["forward_flow"][0, 0], [[0, 0], [0.5 * 5 / 2 - 0.5, 0], [0, 0]])
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0, 5.0])
 def test_a_depth_that_is_not_known_gives_no_flow(value):
     depth, valid = np.ones((2, 2, 2, 1), np.float32), np.ones((2, 2, 2, 1), bool)
     depth[0, 0, 0], valid[0, 0, 0] = value, False
-    poses = motion.pose_matrices(np.array([[0, 0, 0], [0.1, 0, 0]]), np.array([[1, 0, 0, 0]] * 2))
+    poses = geometry.pose_matrices(np.array([[0, 0, 0], [0.1, 0, 0]]), np.array([[1, 0, 0, 0]] * 2))
     labels = motion.static_labels(depth, valid, np.array([[2.0, 0, 1], [0, 2, 1], [0, 0, 1]]), poses)
     for key in ("forward_flow", "moving"):
         assert labels[f"{key}_valid"][..., 0].tolist() == [[[False, True], [True, True]], [[False] * 2] * 2]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtljax.data import DataSet
-from mtljax.data.sources import cityscapes
+from mtljax.data import DataSet, cityscapes
 from mtljax.errors import UserError
 
 H, W = 16, 32

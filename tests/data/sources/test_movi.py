@@ -8,11 +8,10 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from mtljax.data import DataSet
+from mtljax.data import DataSet, movi
 from mtljax.data.reading.raw_records import decoded
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.render import render_clip
-from mtljax.data.sources import movi
 from mtljax.errors import UserError
 from tests.movi import encoded, png, write
 

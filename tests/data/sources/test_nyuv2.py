@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
-from mtljax.data import DataSet, tfds
-from mtljax.data.labels.from_depth import normals_from_depth, points_from_depth
+from mtljax.data import DataSet, nyuv2, tfds
+from mtljax.data.labels.normals import normals_from_depth
 from mtljax.data.reading.quiet import quiet_tfds
-from mtljax.data.sources import nyuv2
 from mtljax.errors import UserError
+from mtljax.geometry import backproject
 
 H, W = 24, 32
 K = np.array([[0.93 * W, 0, W / 2], [0, 0.93 * W, H / 2], [0, 0, 1]])
@@ -19,7 +19,7 @@ def planes(number):
     """A floor, a wall on either side and one behind, seen from the middle of a room: depth and exact normals."""
     rng = np.random.default_rng(number)
     surfaces = [([0, -1, 0], 1.2), ([1, 0, 0], 1.5), ([-1, 0, 0], 1.4), ([0.1, 0, -1], 4.0), ([0, 1, 0.2], 1.3)]
-    rays = points_from_depth(np.ones((H, W)), K)
+    rays = backproject(np.ones((H, W, 1)), K, np)
     depth, normal = np.full((H, W), np.inf), np.zeros((H, W, 3))
     for direction, distance in surfaces:
         n = np.array(direction) / np.linalg.norm(direction)

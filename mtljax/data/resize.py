@@ -33,11 +33,11 @@ def resized(example: Example, size: tuple[int, int]) -> Example:
         >>> print(smaller["image"].shape, smaller["forward_flow"][0, 0, 0])
         (1, 2, 2, 3) [0.33333334 0.5       ]
     """
-    checked_size(size)
-    before = example["image"].shape[:3]
-    if before[1:] == tuple(size):
+    size = checked_size(size)
+    height, width = example["image"].shape[1:3]
+    if (height, width) == size:
         return example
-    return shown(example, Window(0, 0, *before[1:], tuple(size)))
+    return shown(example, Window(0, 0, height, width, size))
 
 
 def checked_size(size: Any) -> tuple[int, int]:

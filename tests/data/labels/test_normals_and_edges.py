@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from mtljax.data.labels.from_depth import edges_from_depth, normals_from_depth, points_from_depth
+from mtljax.data.labels.edges import edges_from_depth
+from mtljax.data.labels.normals import normals_from_depth
+from mtljax.geometry import backproject
 
 H, W = 40, 60
 K = np.array([[100.0, 0, 30], [0, 100.0, 20], [0, 0, 1]])
-RAYS = points_from_depth(np.ones((H, W)), K)
+RAYS = backproject(np.ones((H, W, 1)), K, np)
 ALL = np.ones((H, W), bool)
 
 
@@ -17,7 +19,7 @@ def plane(normal, distance):
 
 
 def test_points_lie_on_their_rays():
-    points = points_from_depth(np.full((H, W), 3.0), K)
+    points = backproject(np.full((H, W, 1), 3.0), K, np)
     np.testing.assert_allclose(points[..., 2], 3)
     uv = points[..., :2] / points[..., 2:] * 100 + [30, 20]
     np.testing.assert_allclose(uv[0, 0], [0.5, 0.5])

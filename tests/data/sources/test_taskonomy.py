@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtljax.data import DataSet
-from mtljax.data.sources import taskonomy
+from mtljax.data import DataSet, taskonomy
 from mtljax.errors import UserError
 
 H, W = 8, 12

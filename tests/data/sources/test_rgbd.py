@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mtljax.data import rgbd
 from mtljax.data.reading import images
-from mtljax.data.sources import rgbd
 from mtljax.errors import UserError
 from tests.frames import H, K, W, write_frame
 

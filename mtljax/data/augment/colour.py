@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from mtljax.data.augment._augmentation import Augmentation, checked
+from mtljax.data.augment.augmentation import Augmentation, checked
 from mtljax.data.dataset import Example
 from mtljax.errors import UserError
 
@@ -55,9 +55,9 @@ def _coloured(text: str, amounts: tuple[float, ...], hue: float, example: Exampl
             f"{text}: expected RGB images of 8 bits, not {image.dtype} of {image.shape[-1]} channels, or float32 in "
             f"[0, 1], not {image.min():g} .. {image.max():g}: colours are changed before a data set normalises them."
         )
-    factors = 1 + np.array(amounts) * rng.uniform(-1, 1, 3)
+    brightness, contrast, saturation = 1 + np.array(amounts) * rng.uniform(-1, 1, 3)
     turns = hue * rng.uniform(-1, 1)
-    matrix, to_shift = _affine(*factors, turns)
+    matrix, to_shift = _affine(brightness, contrast, saturation, turns)
     if not whole:
         found = image @ matrix.T.astype(np.float32) + (to_shift @ image.mean(axis=(0, 1, 2))).astype(np.float32)
         return example | {"image": np.clip(found, 0, 1)}

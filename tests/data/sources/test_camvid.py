@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtljax.data.sources import camvid
+from mtljax.data import camvid
 from mtljax.data.sources.camvid import CLASSES
 from mtljax.errors import UserError
-from tests.data.streets import H, W, classes, write_streets
+from tests.data.sources.streets import H, W, classes, write_streets
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
-"""What an augmentation is, and several of them one after the other."""
+"""What an augmentation is, and checks of its arguments."""
 
 import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,32 +24,6 @@ class Augmentation:
     def __call__(self, example: Example, rng: np.random.Generator) -> Example:
         """The augmented example; the one given stays as it is."""
         return self.apply(example, rng)
-
-
-def compose(*augmentations: Augmentation) -> Augmentation:
-    """Augmentations one after the other, in the order given, on one generator.
-
-    Raises:
-        UserError: where one is no augmentation.
-
-    Example:
-        >>> from mtljax.data import augment
-        >>> both = augment.compose(augment.flip(p=1.0), augment.crop(2, 3))
-        >>> both({"image": np.zeros((1, 4, 4, 3), np.uint8)}, np.random.default_rng(0))["image"].shape
-        (1, 2, 3, 3)
-    """
-    for one in augmentations:
-        if not isinstance(one, Augmentation):
-            name = getattr(one, "__name__", repr(one))
-            raise UserError(f"compose(...): {name} is no augmentation; expected calls, such as compose(flip()).")
-    text = f"compose({', '.join(one.text for one in augmentations)})"
-    return Augmentation(text, functools.partial(_in_turn, augmentations))
-
-
-def _in_turn(augmentations: Sequence[Augmentation], example: Example, rng: np.random.Generator) -> Example:
-    for one in augmentations:
-        example = one(example, rng)
-    return example
 
 
 def checked(call: str, name: str, value: float, low: float, high: float) -> float:

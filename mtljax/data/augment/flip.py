@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from mtljax.data.augment._augmentation import Augmentation, checked
+from mtljax.data.augment.augmentation import Augmentation, checked
 from mtljax.data.dataset import Example
 from mtljax.data.window import FLOWS, dense
 

@@ -1,0 +1,60 @@
+"""What labels of data sets mean, so that one name has one meaning."""
+
+from collections.abc import Mapping
+
+from mtljax.data.dataset import DataSet, Example
+from mtljax.errors import UserError
+
+Meaning = str | tuple[str, ...]
+
+# These have a meaning and a unit in `mtljax.data.dataset`, and augmentations know them by name.
+SETTLED = ("depth", "normal", "forward_flow", "backward_flow", "moving", "ego_motion", "frame_index", "instances")
+BORDERS = "where the class differs from a neighbour's"
+DISCONTINUITIES = "where depth or the normal is discontinuous"
+
+
+def labels_of(example: Example) -> list[str]:
+    """The labels of an example: what has a mask."""
+    return [key.removesuffix("_valid") for key in example if key.endswith("_valid") and key[:-6] in example]
+
+
+def meanings(data_set: DataSet) -> Mapping[str, Meaning]:
+    """What a data set says that its labels mean: names of classes in their order, or a sentence; see `DataSet`."""
+    return getattr(data_set, "meanings", {})
+
+
+def must_mean_one_thing(name: str, label: str, sets: Mapping[str, DataSet], old: Mapping[str, str]) -> None:
+    """Checks that sets that have a label of one name mean the same by it.
+
+    Args:
+        name: of the mix, for messages.
+        label: the name.
+        sets: those that have it.
+        old: set -> its own name of the label.
+
+    Raises:
+        UserError: where they do not, or where it cannot be told.
+    """
+    if label in SETTLED or len(sets) < 2:
+        return
+    said = {key: meanings(data_set).get(old[key]) for key, data_set in sets.items()}
+    if all(meaning is None for meaning in said.values()) and len({type(data_set) for data_set in sets.values()}) == 1:
+        return
+    first, *others = said
+    for other in others:
+        if said[first] is None or said[first] != said[other]:
+            raise UserError(
+                f"{name}: {label!r} of {first!r} is {_told(said[first])}; that of {other!r} is {_told(said[other])}. "
+                f"Give one another name, rename={{{other!r}: {{{old[other]!r}: 'another'}}}}; or map classes by name, "
+                f"classes={{{label!r}: {{'a': ['other names of a'], ...}}}}; or say that they are one thing, by "
+                "renaming both to one name."
+            )
+
+
+def _told(meaning: Meaning | None) -> str:
+    if meaning is None:
+        return "not said (its data set has no `meanings` of it)"
+    if isinstance(meaning, str):
+        return meaning
+    shown = ", ".join(f"{i} {name}" for i, name in enumerate(meaning[:4]))
+    return f"of {len(meaning)} classes, {shown}{', ...' if len(meaning) > 4 else ''}"
