@@ -9,17 +9,11 @@ import numpy as np
 from mtljax.errors import unknown
 from mtljax.models import heads
 from mtljax.tasks.drawing.colours import coloured
-from mtljax.tasks.losses.depth_losses import LOSSES, log_error
-from mtljax.tasks.losses.masked import (
-    fits,
-    image_means,
-    intrinsics_of,
-    labels_of,
-    not_finite,
-    total_and_count,
-    where_valid,
-)
-from mtljax.tasks.metrics.counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks.labels import fits, intrinsics_of, labels_of
+from mtljax.tasks.losses.depth import LOSSES, log_error
+from mtljax.tasks.losses.masked import image_means, total_and_count, where_valid
+from mtljax.tasks.metrics.counts import ratio
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, not_finite, of_numbers
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _NONE = "none"

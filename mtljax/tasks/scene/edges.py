@@ -8,9 +8,10 @@ import numpy as np
 import optax
 
 from mtljax.models import heads
-from mtljax.tasks.losses.masked import fits, image_means, labels_of, total_and_count, where_valid
-from mtljax.tasks.metrics.counts import NOT_FINITE, of_numbers
+from mtljax.tasks.labels import fits, labels_of
+from mtljax.tasks.losses.masked import image_means, total_and_count, where_valid
 from mtljax.tasks.metrics.edge_matching import count_matches
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, of_numbers
 from mtljax.tasks.metrics.thinning import THRESHOLDS, thin
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 

@@ -9,8 +9,10 @@ import numpy as np
 from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.tasks.drawing.colours import flow_colours
-from mtljax.tasks.losses.masked import fits, image_means, labels_of, not_finite, total_and_count, where_valid
-from mtljax.tasks.metrics.counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks.labels import fits, labels_of
+from mtljax.tasks.losses.masked import image_means, total_and_count, where_valid
+from mtljax.tasks.metrics.counts import ratio
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, not_finite, of_numbers
 from mtljax.tasks.task import Batch, Metric, Task
 
 _UNIT = 20.0  # pixels that the loss counts as 1

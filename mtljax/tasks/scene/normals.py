@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax.models import heads
-from mtljax.tasks.losses.masked import fits, labels_of, not_finite, number, where_valid
-from mtljax.tasks.metrics.counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks.labels import fits, labels_of
+from mtljax.tasks.losses.masked import number, where_valid
+from mtljax.tasks.metrics.counts import ratio
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, not_finite, of_numbers
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _BIN = 0.05  # degrees

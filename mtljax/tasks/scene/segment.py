@@ -8,9 +8,11 @@ import numpy as np
 import optax
 
 from mtljax.models import heads
-from mtljax.tasks.losses.masked import fits, labels_of, no_best, number, where_valid
-from mtljax.tasks.metrics import class_ids
-from mtljax.tasks.metrics.counts import NOT_FINITE, log_shares, of_numbers
+from mtljax.tasks.labels import check_class_ids, fits, labels_of
+from mtljax.tasks.losses.masked import number, where_valid
+from mtljax.tasks.metrics import unclassed
+from mtljax.tasks.metrics.counts import log_shares
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, no_best, of_numbers
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _PALETTE_SEED = 7
@@ -57,7 +59,7 @@ def segment(
 
     def known(batch: Batch) -> tuple[jax.Array, jax.Array]:
         classes, valid = labels_of(batch, label)
-        class_ids.check_dtype(classes, label)
+        check_class_ids(classes, label)
         valid = (valid & (classes != ignore) & (classes >= 0) & (classes < num_classes))[..., 0]
         return jnp.where(valid, classes[..., 0], 0).astype(jnp.int32), valid
 
@@ -73,7 +75,7 @@ def segment(
         fits(prediction, (*classes.shape, 1), label, num_classes)
         cells = classes * num_classes + jnp.argmax(prediction, axis=-1)
         confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells.reshape(-1)].add(valid.reshape(-1))
-        counts = class_ids.counts(*labels_of(batch, label), num_classes, ignore)
+        counts = unclassed.counts(*labels_of(batch, label), num_classes, ignore)
         confusion = confusion.reshape(num_classes, num_classes)
         return {"confusion": confusion, NOT_FINITE: no_best(prediction, valid), **counts}
 
@@ -95,8 +97,8 @@ def segment(
         sums=sums,
         constant=constant,
         draw=draw,
-        told=(class_ids.UNCLASSED,),
-        check=lambda labels: class_ids.check(labels, label, num_classes, ignore),
+        told=(unclassed.UNCLASSED,),
+        check=lambda labels: unclassed.check(labels, label, num_classes, ignore),
     )
 
 

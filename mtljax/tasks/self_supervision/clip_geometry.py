@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from mtljax import geometry
-from mtljax.tasks.losses.masked import intrinsics_of
+from mtljax.tasks.labels import intrinsics_of
 from mtljax.tasks.self_supervision import neighbours
 from mtljax.tasks.self_supervision.occlusion import visible
 from mtljax.tasks.self_supervision.photometric import blurred, photometric_error
 
 
 class ClipGeometry(NamedTuple):
-    """A clip and what is said of it, in float32; pairs as in `_neighbours`.
+    """A clip and what is said of it, in float32; pairs as in `neighbours`.
 
     Attributes:
         image: (B, s, H, W, 3).

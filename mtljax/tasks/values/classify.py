@@ -9,9 +9,11 @@ import optax
 
 from mtljax.errors import UserError, unknown
 from mtljax.models import heads
-from mtljax.tasks.losses.masked import fits, no_best, number
-from mtljax.tasks.metrics import class_ids
-from mtljax.tasks.metrics.counts import NOT_FINITE, log_shares, of_numbers, ratio
+from mtljax.tasks.labels import check_class_ids, fits
+from mtljax.tasks.losses.masked import number
+from mtljax.tasks.metrics import unclassed
+from mtljax.tasks.metrics.counts import log_shares, ratio
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, no_best, of_numbers
 from mtljax.tasks.metrics.ranking import area_under_curve, score_counts
 from mtljax.tasks.task import Batch, Metric, Task
 
@@ -72,7 +74,7 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
             "top5": jnp.sum(valid & (rank < 5), dtype=jnp.int32),
             "examples": jnp.sum(valid, dtype=jnp.int32),
             NOT_FINITE: no_best(prediction, valid),
-            **class_ids.counts(*_ids(batch, label), num_classes, class_ids.NOWHERE),
+            **unclassed.counts(*_ids(batch, label), num_classes, unclassed.NOWHERE),
         }
         if num_classes == 2:
             counts["scores"] = score_counts(prediction[:, 1] - prediction[:, 0], classes == 1, valid)
@@ -91,8 +93,8 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         sums=sums,
         constant=constant,
         draw=None,
-        told=(class_ids.UNCLASSED,),
-        check=lambda labels: class_ids.check(labels, label, num_classes),
+        told=(unclassed.UNCLASSED,),
+        check=lambda labels: unclassed.check(labels, label, num_classes),
     )
 
 
@@ -102,7 +104,7 @@ def _ids(batch: Batch, label: str) -> tuple[jax.Array, jax.Array]:
     for key, found in ((label, classes), (f"{label}_valid", valid)):
         if found.ndim != 1 or len(found) != len(classes):
             raise UserError(f"label {key} has shape {found.shape}; expected (B,): one class an example.")
-    class_ids.check_dtype(classes, label)
+    check_class_ids(classes, label)
     return classes, valid
 
 

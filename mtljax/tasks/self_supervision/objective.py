@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax.errors import UserError, unknown
-from mtljax.tasks.losses.masked import fits, image_means, labels_of, number
-from mtljax.tasks.metrics.counts import NOT_FINITE
+from mtljax.tasks.labels import fits, labels_of
+from mtljax.tasks.losses.masked import image_means, number
+from mtljax.tasks.metrics.not_finite import NOT_FINITE
 from mtljax.tasks.self_supervision import neighbours
 from mtljax.tasks.self_supervision.clip_geometry import ClipGeometry, clip_geometry
 from mtljax.tasks.self_supervision.consensus import mask_entropy, mixed
