@@ -4,11 +4,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mtljax.errors import UserError
 
 
-def fits(prediction: jax.Array, label: Any, key: str, channels: int | None) -> None:
+def fits(prediction: jax.Array | np.ndarray, label: Any, key: str, channels: int | None) -> None:
     """Raises a `UserError` where a prediction is not of a label's places, or has other channels: never broadcast.
 
     Args:

@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
-def where_valid(prediction: jax.Array, valid: jax.Array, otherwise: float = 0.0) -> jax.Array:
+def where_valid(prediction: jax.Array | np.ndarray, valid: jax.Array, otherwise: float = 0.0) -> jax.Array:
     """The prediction in float32, with a constant in place of what is not valid, so that no gradient flows there."""
     return jnp.where(valid, prediction.astype(jnp.float32), otherwise)
 

@@ -66,7 +66,7 @@ def depth(
         if term not in LOSSES:
             raise unknown("depth loss", term, (*LOSSES, _NONE))
 
-    def known(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def known(prediction: jax.Array | np.ndarray, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
         truth, valid = labels_of(batch, label)
         fits(prediction, truth, label, None)
         valid = valid & (truth > 0)
@@ -81,7 +81,7 @@ def depth(
         more = _camera_and_step(batch, len(prediction)) if "virtual_normal" in terms else None
         found = [LOSSES[term](*seen, more) for term in terms]
         _, has_any = image_means(seen[0], seen[2])
-        return total_and_count(sum(value for value, _ in found), has_any)
+        return total_and_count(sum((value for value, _ in found), start=jnp.zeros(())), has_any)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         p, g, valid = known(prediction, batch)

@@ -77,7 +77,8 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
         probability = _sigmoid(np.nan_to_num(np.asarray(prediction, np.float32), nan=-np.inf, neginf=-np.inf))
         truth, valid = np.asarray(batch[label]) > 0, np.asarray(batch[f"{label}_valid"])
         label_grey = np.where(valid, np.where(truth, 255, 40), 0)
-        return tuple(np.repeat(grey.astype(np.uint8), 3, axis=-1) for grey in (255 * probability, label_grey))
+        found, label_rgb = (np.repeat(grey.astype(np.uint8), 3, axis=-1) for grey in (255 * probability, label_grey))
+        return found, label_rgb
 
     return Task(
         name=name,

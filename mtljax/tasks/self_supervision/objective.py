@@ -111,7 +111,8 @@ class Objective:
         """Each frame made from its next one (the last from the one before), black where not seen; and as it is."""
         image = np.asarray(batch["image"], np.float32)
         made = image if image.shape[1] < 2 else np.asarray(jax.jit(self._made)(prediction, batch))
-        return tuple(np.nan_to_num(255 * np.clip(x, 0, 1)).astype(np.uint8) for x in (made, image))
+        made, image = (np.nan_to_num(255 * np.clip(x, 0, 1)).astype(np.uint8) for x in (made, image))
+        return made, image
 
     def _made(self, prediction: Prediction, batch: Batch) -> jax.Array:
         at = self._geometry(prediction, batch, blur=0)
@@ -128,17 +129,7 @@ class Objective:
         shown = jnp.isfinite(error[:, :, 0])
         masked = shown & (unwarped <= error[:, :, 0])
         least = jnp.where(shown, self._least(error[:, :, 0], unwarped), 0.0)
-        loss, free_error = jnp.zeros(()), None
-        if at.flow is not None and (self.motion_mask or self.rigid_flow == "geonet"):
-            free_error = at.flow_error(seen)
-        if self.rigid_flow == "geonet":
-            loss += image_means(free_error, jnp.isfinite(free_error))[0]
-        if self.rigid_flow == "dfnet":
-            loss += _FLOW_WEIGHT * _flow_distance(at, seen)
-        if self.motion_mask:
-            logits = jnp.asarray(prediction["static"], jnp.float32)
-            loss += mask_entropy(logits, error[:, :, 0], free_error, _largest_difference(at))
-            error = mixed(logits[:, :, None], error, free_error[:, :, None])
+        loss, error = self._by_flow(at, seen, error, prediction)
         error = jnp.where(jnp.isfinite(error), self._least(error, unwarped[:, :, None]), 0.0)
         iou = any_movable = jnp.ones(error.shape[:2])
         if self.movable:
@@ -149,9 +140,28 @@ class Objective:
         loss += jnp.mean(error, axis=(2, 3, 4, 5)) + self._smoothness(at, prediction)
         if self.velocity:
             loss += _VELOCITY_WEIGHT * self._velocity(prediction, batch)
-        means = [jnp.mean(x, axis=(2, 3, 4), dtype=jnp.float32) for x in (least, masked)]
+        photometric, auto_masked = (jnp.mean(x, axis=(2, 3, 4), dtype=jnp.float32) for x in (least, masked))
         numbers = jnp.broadcast_to(self._numbers(prediction)[:, None], loss.shape)
-        return Found(jnp.where(numbers, loss, jnp.nan), *means, iou, any_movable > 0, numbers)
+        loss = jnp.where(numbers, loss, jnp.nan)
+        return Found(loss, photometric, auto_masked, iou, any_movable > 0, numbers)
+
+    def _by_flow(
+        self, at: ClipGeometry, seen: jax.Array | None, error: jax.Array, prediction: Prediction
+    ) -> tuple[jax.Array, jax.Array]:
+        """What flows add to each frame's loss, and the error (B, s, S, H, W, 1), mixed with theirs by the mask."""
+        loss = jnp.zeros(())
+        if self.rigid_flow == "dfnet":
+            loss += _FLOW_WEIGHT * _flow_distance(at, seen)
+        if not (self.motion_mask or self.rigid_flow == "geonet"):
+            return loss, error
+        free_error = at.flow_error(seen)
+        if self.rigid_flow == "geonet":
+            loss += image_means(free_error, jnp.isfinite(free_error))[0]
+        if self.motion_mask:
+            logits = jnp.asarray(prediction["static"], jnp.float32)
+            loss += mask_entropy(logits, error[:, :, 0], free_error, _largest_difference(at))
+            error = mixed(logits[:, :, None], error, free_error[:, :, None])
+        return loss, error
 
     def _numbers(self, prediction: Prediction) -> jax.Array:
         """Whether all that is read of each clip's predictions is finite, (B,) bool.
@@ -217,16 +227,16 @@ def _counted(batch: Batch) -> jax.Array:
 
 def _flow_distance(at: ClipGeometry, seen: jax.Array | None) -> jax.Array:
     """The mean L1 distance of each frame's flows from the rigid ones, where both stay in the image: (B, s)."""
-    ways = at.flow.shape[1]
+    ways = at.free_flow.shape[1]
     valid = at.valid[:, :ways, :, 0] & at.flow_inside()
     valid = valid if seen is None else valid & seen[:, :ways]
-    distance = jnp.sum(jnp.abs(at.rigid_flow[:, :ways] - at.flow), axis=-1, keepdims=True)
+    distance = jnp.sum(jnp.abs(at.rigid_flow[:, :ways] - at.free_flow), axis=-1, keepdims=True)
     return neighbours.frame_means(*image_means(distance, valid))
 
 
 def _largest_difference(at: ClipGeometry) -> jax.Array:
     """The larger component of rigid less predicted flow, the least of a frame's: (B, s, H, W, 1)."""
-    difference = jnp.max(jnp.abs(at.rigid_flow[:, : at.flow.shape[1]] - at.flow), axis=-1, keepdims=True)
+    difference = jnp.max(jnp.abs(at.rigid_flow[:, : at.free_flow.shape[1]] - at.free_flow), axis=-1, keepdims=True)
     return jnp.min(neighbours.by_frame(difference, jnp.inf), axis=1)
 
 
