@@ -11,11 +11,12 @@ import numpy as np
 from mtljax.errors import UserError, unknown
 from mtljax.tasks.labels import fits, labels_of
 from mtljax.tasks.losses.masked import image_means, number
+from mtljax.tasks.metrics.histogram import histogram
 from mtljax.tasks.metrics.not_finite import NOT_FINITE
 from mtljax.tasks.self_supervision import neighbours
 from mtljax.tasks.self_supervision.clip_geometry import ClipGeometry, clip_geometry
 from mtljax.tasks.self_supervision.consensus import mask_entropy, mixed
-from mtljax.tasks.self_supervision.movable import BINS, Movable, histogram
+from mtljax.tasks.self_supervision.movable import BINS, Movable
 from mtljax.tasks.self_supervision.occlusion import RULES
 from mtljax.tasks.self_supervision.photometric import tie_breaking
 from mtljax.tasks.self_supervision.smoothness import edge_aware, edge_released, inverse_depth, reduced
@@ -103,7 +104,7 @@ class Objective:
         found = self.found(prediction, batch)
         sums = {key: jnp.sum(jnp.where(counted, getattr(found, key), 0.0)) for key in ("photometric", "auto_masked")}
         if self.movable:
-            sums["iou"] = histogram(found.iou, counted & found.any_movable)
+            sums["iou"] = histogram(found.iou * BINS, counted & found.any_movable, BINS)
         sums[NOT_FINITE] = jnp.sum(counted & ~found.numbers, dtype=jnp.int32)
         return sums | {"frames": jnp.sum(counted, dtype=jnp.int32)}
 

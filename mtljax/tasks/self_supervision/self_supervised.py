@@ -30,8 +30,9 @@ from typing import Any
 
 from mtljax.models import heads
 from mtljax.tasks.metrics.counts import ratio
+from mtljax.tasks.metrics.histogram import quantile
 from mtljax.tasks.metrics.not_finite import of_numbers
-from mtljax.tasks.self_supervision.movable import Movable, quantile
+from mtljax.tasks.self_supervision.movable import BINS, Movable
 from mtljax.tasks.self_supervision.objective import Objective
 from mtljax.tasks.task import Metric, Sums, Task
 
@@ -144,6 +145,6 @@ def _metrics(movable: Movable | None) -> tuple[Metric, ...]:
 
 def _iou(share: float) -> Any:
     def value(sums: Sums) -> float:
-        return quantile(sums["iou"], share)
+        return quantile(sums["iou"], share) / BINS
 
     return value

@@ -14,7 +14,7 @@ from mtljax.tasks.losses.masked import number
 from mtljax.tasks.metrics import unclassed
 from mtljax.tasks.metrics.counts import log_shares, ratio
 from mtljax.tasks.metrics.not_finite import NOT_FINITE, no_best, of_numbers
-from mtljax.tasks.metrics.ranking import area_under_curve, score_counts
+from mtljax.tasks.metrics.ranking import area_under_curve, rank_of, score_counts
 from mtljax.tasks.task import Batch, Metric, Task
 
 
@@ -65,10 +65,7 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         classes, valid = known(batch)
         fits(prediction, (*classes.shape, 1), label, num_classes)
-        own = jnp.take_along_axis(prediction, classes[:, None], axis=1)
-        # Ties count by order, so that a constant prediction has one best class, as argmax has.
-        earlier = jnp.arange(num_classes)[None] < classes[:, None]
-        rank = jnp.sum((prediction > own) | ((prediction == own) & earlier), axis=1)
+        rank = rank_of(classes, prediction)
         counts = {
             "top1": jnp.sum(valid & (rank < 1), dtype=jnp.int32),
             "top5": jnp.sum(valid & (rank < 5), dtype=jnp.int32),
