@@ -1,5 +1,7 @@
 """The code of README.md and docs/, run; and the promises they make about commands and files."""
 
+import ast
+import graphlib
 import pathlib
 import re
 import subprocess
@@ -124,3 +126,42 @@ def test_rooms_import_downwards_only():
             ):
                 named = {line[0] or line[2]} if line[0] or line[2] else set(re.findall(r"\w+", line[1]))
                 assert named <= floors, f"{file} imports {named - floors}"
+
+
+def imported(file):
+    """The names that a module's import statements may bring in, those within its functions too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Packages are left out: they only export."""
+    files = [file for file in (ROOT / "mtljax").rglob("*.py") if file.name != "__init__.py"]
+    modules = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in files}
+    graphlib.TopologicalSorter({name: modules.keys() & set(imported(file)) for name, file in modules.items()}).prepare()
+
+
+CLEARER_WHOLE = frozenset()  # functions, as "folder/file.py name", that have a formula of more than 50 lines
+
+
+def lines_of(function):
+    """How many lines a function has, without its docstring."""
+    whole = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is None:
+        return whole
+    return whole - (function.body[0].end_lineno - function.body[0].lineno + 1)
+
+
+@pytest.mark.parametrize("part", ["mtljax", "tests"])
+def test_files_and_functions_are_short(part):
+    long = []
+    for file in sorted((ROOT / part).rglob("*.py")):
+        place, text = file.relative_to(ROOT).as_posix(), file.read_text()
+        if text.count("\n") > 300:
+            long.append(place)
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        long += [f"{place} {function.name}" for function in functions if lines_of(function) > 50]
+    assert not set(long) - CLEARER_WHOLE

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable
+from typing import cast
 
 import ml_collections
 
@@ -24,7 +25,8 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     Raises:
         UserError: for an unknown study, any mistake in its config, or a workdir that another process uses.
     """
-    if config.study not in STUDIES:
-        raise unknown("study", config.study, STUDIES)
+    study = cast(str, config.study)
+    if study not in STUDIES:
+        raise unknown("study", study, STUDIES)
     with sole_use(workdir):
-        STUDIES[config.study](config, workdir)
+        STUDIES[study](config, workdir)

@@ -3,7 +3,7 @@
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import ml_collections
@@ -56,7 +56,7 @@ def run(
         config.balance = "equal()"  # of `single`
     primary = primary_metrics(config)
     for method in chosen:  # All of them, before the first takes its time.
-        for _, part in _runs(config, vary, method, config.seed):
+        for _, part in _runs(config, vary, method, cast(int, config.seed)):
             experiment.build(run_config.checked(part))
     with sole_use(workdir):
         _train_all(config, workdir, vary, chosen, seeds, primary, allow_config_change)
@@ -74,7 +74,8 @@ def _train_all(
     """Runs what the workdir has no figures of, and writes and prints what has come out; see `run`."""
     run_config.settle(config, workdir, allow_change=allow_config_change)
     results = load(workdir / RESULTS)
-    for seed in range(config.seed, config.seed + seeds):
+    first = cast(int, config.seed)
+    for seed in range(first, first + seeds):
         for method in chosen:
             figures = results.setdefault(method, {})
             if str(seed) not in figures:
@@ -162,9 +163,9 @@ def _means(runs: Mapping[str, Mapping[str, float]], keys: Iterable[str]) -> dict
 
 
 def _gain(run: Mapping[str, float], base: Mapping[str, float], primary: Mapping[str, tuple[str, bool]]) -> float:
-    directions = {key: higher for key, (_, higher) in primary.items()}
-    one_a_task = ({key: {"primary": values[key]} for key in primary} for values in (run, base, directions))
-    return 0.0 - delta_m(*one_a_task)  # and never -0.0
+    figures, baseline = ({key: {"primary": values[key]} for key in primary} for values in (run, base))
+    directions = {key: {"primary": higher} for key, (_, higher) in primary.items()}
+    return 0.0 - delta_m(figures, baseline, directions)  # and never -0.0
 
 
 def _mean(values: Sequence[float], digits: int) -> str:
@@ -210,26 +211,27 @@ def primary_metrics(config: ml_collections.ConfigDict) -> dict[str, tuple[str, b
 def _check_key(config: ml_collections.ConfigDict, key: str) -> None:
     """Raises `UserError` where methods cannot be values of a key: unknown, no string, or the seed."""
     outer, _, inner = key.partition(".")
-    texts = {k for k, value in config.items() if isinstance(value, str)}
-    groups = {f"{k}.{name}" for k in ("tasks", "optimizers") for name in config[k]}
+    given: dict[str, Any] = config.to_dict()
+    texts = {k for k, value in given.items() if isinstance(value, str)}
+    groups = {f"{k}.{name}" for k in ("tasks", "optimizers") for name in given[k]}
     if key not in texts and not (outer == "optimizers" and inner):
         raise unknown("config key to vary (--vary) whose values are text:", key, sorted(texts | groups))
 
 
-def _runs(config: ml_collections.ConfigDict, vary: str, method: str, seed: int) -> Iterator[tuple[str, Any]]:
+def _runs(
+    config: ml_collections.ConfigDict, vary: str, method: str, seed: int
+) -> Iterator[tuple[str, ml_collections.ConfigDict]]:
     """The folder and the config of each run that a method with a seed takes."""
-    one = ml_collections.ConfigDict(config.to_dict())
-    one.seed = seed
+    one: dict[str, Any] = config.to_dict() | {"seed": seed}
     if method != SINGLE:
         outer, _, inner = vary.partition(".")
         (one[outer] if inner else one)[inner or outer] = method
-        yield f"{_folder(method)}/seed-{seed}", one
+        yield f"{_folder(method)}/seed-{seed}", ml_collections.ConfigDict(one)
         return
-    for task in config.tasks:
-        alone = ml_collections.ConfigDict(one.to_dict())
-        alone.tasks = {task: config.tasks[task]}
-        alone.optimizers = {group: text for group, text in config.optimizers.items() if group in ("shared", task)}
-        yield f"{SINGLE}/{task}/seed-{seed}", alone
+    for task, text in one["tasks"].items():
+        optimizers = {group: text for group, text in one["optimizers"].items() if group in ("shared", task)}
+        alone = one | {"tasks": {task: text}, "optimizers": optimizers}
+        yield f"{SINGLE}/{task}/seed-{seed}", ml_collections.ConfigDict(alone)
 
 
 def _trained(

@@ -3,7 +3,8 @@
 import ast
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import jax
 import ml_collections
@@ -11,8 +12,8 @@ import numpy as np
 
 from mtljax.errors import UserError
 from mtljax.studies.compare import primary_metrics
+from mtljax.studies.cross_stitch_plot import draw, unit_table
 from mtljax.studies.results import load, write, write_json
-from mtljax.studies.stitch_plot import draw, unit_table
 from mtljax.train.config import default as run_config
 from mtljax.train.config import experiment
 from mtljax.train.run import loop
@@ -23,6 +24,25 @@ ALONE = "alone"
 _OWN_KEYS = ("study", "table", "encoder", "stages", "alpha", "optimizer", "rate", "stitch_rate", "alone_steps")
 _RATES = (1.0, 10.0, 100.0, 1000.0)
 _ALPHAS = ((0.9, 0.1), (0.5, 0.5), (0.7, 0.3))
+
+
+class _Wanted(Protocol):
+    """What the study reads of its config, beside the keys of a training run."""
+
+    table: bool
+    encoder: str
+    stages: Sequence[str]
+    alpha: tuple[float, float]
+    optimizer: str
+    rate: float
+    stitch_rate: float
+    alone_steps: int
+    steps: int
+    tasks: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All keys and values."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,24 +94,26 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         Misra, Shrivastava, Gupta and Hebert, Cross-stitch Networks for Multi-task Learning, CVPR 2016, sections 4 and
         5: initialisation and learning rates of the units (table 1), and of the networks (section 5.1).
     """
-    chosen = Variant(tuple(config.alpha), config.stitch_rate)
-    variants = _questions(chosen) if config.table else [chosen]
+    wanted = cast(_Wanted, config)
+    same, different = wanted.alpha
+    chosen = Variant((same, different), wanted.stitch_rate)
+    variants = _questions(chosen) if wanted.table else [chosen]
     for variant in variants:
-        experiment.build(_second(config, workdir, variant))
-    primary = primary_metrics(_first(config))
+        experiment.build(_second(wanted, workdir, variant))
+    primary = primary_metrics(_first(wanted))
     results = load(workdir / RESULTS)
     if not (workdir / ALONE / "checkpoints").exists() or ALONE not in results:
-        results[ALONE] = loop.train(_first(config), workdir / ALONE)
+        results[ALONE] = loop.train(_first(wanted), workdir / ALONE)
         write_json(workdir / RESULTS, results)
     for variant in variants:
         if variant.folder not in results:
             print(f"\n{', '.join(filter(None, variant.cells))}", flush=True)
-            results[variant.folder] = loop.train(_second(config, workdir, variant), workdir / variant.folder)
+            results[variant.folder] = loop.train(_second(wanted, workdir, variant), workdir / variant.folder)
             write_json(workdir / RESULTS, results)
             jax.clear_caches()
         if variant == chosen:
-            _show_units(config, workdir, chosen)
-    if config.table:
+            _show_units(wanted, workdir, chosen)
+    if wanted.table:
         shown = table(results, variants, primary)
         write(workdir / TABLE, shown + "\n")
         print(f"\n{shown}", flush=True)
@@ -130,10 +152,10 @@ def table(
     return "\n".join([lines[0], "|---" * len(headings) + "|", *lines[1:]])
 
 
-def _show_units(config: ml_collections.ConfigDict, workdir: pathlib.Path, chosen: Variant) -> None:
+def _show_units(wanted: _Wanted, workdir: pathlib.Path, chosen: Variant) -> None:
     _, variables = newest_variables(workdir / chosen.folder)
-    units = {stage: np.asarray(variables["params"][f"stitch_{stage}"]["alpha"]) for stage in config.stages}
-    tasks = list(run_config.checked(_first(config)).tasks)
+    units = {stage: np.asarray(variables["params"][f"stitch_{stage}"]["alpha"]) for stage in wanted.stages}
+    tasks = list(cast(Mapping[str, str], run_config.checked(_first(wanted)).tasks))
     print(f"\n{unit_table(units, tasks)}", flush=True)
     try:
         draw(workdir / PICTURE, units, tasks)
@@ -142,45 +164,46 @@ def _show_units(config: ml_collections.ConfigDict, workdir: pathlib.Path, chosen
     print(f"drawn in {workdir / PICTURE}", flush=True)
 
 
-def _first(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+def _first(wanted: _Wanted) -> ml_collections.ConfigDict:
     """The config of the first stage."""
-    given = _training(config, config.alone_steps)
-    given.model = f"SingleTask(encoder={config.encoder})"
-    given.optimizers = {task: _optimizer(config, config.rate) for task in config.tasks}
+    given = _training(wanted, wanted.alone_steps)
+    given.model = f"SingleTask(encoder={wanted.encoder})"
+    given.optimizers = {task: _optimizer(wanted, wanted.rate) for task in wanted.tasks}
     return run_config.checked(given)
 
 
-def _second(config: ml_collections.ConfigDict, workdir: pathlib.Path, variant: Variant) -> ml_collections.ConfigDict:
+def _second(wanted: _Wanted, workdir: pathlib.Path, variant: Variant) -> ml_collections.ConfigDict:
     """The config of a second stage."""
-    given = _training(config, config.steps + (config.alone_steps if variant.scratch else 0))
+    given = _training(wanted, wanted.steps + (wanted.alone_steps if variant.scratch else 0))
     if not variant.scratch:
         given.init_from = str(workdir / ALONE)
-    given.optimizers = {task: _optimizer(config, config.rate) for task in config.tasks}
+    optimizers = {task: _optimizer(wanted, wanted.rate) for task in wanted.tasks}
     if variant.alpha is None:
-        given.model = f"SingleTask(encoder={config.encoder})"
+        given.model = f"SingleTask(encoder={wanted.encoder})"
     else:
-        stages = tuple(config.stages)
-        given.model = f"CrossStitch(encoder={config.encoder}, stages={stages!r}, alpha={variant.alpha!r})"
-        given.optimizers.stitch = _optimizer(config, config.rate * variant.rate)
+        stages = tuple(wanted.stages)
+        given.model = f"CrossStitch(encoder={wanted.encoder}, stages={stages!r}, alpha={variant.alpha!r})"
+        optimizers["stitch"] = _optimizer(wanted, wanted.rate * variant.rate)
+    given.optimizers = optimizers
     return run_config.checked(given)
 
 
-def _training(config: ml_collections.ConfigDict, steps: int) -> ml_collections.ConfigDict:
+def _training(wanted: _Wanted, steps: int) -> ml_collections.ConfigDict:
     """The keys of a training run."""
-    given = ml_collections.ConfigDict({k: v for k, v in config.to_dict().items() if k not in _OWN_KEYS})
+    given = ml_collections.ConfigDict({k: v for k, v in wanted.to_dict().items() if k not in _OWN_KEYS})
     given.steps = steps
     return given
 
 
-def _optimizer(config: ml_collections.ConfigDict, rate: float) -> str:
+def _optimizer(wanted: _Wanted, rate: float) -> str:
     """The optimiser with a learning rate in the place of the name `rate`."""
     try:
-        tree = ast.parse(config.optimizer.strip(), mode="eval")
+        tree = ast.parse(wanted.optimizer.strip(), mode="eval")
     except SyntaxError:
-        raise UserError(f"optimizer={config.optimizer!r} is not a call-string such as 'sgd(rate)'.") from None
+        raise UserError(f"optimizer={wanted.optimizer!r} is not a call-string such as 'sgd(rate)'.") from None
     named = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "rate"]
     if not named:
-        raise UserError(f"optimizer={config.optimizer!r}: expected the name `rate` for the learning rate.")
+        raise UserError(f"optimizer={wanted.optimizer!r}: expected the name `rate` for the learning rate.")
     for node in named:
         node.id = repr(float(rate))
     return ast.unparse(tree)

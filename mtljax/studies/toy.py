@@ -1,101 +1,28 @@
-"""The two-objective landscape on which CAGrad, Nash-MTL and FAMO show what a balancer does."""
+"""The study of balancers on the toy landscape: where each method of a config ends, as figures and as a picture."""
 
 import json
 import pathlib
-from typing import Any, NamedTuple
+from typing import Protocol, cast
 
-import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
-import optax
 
-from mtljax.balance import value_and_jacobian
 from mtljax.errors import UserError, unknown
+from mtljax.studies.toy_landscape import SCALES, STARTS, trajectories
+from mtljax.studies.toy_plot import draw
 from mtljax.train.config.experiment import balancer_of, optimizer_of
 
-STARTS = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
-SCALES = (1.0, 0.1)
-PARETO_X2 = -8.355  # where both valleys end; the Pareto set is x1 in [-7, 7] there
-POINTS = 500  # of a trajectory that are kept
 FILE, PICTURE = "toy.json", "toy.png"
 
 
-class Trajectories(NamedTuple):
-    """Where a method went.
+class _Wanted(Protocol):
+    """The keys of a config of this study."""
 
-    Attributes:
-        points: (scales, starts, kept, 2), the parameters.
-        losses: (scales, starts, kept, 2), without the scale of the first loss.
-    """
-
-    points: np.ndarray
-    losses: np.ndarray
-
-
-def landscape(x: jax.Array) -> jax.Array:
-    """The two losses at a point.
-
-    Args:
-        x: (2,).
-
-    Returns:
-        (2,), both -15.09 at the balanced optimum (0, -8.355).
-
-    References:
-        Liu et al., Conflict-Averse Gradient Descent for Multi-task Learning, NeurIPS 2021, section 5.1 and appendix.
-
-    Example:
-        >>> [round(float(loss), 2) for loss in landscape(jnp.array([0.0, -8.355]))]
-        [-15.09, -15.09]
-    """
-    x1, x2 = x
-    wall1 = jnp.log(jnp.maximum(jnp.abs(0.5 * (-x1 - 7) - jnp.tanh(-x2)), 5e-6)) + 6
-    wall2 = jnp.log(jnp.maximum(jnp.abs(0.5 * (-x1 + 3) + jnp.tanh(-x2) + 2), 5e-6)) + 6
-    bowl1 = ((-x1 + 7) ** 2 + 0.1 * (-x2 - 8) ** 2) / 10 - 20
-    bowl2 = ((-x1 - 7) ** 2 + 0.1 * (-x2 - 8) ** 2) / 10 - 20
-    above, below = jnp.maximum(jnp.tanh(x2 / 2), 0), jnp.maximum(jnp.tanh(-x2 / 2), 0)
-    return jnp.stack([above * wall1 + below * bowl1, above * wall2 + below * bowl2])
-
-
-def trajectories(method: str, steps: int, optimizer: str = "adam(1e-3)", seed: int = 0) -> Trajectories:
-    """Follows a balancer from every start, at every scale of the first loss.
-
-    Args:
-        method: a call-string, as `cagrad(c=0.4)`.
-        steps: of the optimiser.
-        optimizer: a call-string of optax.
-        seed: of random methods.
-
-    Raises:
-        UserError: for an unknown method or optimiser, or wrong arguments.
-    """
-    # As in the papers, in double precision: the walls of the landscape are steep.
-    with jax.enable_x64(True):
-        tx = optax.chain(balancer_of(method, num_tasks=2, seed=seed), optimizer_of(optimizer, steps))
-        every = max(1, steps // POINTS)
-
-        def follow(start: jax.Array, scale: jax.Array) -> jax.Array:
-            def losses_fn(x: jax.Array) -> jax.Array:
-                return landscape(x) * jnp.stack([scale, 1.0])
-
-            def step(carry: Any, _: None) -> tuple[Any, None]:
-                x, state = carry
-                losses, jacobian = value_and_jacobian(losses_fn)(x)
-                updates, state = tx.update(jacobian, state, x, losses=losses)
-                return (optax.apply_updates(x, updates), state), None
-
-            def stretch(carry: Any, _: None) -> tuple[Any, jax.Array]:
-                carry, _ = jax.lax.scan(step, carry, None, length=every)
-                return carry, carry[0]
-
-            _, kept = jax.lax.scan(stretch, (start, tx.init(start)), None, length=steps // every)
-            return jnp.concatenate([start[None], kept])
-
-        over_starts = jax.vmap(follow, (0, None))
-        points = jax.jit(jax.vmap(over_starts, (None, 0)))(jnp.array(STARTS), jnp.array(SCALES))
-        losses = jnp.vectorize(landscape, signature="(p)->(t)")(points)
-        return Trajectories(np.asarray(points), np.asarray(losses))
+    study: str
+    methods: str
+    steps: int
+    optimizer: str
+    seed: int
 
 
 def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
@@ -104,15 +31,13 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     Raises:
         UserError: for a mistake in the config, or a workdir that cannot be written.
     """
-    from mtljax.studies.toy_plot import draw
-
-    methods = _checked(config)
+    wanted, methods = _checked(config)
     for method in methods:  # All of them, before the first takes its time.
-        balancer_of(method, num_tasks=2, seed=config.seed)
-    optimizer_of(config.optimizer, config.steps)
+        balancer_of(method, num_tasks=2, seed=wanted.seed)
+    optimizer_of(wanted.optimizer, wanted.steps)
     found = {}
     for method in methods:
-        found[method] = trajectories(method, config.steps, config.optimizer, config.seed)
+        found[method] = trajectories(method, wanted.steps, wanted.optimizer, wanted.seed)
         print(_rows(method, found[method].points[:, :, -1]), flush=True)
     ends = {
         method: {str(s): where.points[i, :, -1].tolist() for i, s in enumerate(SCALES)}
@@ -121,27 +46,28 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / FILE).write_text(
-            json.dumps({"starts": STARTS, "steps": config.steps, "ends": ends}, indent=1) + "\n"
+            json.dumps({"starts": STARTS, "steps": wanted.steps, "ends": ends}, indent=1) + "\n"
         )
         draw(workdir / PICTURE, found)
     except OSError as error:
         raise UserError(f"cannot write to workdir {str(workdir)!r}: {error.strerror or error}.") from error
 
 
-def _checked(config: ml_collections.ConfigDict) -> list[str]:
-    """The methods of a config that holds what it must."""
+def _checked(config: ml_collections.ConfigDict) -> tuple[_Wanted, list[str]]:
+    """A config that holds what it must, and its methods."""
     known = {"study": str, "methods": str, "steps": int, "optimizer": str, "seed": int}
     for key, value in config.items():
         if key not in known:
             raise unknown("config key", key, known)
         if not isinstance(value, known[key]) or isinstance(value, bool):
             raise UserError(f"config.{key}={value!r}: expected a value of type {known[key].__name__}.")
-    if config.steps < 1:
-        raise UserError(f"config.steps={config.steps}: expected at least 1.")
-    methods = [method.strip() for method in config.methods.split(";") if method.strip()]
+    wanted = cast(_Wanted, config)
+    if wanted.steps < 1:
+        raise UserError(f"config.steps={wanted.steps}: expected at least 1.")
+    methods = [method.strip() for method in wanted.methods.split(";") if method.strip()]
     if not methods:
         raise UserError("config.methods is empty; expected call-strings with ; between them, such as 'sum();mgda()'.")
-    return methods
+    return wanted, methods
 
 
 def _rows(method: str, ends: np.ndarray) -> str:

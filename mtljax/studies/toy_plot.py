@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from mtljax.studies.toy import PARETO_X2, SCALES, Trajectories, landscape
+from mtljax.studies.toy_landscape import PARETO_X2, SCALES, Trajectories, landscape
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from mtljax.tasks.metrics.delta import delta_m
 from mtljax.tasks.task import Metric, Task
@@ -17,15 +17,13 @@ def _factories() -> Iterator[tuple[str, Callable[..., Task]]]:
         for found in pkgutil.iter_modules(place.__path__):
             function = getattr(importlib.import_module(f"{place.__name__}.{found.name}"), found.name, None)
             if getattr(function, "__annotations__", {}).get("return") is Task:
-                yield found.name, function
+                yield found.name, cast(Callable[..., Task], function)
 
 
 FACTORIES: dict[str, Callable[..., Task]] = dict(sorted(_factories()))
-globals().update(FACTORIES)
+__all__ = ["FACTORIES", "Metric", "Task", "delta_m"]
+globals().update(FACTORIES, __all__=[*__all__, *FACTORIES])
 
 
 def __getattr__(name: str) -> Any:  # For type checkers, which cannot see the discovery.
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-__all__ = ["FACTORIES", "Metric", "Task", "delta_m", *FACTORIES]

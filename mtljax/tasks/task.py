@@ -9,6 +9,7 @@ import numpy as np
 
 Batch = Mapping[str, Any]
 Sums = Mapping[str, Any]
+Prediction = Any  # of a head: an array; of a task that ties others together, it may be a dict of arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +62,12 @@ class Task:
     name: str
     head: Any
     labels: tuple[str, ...]
-    loss: Callable[[jax.Array, Batch], tuple[jax.Array, jax.Array]]
+    loss: Callable[[Prediction, Batch], tuple[jax.Array, jax.Array]]
     metrics: tuple[Metric, ...]
-    sums: Callable[[jax.Array, Batch], dict[str, jax.Array]]
+    sums: Callable[[Prediction, Batch], dict[str, jax.Array]]
     constant: Callable[[Batch], np.ndarray] | None
-    draw: Callable[[np.ndarray, Batch], tuple[np.ndarray, np.ndarray]] | None
-    host_sums: Callable[[np.ndarray, Batch], dict[str, np.ndarray]] | None = None
+    draw: Callable[[Prediction, Batch], tuple[np.ndarray, np.ndarray]] | None
+    host_sums: Callable[[Prediction, Batch], dict[str, np.ndarray]] | None = None
     parents: tuple[str, ...] = ()
     optional_labels: tuple[str, ...] = ()
     told: tuple[Metric, ...] = ()

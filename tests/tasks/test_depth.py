@@ -1,5 +1,6 @@
 """Depth that another task trains: no loss of its own, several scales of which the first is judged."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ SCALES = np.concatenate([TRUTH + 0.5, RNG.uniform(1, 9, (2, 1, 6, 8, 2)).astype(
 def test_without_a_loss_metrics_remain():
     task = mtl.tasks.depth(loss="none")
     assert task.loss(SCALES, BATCH) == (0, 0)
-    sums = {key: np.asarray(value) for key, value in task.sums(SCALES, BATCH).items()}
+    sums = {key: np.asarray(value) for key, value in jax.jit(task.sums)(SCALES, BATCH).items()}
     found = {metric.name: metric.value(sums) for metric in task.metrics}
     np.testing.assert_allclose(found["AbsErr"], 0.5, rtol=1e-5)
 
@@ -22,8 +23,8 @@ def test_without_a_loss_metrics_remain():
 @pytest.mark.parametrize("loss", ["l1", "berhu", "silog", "virtual_normal"])
 def test_only_the_first_channel_is_judged(loss):
     batch = BATCH | {"camera": {"intrinsics": np.tile(np.float32([[7, 0, 4], [0, 7, 3], [0, 0, 1]]), (2, 1, 1))}}
-    task = mtl.tasks.depth(loss=loss)
-    assert task.loss(SCALES, batch) == task.loss(SCALES[..., :1], batch)
+    total = jax.jit(mtl.tasks.depth(loss=loss).loss)
+    assert total(SCALES, batch) == total(SCALES[..., :1], batch)
 
 
 def test_median_scaled_depth_is_drawn_as_it_is_judged():

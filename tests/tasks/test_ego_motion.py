@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, PartitionSpec
 from scipy.spatial.transform import Rotation
 
 import mtljax as mtl
 from mtljax.errors import UserError
 from mtljax.train.run.evaluate import evaluate_constant
+from tests.tasks import measures
 
 B, S, BETA = 8, 4, 3.0
 RNG = np.random.default_rng(0)
@@ -25,10 +25,7 @@ PREDICTION = (MOTION + RNG.normal(0, 0.2, MOTION.shape)).astype(np.float32)
 TASK = mtl.tasks.ego_motion(beta=BETA)
 
 
-@jax.jit
-def measure(prediction, batch):
-    gradient = jax.grad(lambda p: TASK.loss(p, batch)[0])(prediction)
-    return TASK.loss(prediction, batch), TASK.sums(prediction, batch), gradient
+measure = measures.measured(TASK)
 
 
 def figures(sums):
@@ -67,19 +64,26 @@ def test_metrics_are_their_definitions():
     np.testing.assert_allclose(found["RPE_rotation"], degrees, rtol=1e-4)
 
 
+def still(pairs):
+    """A camera that does not move, known for some pairs of frames."""
+    known = np.zeros_like(VALID)
+    known[0, :pairs] = True
+    return BATCH | {"ego_motion": np.zeros_like(MOTION), "ego_motion_valid": known}
+
+
 def test_metrics_are_means_and_not_root_mean_squares():
-    batch = {"ego_motion": np.zeros((1, 3, 6), np.float32), "ego_motion_valid": np.ones((1, 3, 1), bool)}
-    off = np.zeros((1, 3, 6), np.float32)
+    off = np.zeros_like(PREDICTION)
     off[0, 0, 2], off[0, 1, 4] = 3.0, np.radians(3.0)
-    found = figures(TASK.sums(off, batch))
+    found = figures(measure(off, still(pairs=3))[1])
     np.testing.assert_allclose(list(found.values()), [1.0, 1.0], rtol=1e-5)
 
 
 def test_small_rotations_are_exact():
-    batch = {"ego_motion": np.zeros((1, 1, 6), np.float32), "ego_motion_valid": np.ones((1, 1, 1), bool)}
-    tilted = np.array([[[0, 0, 0, 1e-5, 0, 0]]], np.float32)
-    np.testing.assert_allclose(figures(TASK.sums(tilted, batch))["RPE_rotation"], np.degrees(1e-5), rtol=1e-3)
-    assert figures(TASK.sums(0 * tilted, batch)) == {"RPE_translation": 0.0, "RPE_rotation": 0.0}
+    tilted = np.zeros_like(PREDICTION)
+    tilted[0, 0, 3] = 1e-5
+    found = figures(measure(tilted, still(pairs=1))[1])
+    np.testing.assert_allclose(found["RPE_rotation"], np.degrees(1e-5), rtol=1e-3)
+    assert figures(measure(0 * tilted, still(pairs=1))[1]) == {"RPE_translation": 0.0, "RPE_rotation": 0.0}
 
 
 def test_what_is_not_valid_never_matters():
@@ -108,25 +112,8 @@ def test_without_any_label_all_is_zero_and_figures_are_nan():
     assert np.isnan(list(figures(sums).values())).all()
 
 
-@pytest.mark.parametrize("size", [1, 4])
-def test_losses_and_sums_add_over_any_split(size):
-    whole = measure(PREDICTION, BATCH)[:2]
-    cuts = [slice(i, i + size) for i in range(0, B, size)]
-    parts = [measure(PREDICTION[cut], {key: value[cut] for key, value in BATCH.items()})[:2] for cut in cuts]
-    added = jax.tree.map(lambda *x: np.sum(x), *parts)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), added, whole)
-
-
-def test_eight_devices_find_what_one_does():
-    spread = PartitionSpec("data")
-
-    def on_each(prediction, batch):
-        return jax.lax.psum((TASK.loss(prediction, batch), TASK.sums(prediction, batch)), "data")
-
-    mesh = Mesh(np.array(jax.devices()[:8]), ("data",))
-    found = jax.jit(jax.shard_map(on_each, mesh=mesh, in_specs=(spread, spread), out_specs=PartitionSpec()))
-    wanted = measure(PREDICTION, BATCH)[:2]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found(PREDICTION, BATCH), wanted)
+def test_losses_and_sums_add_over_examples():
+    measures.add_over_examples(measure, PREDICTION, BATCH)
 
 
 def test_the_baseline_is_a_still_camera():
@@ -170,10 +157,10 @@ def test_twice_the_motion_is_twice_as_long_in_the_picture():
 
 
 def test_a_picture_can_always_be_drawn():
-    still = clip(ahead(0.0))
+    at_rest = clip(ahead(0.0))
     for prediction in (ahead(0.0), np.full((1, S, 6), np.nan, np.float32)):
-        for known in (still["ego_motion_valid"], np.zeros((1, S, 1), bool)):
-            for picture in TASK.draw(prediction, still | {"ego_motion_valid": known}):
+        for known in (at_rest["ego_motion_valid"], np.zeros((1, S, 1), bool)):
+            for picture in TASK.draw(prediction, at_rest | {"ego_motion_valid": known}):
                 assert picture.shape == (1, S, 41, 41, 3)
 
 

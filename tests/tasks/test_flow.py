@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, PartitionSpec
 
 import mtljax as mtl
 from mtljax.tasks.drawing.colours import flow_colours
 from mtljax.train.run.evaluate import evaluate_constant
+from tests.tasks import measures
 
 B, S, H, W = 8, 2, 12, 72  # 4 divides it, 8 to 64 do not
 STRIDES = {4: 0.005, 8: 0.01, 16: 0.02, 32: 0.08, 64: 0.32}
@@ -31,10 +31,7 @@ BATCH["forward_flow"][0, 0, 0, 0] = FLOW[0, 0, 0, 0]
 TASK = mtl.tasks.flow()
 
 
-@jax.jit
-def measure(prediction, batch):
-    gradient = jax.grad(lambda p: TASK.loss(p, batch)[0])(prediction)
-    return TASK.loss(prediction, batch), TASK.sums(prediction, batch), gradient
+measure = measures.measured(TASK)
 
 
 def figures(sums):
@@ -76,7 +73,7 @@ def test_loss_is_its_definition():
 
 
 def test_one_flow_alone_has_the_end_point_error_of_its_pixels():
-    total, count = TASK.loss(jnp.asarray(PREDICTION[..., :2]), BATCH)
+    total, count = jax.jit(TASK.loss)(PREDICTION[..., :2], BATCH)
     errors = np.linalg.norm(PREDICTION[..., :2] - BATCH["forward_flow"], axis=-1)
     images = [errors[b, 0][VALID[b, 0, ..., 0]].mean() / 20 for b in range(B) if VALID[b].any()]
     np.testing.assert_allclose(total, np.sum(images), rtol=1e-5)
@@ -100,12 +97,13 @@ def test_a_long_flow_is_wrong_beyond_five_per_cent_only():
     batch = {"forward_flow": truth, "forward_flow_valid": np.ones((1, 1, 1, 4, 1), bool)}
     short = {"forward_flow": 0 * truth, "forward_flow_valid": np.ones((1, 1, 1, 4, 1), bool)}
     off = np.array([[2.5, 0], [3.5, 0], [4.9, 0], [5.1, 0]], np.float32)
-    assert figures(TASK.sums(jnp.asarray(truth + off), batch))["Fl_all"] == 0.25
-    assert figures(TASK.sums(jnp.asarray(off).reshape(truth.shape), short))["Fl_all"] == 0.75
+    sums = jax.jit(TASK.sums)
+    assert figures(sums(truth + off, batch))["Fl_all"] == 0.25
+    assert figures(sums(off.reshape(truth.shape), short))["Fl_all"] == 0.75
 
 
 def test_where_nothing_says_what_moves_those_metrics_are_nan():
-    found = figures(TASK.sums(PREDICTION, {key: BATCH[key] for key in ("forward_flow", "forward_flow_valid")}))
+    found = figures(jax.jit(TASK.sums)(PREDICTION, {k: BATCH[k] for k in ("forward_flow", "forward_flow_valid")}))
     assert np.isnan([found["EPE_moving"], found["Fl_all_moving"]]).all()
     np.testing.assert_allclose(found["EPE"], figures(measure(PREDICTION, BATCH)[1])["EPE"], rtol=1e-6)
 
@@ -149,25 +147,8 @@ def test_without_any_label_all_is_zero_and_figures_are_nan():
     assert np.isnan(list(figures(sums).values())).all()
 
 
-@pytest.mark.parametrize("size", [1, 4])
-def test_losses_and_sums_add_over_any_split(size):
-    whole = measure(PREDICTION, BATCH)[:2]
-    cuts = [slice(i, i + size) for i in range(0, B, size)]
-    parts = [measure(PREDICTION[cut], {key: value[cut] for key, value in BATCH.items()})[:2] for cut in cuts]
-    added = jax.tree.map(lambda *x: np.sum(x), *parts)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), added, whole)
-
-
-def test_eight_devices_find_what_one_does():
-    spread = PartitionSpec("data")
-
-    def on_each(prediction, batch):
-        return jax.lax.psum((TASK.loss(prediction, batch), TASK.sums(prediction, batch)), "data")
-
-    mesh = Mesh(np.array(jax.devices()[:8]), ("data",))
-    found = jax.jit(jax.shard_map(on_each, mesh=mesh, in_specs=(spread, spread), out_specs=PartitionSpec()))
-    wanted = measure(PREDICTION, BATCH)[:2]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found(PREDICTION, BATCH), wanted)
+def test_losses_and_sums_add_over_examples():
+    measures.add_over_examples(measure, PREDICTION, BATCH)
 
 
 def test_half_precision_predictions_are_measured_in_single():

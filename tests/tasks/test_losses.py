@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
+from tests.tasks import measures
 
 B, S, H, W = 3, 2, 6, 8
 RNG = np.random.default_rng(0)
@@ -39,15 +40,7 @@ every_task = pytest.mark.parametrize("name", TASKS)
 @pytest.fixture(scope="module")
 def measured():
     """name -> jitted (prediction, batch) -> (total, count), sums, gradient of total."""
-
-    def make(task):
-        def measure(prediction, batch):
-            gradient = jax.grad(lambda p: task.loss(p, batch)[0])(prediction)
-            return task.loss(prediction, batch), task.sums(prediction, batch), gradient
-
-        return jax.jit(measure)
-
-    return {name: make(task) for name, (task, _) in TASKS.items()}
+    return {name: measures.measured(task) for name, (task, _) in TASKS.items()}
 
 
 def images(values):
@@ -137,14 +130,7 @@ def test_what_is_not_valid_never_matters(measured, name):
 
 @every_task
 def test_losses_and_sums_add_over_parts_of_a_batch(measured, name):
-    whole = measured[name](TASKS[name][1], BATCH)
-    parts = []
-    for i in range(B):
-        batch = jax.tree.map(lambda x, i=i: x[i : i + 1], BATCH)
-        parts.append(measured[name](TASKS[name][1][i : i + 1], batch))
-    for which in (0, 1):
-        added = jax.tree.map(lambda *x: sum(x), *(part[which] for part in parts))
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), whole[which], added)
+    measures.add_over_examples(measured[name], TASKS[name][1], BATCH, atol=1e-5)
 
 
 @every_task
@@ -160,8 +146,8 @@ def test_without_any_label_all_is_zero(measured, name):
 
 @every_task
 def test_half_precision_predictions_are_measured_in_single(measured, name):
-    prediction = jnp.asarray(TASKS[name][1], jnp.bfloat16)
-    (half, _), sums, _ = measured[name](prediction, BATCH)
+    task, prediction = TASKS[name][0], jnp.asarray(TASKS[name][1], jnp.bfloat16)
+    (half, _), sums = jax.jit(lambda p: (task.loss(p, BATCH), task.sums(p, BATCH)))(prediction)
     (single, _), _, _ = measured[name](prediction.astype(jnp.float32), BATCH)
     assert half.dtype == jnp.float32
     np.testing.assert_allclose(half, single, rtol=1e-6)
@@ -174,8 +160,9 @@ def test_the_constant_beats_other_constants(measured, name):
     task, prediction = TASKS[name]
     best = np.asarray(task.constant(BATCH), np.float32)
 
+    @jax.jit
     def loss_of(constant):
-        return float(task.loss(jnp.broadcast_to(constant, prediction.shape).astype(jnp.float32), BATCH)[0])
+        return task.loss(jnp.broadcast_to(constant, prediction.shape).astype(jnp.float32), BATCH)[0]
 
     if name in ("segment", "normals", "classify"):
         for step in np.random.default_rng(1).normal(size=(5, len(best))):

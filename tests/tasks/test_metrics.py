@@ -186,12 +186,13 @@ def test_figures_are_the_same_over_any_number_of_devices():
     measured = {name: (task, prediction, BATCH) for name, (task, prediction) in TASKS.items()}
     measured["flow"] = (test_flow.TASK, test_flow.PREDICTION, test_flow.BATCH)
     measured["ego_motion"] = (test_ego_motion.TASK, test_ego_motion.PREDICTION, test_ego_motion.BATCH)
+    # Sums over devices, of which figures are made, and losses.
     tasks = {name: task for name, (task, _, _) in measured.items() if name != "edges" and "+" not in name}
     eight = np.arange(8) % B
     inputs = {name: jax.tree.map(lambda x: x[eight], measured[name][1:]) for name in tasks}
 
     def sums(inputs):
-        return {name: tasks[name].sums(*inputs[name]) for name in tasks}
+        return {name: (tasks[name].sums(*inputs[name]), tasks[name].loss(*inputs[name])) for name in tasks}
 
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     spread = jax.shard_map(
@@ -199,7 +200,8 @@ def test_figures_are_the_same_over_any_number_of_devices():
     )
     one, many = jax.jit(sums)(inputs), jax.jit(spread)(inputs)
     for name, task in tasks.items():
-        alone, together = (jax.tree.map(np.asarray, x[name]) for x in (one, many))
+        (alone, loss), (together, loss_of_devices) = (jax.tree.map(np.asarray, x[name]) for x in (one, many))
+        np.testing.assert_allclose(loss_of_devices, loss, rtol=1e-5, err_msg=name)
         for metric in task.metrics:
             value = metric.value(alone)
             assert np.isfinite(value)

@@ -99,8 +99,9 @@ def test_a_picture_of_what_is_no_number_is_a_picture(name):
     if task.draw is None:
         return
     image = np.zeros((*VALID.shape[:-1], 3), np.float32)
-    for value in (np.nan, np.inf):
-        spoiled = jax.tree.map(lambda x: np.full_like(x, value), prediction)  # noqa: B023
+    values = [(np.nan,), (np.inf,)] if not isinstance(prediction, dict) else [(np.nan, np.inf)]  # compiled at each call
+    for value in values:
+        spoiled = jax.tree.map(lambda x: np.resize(np.asarray(value, x.dtype), x.shape), prediction)  # noqa: B023
         for picture in task.draw(spoiled, {"image": image, **batch}):
             assert picture.dtype == np.uint8
 

@@ -1,7 +1,6 @@
 """Odometry: the loss, and figures of whole sequences that do not depend on how clips and batches cut them."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -187,15 +186,9 @@ def test_the_loss_is_its_definition():
     assert task.loss(prediction, nothing) == (0, 0)
 
 
-def test_the_head_looks_at_a_frame_and_the_next():
-    features = jax.random.normal(jax.random.key(0), (2 * S, 4, 4, 8))
-    head = mtl.tasks.odometry(width=8).head
-    variables = head.init(jax.random.key(1), features, frames=S)
-    apply = jax.jit(lambda x: head.apply(variables, x, frames=S))
-    before, after = apply(features), apply(features.at[2].add(1.0))  # the first clip's third frame
-    assert (before.shape, before.dtype) == ((2, S, 6), jnp.float32)
-    changed = np.abs(np.asarray(before - after)).max(axis=-1) > 0
-    np.testing.assert_array_equal(changed, [[False, True, True, False], [False] * 4])
+def test_the_head_is_that_of_ego_motion():
+    """Which looks at a frame and the next; its own tests show that."""
+    assert mtl.tasks.odometry(width=8).head == mtl.tasks.ego_motion(width=8).head == mtl.heads.EgoMotion(width=8)
 
 
 def test_pictures_show_both_paths_from_the_same_start():

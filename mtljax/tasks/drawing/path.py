@@ -37,7 +37,7 @@ def draw_paths(
     for path, colour in zip(seen, colours, strict=True):
         dots = (path - (low + high) / 2) / metres_a_pixel + (np.array(size) - 1) / 2
         line = [np.linspace(a, b, 2 + int(np.abs(b - a).max())) for a, b in itertools.pairwise(dots)]
-        around = (np.rint(dots)[:, None] + np.stack(np.mgrid[-1:2, -1:2], axis=-1).reshape(-1, 2)).reshape(-1, 2)
+        around = (np.rint(dots)[:, None] + np.moveaxis(np.mgrid[-1:2, -1:2], 0, -1).reshape(-1, 2)).reshape(-1, 2)
         pixels = np.rint(np.concatenate([*line, around])).astype(int)
         pixels = pixels[((pixels >= 0) & (pixels < size)).all(axis=1)]
         picture[pixels[:, 0], pixels[:, 1]] = colour

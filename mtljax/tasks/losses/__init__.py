@@ -1,1 +1,1 @@
-"""Losses that several tasks share."""
+"""Losses on maps and motions, and the masked sums that they are made of."""

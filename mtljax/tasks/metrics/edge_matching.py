@@ -25,7 +25,7 @@ def count_matches(probability: np.ndarray, truth: np.ndarray, radius: float) -> 
     order = np.argsort(-strength, kind="stable")
     rows = np.stack(predicted, axis=1)[order]
     number = np.searchsorted(-strength[order], -THRESHOLDS, side="right")
-    gained = _gained(_near(rows, truth, radius), np.count_nonzero(truth))
+    gained = _gained(_near(rows, truth, radius), int(np.count_nonzero(truth)))
     return np.concatenate([[0], np.cumsum(gained, dtype=int)])[number], number
 
 

@@ -1,4 +1,4 @@
-"""How well scores tell two classes apart, from counts that add over batches and devices."""
+"""Where scores put the true class, and how well they tell two apart, from counts that add over batches and devices."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,16 @@ import numpy as np
 from mtljax.tasks.task import Sums
 
 _VALUES = 2**16  # of a float16
+
+
+def rank_of(classes: jax.Array, scores: jax.Array) -> jax.Array:
+    """How many classes of scores (B, C) come before each example's own, (B,): (B,) int32.
+
+    Ties count by order, so that a constant prediction has one best class, as argmax has.
+    """
+    own = jnp.take_along_axis(scores, classes[:, None], axis=1)
+    earlier = jnp.arange(scores.shape[1])[None] < classes[:, None]
+    return jnp.sum((scores > own) | ((scores == own) & earlier), axis=1)
 
 
 def score_counts(scores: jax.Array, positive: jax.Array, valid: jax.Array) -> jax.Array:

@@ -55,7 +55,8 @@ def _removable(ring: np.ndarray, turned: bool) -> np.ndarray:
     lines = sum((~side & after).astype(int) for side, after in sides)
     pairs = [(above_left | above, above_right | right, below_right | below, below_left | left)]
     pairs.append((above | above_right, right | below_right, below | below_left, left | above_left))
-    neighbours = np.minimum(*(sum(x.astype(int) for x in four) for four in pairs))
+    first, second = (sum(x.astype(int) for x in four) for four in pairs)
+    neighbours = np.minimum(first, second)
     by_right, by_left = (above | above_right | ~below_right) & right, (below | below_left | ~above_left) & left
     return (lines == 1) & (neighbours >= 2) & (neighbours <= 3) & ~(by_left if turned else by_right)
 
@@ -68,7 +69,7 @@ def _suppressed(probability: np.ndarray) -> np.ndarray:
     _, dxx = np.gradient(dx, axis=(1, 2))
     # The Hessian's eigenvector of strongest curvature points across: negative on a ridge, positive beside it.
     angle = 0.5 * np.arctan2(2 * dyx, dxx - dyy) + np.where(dxx + dyy < 0, np.pi / 2, 0)
-    n, y, x = np.indices(smooth.shape, sparse=True)
+    n, y, x = np.ix_(*map(np.arange, smooth.shape))
     keep = np.ones(smooth.shape, bool)
     for side in (-1, 1):
         at = np.broadcast_arrays(n, y + side * np.sin(angle), x + side * np.cos(angle))

@@ -9,17 +9,11 @@ import numpy as np
 from mtljax.errors import unknown
 from mtljax.models import heads
 from mtljax.tasks.drawing.colours import coloured
-from mtljax.tasks.losses.depth_losses import LOSSES, log_error
-from mtljax.tasks.losses.masked import (
-    fits,
-    image_means,
-    intrinsics_of,
-    labels_of,
-    not_finite,
-    total_and_count,
-    where_valid,
-)
-from mtljax.tasks.metrics.counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks.labels import fits, intrinsics_of, labels_of
+from mtljax.tasks.losses.depth import LOSSES, log_error
+from mtljax.tasks.losses.masked import image_means, total_and_count, where_valid
+from mtljax.tasks.metrics.counts import ratio
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, not_finite, of_numbers
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _NONE = "none"
@@ -72,25 +66,17 @@ def depth(
         if term not in LOSSES:
             raise unknown("depth loss", term, (*LOSSES, _NONE))
 
-    def known(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
-        truth, valid = labels_of(batch, label)
-        fits(prediction, truth, label, None)
-        valid = valid & (truth > 0)
-        truth = jnp.where(valid, truth, 1.0).astype(jnp.float32)
-        p = where_valid(prediction[..., :1], valid, 1.0)
-        return jnp.where(jnp.isfinite(p), p, jnp.nan), truth, valid  # minus infinity would count as 1 mm
-
     def total(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         if not terms:
             return jnp.zeros(()), jnp.zeros(())
-        seen = known(prediction, batch)
+        seen = _known(prediction, batch, label)
         more = _camera_and_step(batch, len(prediction)) if "virtual_normal" in terms else None
         found = [LOSSES[term](*seen, more) for term in terms]
         _, has_any = image_means(seen[0], seen[2])
-        return total_and_count(sum(value for value, _ in found), has_any)
+        return total_and_count(sum((value for value, _ in found), start=jnp.zeros(())), has_any)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-        p, g, valid = known(prediction, batch)
+        p, g, valid = _known(prediction, batch, label)
         found = _sums(_median_scaled(p, g, valid) if median_scaling else p, g, valid)
         return found | {NOT_FINITE: not_finite(p, valid)}
 
@@ -102,7 +88,7 @@ def depth(
     def draw(prediction: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         truth, valid = np.asarray(batch[label])[..., 0], np.asarray(batch[f"{label}_valid"])[..., 0]
         low, high = np.percentile(truth[valid], [1, 99]) if valid.any() else (0.0, 1.0)
-        found = np.asarray(_median_scaled(*known(prediction, batch)) if median_scaling else prediction)
+        found = np.asarray(_median_scaled(*_known(prediction, batch, label)) if median_scaling else prediction)
         return coloured(found[..., 0], low, high), coloured(truth, low, high, valid)
 
     suffix = "_median_scaled" if median_scaling else ""
@@ -116,6 +102,16 @@ def depth(
         constant=constant,
         draw=draw,
     )
+
+
+def _known(prediction: jax.Array | np.ndarray, batch: Batch, label: str) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The depth that is judged and the true one, float32 metres, and where both are: (..., 1) each."""
+    truth, valid = labels_of(batch, label)
+    fits(prediction, truth, label, None)
+    valid = valid & (truth > 0)
+    truth = jnp.where(valid, truth, 1.0).astype(jnp.float32)
+    p = where_valid(prediction[..., :1], valid, 1.0)
+    return jnp.where(jnp.isfinite(p), p, jnp.nan), truth, valid  # minus infinity would count as 1 mm
 
 
 def _camera_and_step(batch: Batch, size: int) -> tuple[jax.Array, jax.Array]:

@@ -8,13 +8,11 @@ import numpy as np
 import optax
 
 from mtljax.models import heads
-from mtljax.tasks.losses.masked import fits, image_means, labels_of, total_and_count, where_valid
-from mtljax.tasks.metrics.counts import NOT_FINITE, of_numbers
-from mtljax.tasks.metrics.edge_matching import count_matches
-from mtljax.tasks.metrics.thinning import THRESHOLDS, thin
-from mtljax.tasks.task import Batch, Metric, Sums, Task
-
-_MAX_DISTANCE = 0.0075  # of the image's diagonal
+from mtljax.tasks.labels import fits, labels_of
+from mtljax.tasks.losses.masked import image_means, total_and_count, where_valid
+from mtljax.tasks.metrics.boundaries import average_precision, boundary_sums, ods, ois
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, of_numbers
+from mtljax.tasks.task import Batch, Metric, Task
 
 
 def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int = 64) -> Task:
@@ -54,9 +52,6 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
         weighted = entropy * jnp.where(truth > 0, 1 - share, share)
         return total_and_count(image_means(weighted, valid)[0], has_any)
 
-    def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-        return {}
-
     def host_sums(prediction: np.ndarray, batch: Batch) -> dict[str, np.ndarray]:
         fits(prediction, batch[label], label, 1)
         truth, valid = np.asarray(batch[label])[..., 0] > 0, np.asarray(batch[f"{label}_valid"], bool)[..., 0]
@@ -64,7 +59,7 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
         numbers = np.isfinite(logits)
         # Predictions that are not valid are no edges.
         probability = _sigmoid(np.where(valid & numbers, logits, -np.inf))
-        found = _boundary_sums(*(x.reshape(-1, *x.shape[-2:]) for x in (probability, truth & valid, valid)))
+        found = boundary_sums(*(x.reshape(-1, *x.shape[-2:]) for x in (probability, truth & valid, valid)))
         return found | {NOT_FINITE: np.asarray((valid & ~numbers).sum())}
 
     def constant(labels: Batch) -> np.ndarray:
@@ -76,7 +71,8 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
         probability = _sigmoid(np.nan_to_num(np.asarray(prediction, np.float32), nan=-np.inf, neginf=-np.inf))
         truth, valid = np.asarray(batch[label]) > 0, np.asarray(batch[f"{label}_valid"])
         label_grey = np.where(valid, np.where(truth, 255, 40), 0)
-        return tuple(np.repeat(grey.astype(np.uint8), 3, axis=-1) for grey in (255 * probability, label_grey))
+        found, label_rgb = (np.repeat(grey.astype(np.uint8), 3, axis=-1) for grey in (255 * probability, label_grey))
+        return found, label_rgb
 
     return Task(
         name=name,
@@ -84,9 +80,9 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
         labels=(label,),
         loss=loss,
         metrics=of_numbers(
-            Metric("ODS_F", True, _ods), Metric("OIS_F", True, _ois), Metric("AP", True, _average_precision)
+            Metric("ODS_F", True, ods), Metric("OIS_F", True, ois), Metric("AP", True, average_precision)
         ),
-        sums=sums,
+        sums=lambda prediction, batch: {},
         host_sums=host_sums,
         one_by_one=True,
         constant=constant,
@@ -97,49 +93,3 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
     """0 for minus infinity, so that what is none is below every threshold."""
     return np.where(logits == -np.inf, 0.0, 1 / (1 + np.exp(-np.clip(logits, -60, 60))))
-
-
-def _boundary_sums(probability: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
-    """Counts over a stack of images (N, H, W), at every threshold and at each image's best one."""
-    thinned, truth = np.where(valid, thin(probability), 0.0), thin(truth.astype(np.float64)) > 0
-    radius = _MAX_DISTANCE * float(np.hypot(*truth.shape[1:]))
-    added = {key: np.zeros(len(THRESHOLDS)) for key in ("matched", "predicted")}
-    best = {"best_matched": 0.0, "best_predicted": 0.0}
-    for image in np.nonzero(valid.any(axis=(1, 2)))[0]:
-        matched, predicted = count_matches(thinned[image], truth[image], radius)
-        added["matched"] += matched
-        added["predicted"] += predicted
-        at = np.argmax(_f_measure(matched, predicted, truth[image].sum()))
-        best["best_matched"] += matched[at]
-        best["best_predicted"] += predicted[at]
-    return {**added, **{k: np.asarray(v) for k, v in best.items()}, "true": np.asarray(truth.sum(), np.float64)}
-
-
-def _f_measure(matched: Any, predicted: Any, true: Any) -> np.ndarray:
-    # 2PR / (P + R), with P = matched / predicted and R = matched / true.
-    return 2 * np.asarray(matched, np.float64) / np.maximum(np.asarray(predicted, np.float64) + true, 1e-9)
-
-
-def _ods(sums: Sums) -> float:
-    if sums["true"] == 0:
-        return float("nan")
-    return float(np.max(_f_measure(sums["matched"], sums["predicted"], sums["true"])))
-
-
-def _ois(sums: Sums) -> float:
-    if sums["true"] == 0:
-        return float("nan")
-    return float(_f_measure(sums["best_matched"], sums["best_predicted"], sums["true"]))
-
-
-def _average_precision(sums: Sums) -> float:
-    """Precision averaged over recall 0, 0.01, ..., 1, interpolated between thresholds, 0 beyond the largest recall."""
-    if sums["true"] == 0:
-        return float("nan")
-    recall = np.asarray(sums["matched"] / sums["true"])
-    precision = np.asarray(sums["matched"] / np.maximum(sums["predicted"], 1))
-    recall, first = np.unique(recall[np.asarray(sums["predicted"]) > 0], return_index=True)
-    precision = precision[np.asarray(sums["predicted"]) > 0][first]
-    if not len(recall):
-        return 0.0
-    return float(np.mean(np.interp(np.linspace(0, 1, 101), recall, precision, right=0.0)))

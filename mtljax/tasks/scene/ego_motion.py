@@ -8,10 +8,10 @@ import numpy as np
 
 from mtljax.geometry import inverse, matrix_of, motion_of
 from mtljax.models import heads
-from mtljax.tasks.drawing.motions import BETA, known, motion_loss
 from mtljax.tasks.drawing.path import draw_clips
-from mtljax.tasks.losses.masked import not_finite
-from mtljax.tasks.metrics.counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks.losses.motion import BETA, known, motion_loss
+from mtljax.tasks.metrics.counts import ratio
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, not_finite, of_numbers
 from mtljax.tasks.task import Metric, Task
 
 

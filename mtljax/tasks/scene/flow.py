@@ -9,8 +9,10 @@ import numpy as np
 from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.tasks.drawing.colours import flow_colours
-from mtljax.tasks.losses.masked import fits, image_means, labels_of, not_finite, total_and_count, where_valid
-from mtljax.tasks.metrics.counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks.labels import fits, labels_of
+from mtljax.tasks.losses.masked import image_means, total_and_count, where_valid
+from mtljax.tasks.metrics.counts import ratio
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, not_finite, of_numbers
 from mtljax.tasks.task import Batch, Metric, Task
 
 _UNIT = 20.0  # pixels that the loss counts as 1
@@ -55,28 +57,15 @@ def flow(
         0.10875 1.0
     """
 
-    def known(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        truth, valid = labels_of(batch, label, channels=2)
-        if prediction.shape[-1] not in (2, 2 * (1 + len(_STRIDES))):
-            raise UserError(f"flow has {prediction.shape[-1]} channels; expected 2, or 12 with coarser estimates.")
-        fits(prediction, truth, label, None)
-        return truth.astype(jnp.float32), valid
-
     def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        truth, valid = known(prediction, batch)
+        truth, valid = _known(prediction, batch, label)
         if prediction.shape[-1] == 2:
             error, has_any = image_means(_length(where_valid(prediction, valid) - truth), valid)
             return total_and_count(error / _UNIT, has_any)
-        total, has_any = 0.0, None
-        for i, stride in enumerate(_STRIDES, 1):
-            target, there = _cells(truth, valid, stride)
-            estimate = prediction[..., ::stride, ::stride, 2 * i : 2 * i + 2]
-            error, has_any = image_means(_length(where_valid(estimate, there) - target), there)
-            total += _WEIGHTS[stride] * error / _UNIT
-        return total_and_count(total, has_any)
+        return total_and_count(*_weighted_error(prediction, truth, valid))
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-        truth, valid = known(prediction, batch)
+        truth, valid = _known(prediction, batch, label)
         error = _length(where_valid(prediction[..., :2], valid) - truth)
         wrong = (error > 3) & (error > 0.05 * _length(truth))
         added = _added(error, wrong, valid, "") | {NOT_FINITE: not_finite(prediction[..., :2], valid)}
@@ -108,6 +97,26 @@ def flow(
 
 
 _METRICS = ("EPE", "Fl_all")
+
+
+def _known(prediction: jax.Array, batch: Batch, label: str) -> tuple[jax.Array, jax.Array]:
+    """The true flow (..., 2) float32 and its mask (..., 1), where the prediction is one of it."""
+    truth, valid = labels_of(batch, label, channels=2)
+    if prediction.shape[-1] not in (2, 2 * (1 + len(_STRIDES))):
+        raise UserError(f"flow has {prediction.shape[-1]} channels; expected 2, or 12 with coarser estimates.")
+    fits(prediction, truth, label, None)
+    return truth.astype(jnp.float32), valid
+
+
+def _weighted_error(prediction: jax.Array, truth: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of the coarser estimates, a mean an image, and whether it has valid pixels: two (...) float32."""
+    total, has_any = jnp.zeros(()), jnp.zeros(())
+    for i, stride in enumerate(_STRIDES, 1):
+        target, there = _cells(truth, valid, stride)
+        estimate = prediction[..., ::stride, ::stride, 2 * i : 2 * i + 2]
+        error, has_any = image_means(_length(where_valid(estimate, there) - target), there)
+        total += _WEIGHTS[stride] * error / _UNIT
+    return total, has_any
 
 
 def _added(error: jax.Array, wrong: jax.Array, valid: jax.Array, of: str) -> dict[str, jax.Array]:

@@ -7,8 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax.models import heads
-from mtljax.tasks.losses.masked import fits, labels_of, not_finite, number, where_valid
-from mtljax.tasks.metrics.counts import NOT_FINITE, of_numbers, ratio
+from mtljax.tasks.drawing.colours import normal_colours
+from mtljax.tasks.labels import fits, labels_of
+from mtljax.tasks.losses.masked import number, where_valid
+from mtljax.tasks.metrics.counts import ratio
+from mtljax.tasks.metrics.histogram import histogram, quantile
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, not_finite, of_numbers
 from mtljax.tasks.task import Batch, Metric, Sums, Task
 
 _BIN = 0.05  # degrees
@@ -53,13 +57,8 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         8.0 4.0
     """
 
-    def known(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        truth, valid = labels_of(batch, label, channels=3)
-        fits(prediction, truth, label, 3)
-        return truth, valid
-
     def cosine(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        truth, valid = known(prediction, batch)
+        truth, valid = _known(prediction, batch, label)
         p = unit(where_valid(prediction, valid, 1.0))
         return jnp.sum(p * truth.astype(jnp.float32), axis=-1), valid[..., 0]
 
@@ -68,14 +67,13 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         return jnp.sum(jnp.where(valid, 1 - cosines, 0.0)), number(valid)
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-        truth, valid = known(prediction, batch)
+        truth, valid = _known(prediction, batch, label)
         angle = _degrees(where_valid(prediction, valid, 1.0), truth.astype(jnp.float32)).reshape(-1)
         counted = valid.reshape(-1)
-        bins = jnp.clip((angle / _BIN).astype(jnp.int32), 0, _BINS - 1)
         within = {f"within_{t}": jnp.sum(counted & (angle < t), dtype=jnp.int32) for t in _THRESHOLDS}
         return {
             "angle": jnp.sum(jnp.where(counted, angle, 0.0)),
-            "histogram": jnp.zeros(_BINS, jnp.int32).at[bins].add(counted),
+            "histogram": histogram(angle / _BIN, counted, _BINS),
             "pixels": jnp.sum(counted, dtype=jnp.int32),
             NOT_FINITE: not_finite(prediction, valid),
             **within,
@@ -88,14 +86,9 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         return (mean / length if length > 0 else np.array([0.0, 0.0, -1.0])).astype(np.float32)
 
     def draw(prediction: np.ndarray, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        def coloured(n: np.ndarray) -> np.ndarray:
-            n = np.where(np.isfinite(n), n, np.nan)
-            length = np.maximum(np.linalg.norm(n, axis=-1, keepdims=True), 1e-6)
-            grey = 127.5 * (1 + n / length * np.array([1, -1, -1]))
-            return np.nan_to_num(grey.clip(0, 255)).astype(np.uint8)
-
         truth, valid = np.asarray(batch[label]), np.asarray(batch[f"{label}_valid"])
-        return coloured(np.asarray(prediction)), np.where(valid, coloured(truth), 0).astype(np.uint8)
+        label_rgb = np.where(valid, normal_colours(truth), 0).astype(np.uint8)
+        return normal_colours(np.asarray(prediction)), label_rgb
 
     mean = Metric("mean_angle", False, ratio("angle", over="pixels"))
     shares = tuple(Metric(f"within_{t}", True, ratio(f"within_{t}", over="pixels")) for t in _THRESHOLDS)
@@ -109,6 +102,13 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         constant=constant,
         draw=draw,
     )
+
+
+def _known(prediction: jax.Array, batch: Batch, label: str) -> tuple[jax.Array, jax.Array]:
+    """The true normals (..., 3) and their mask (..., 1), where the prediction is one of them."""
+    truth, valid = labels_of(batch, label, channels=3)
+    fits(prediction, truth, label, 3)
+    return truth, valid
 
 
 def _degrees(p: jax.Array, g: jax.Array) -> jax.Array:
@@ -125,8 +125,4 @@ def _degrees(p: jax.Array, g: jax.Array) -> jax.Array:
 
 
 def _median(sums: Sums) -> float:
-    histogram = np.asarray(sums["histogram"], np.float64)
-    if histogram.sum() == 0:
-        return float("nan")
-    below = np.cumsum(histogram)
-    return float((np.searchsorted(below, histogram.sum() / 2) + 0.5) * _BIN)
+    return quantile(sums["histogram"], 0.5) * _BIN

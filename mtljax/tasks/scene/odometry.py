@@ -6,9 +6,9 @@ import numpy as np
 
 from mtljax.errors import UserError
 from mtljax.models import heads
-from mtljax.tasks.drawing.motions import BETA, motion_loss
 from mtljax.tasks.drawing.path import draw_clips
-from mtljax.tasks.metrics import sequences
+from mtljax.tasks.losses.motion import BETA, motion_loss
+from mtljax.tasks.metrics import trajectories
 from mtljax.tasks.task import Batch, Metric, Task
 
 
@@ -66,12 +66,12 @@ def odometry(
         raise UserError(f"odometry(longest={longest}): expected at least 2 frames.")
 
     def host_sums(prediction: np.ndarray, batch: Batch) -> dict[str, np.ndarray]:
-        return sequences.gathered(prediction, batch, label, longest)
+        return trajectories.gathered(prediction, batch, label, longest)
 
     return Task(
         name=name,
         head=head or heads.EgoMotion(width=width),
-        labels=(label, sequences.INDEX),
+        labels=(label, trajectories.INDEX),
         loss=motion_loss(label, beta, loss),
         metrics=_metrics(up_to_scale),
         sums=lambda prediction, batch: {},
@@ -84,12 +84,12 @@ def odometry(
 
 def _metrics(up_to_scale: bool) -> tuple[Metric, ...]:
     suffix = "_sim3" if up_to_scale else ""
-    aligned = [Metric("ATE", False, sequences.ate("se3")), Metric("ATE_sim3", False, sequences.ate("sim3"))]
+    aligned = [Metric("ATE", False, trajectories.ate("se3")), Metric("ATE_sim3", False, trajectories.ate("sim3"))]
     return (
         *(reversed(aligned) if up_to_scale else aligned),
-        Metric(f"RPE_translation{suffix}", False, sequences.rpe(0, up_to_scale)),
-        Metric("RPE_rotation", False, sequences.rpe(1, False)),
-        Metric(f"t_rel{suffix}", False, sequences.kitti(0, up_to_scale)),
-        Metric("r_rel", False, sequences.kitti(1, False)),
-        Metric("snippet_ATE", False, sequences.snippet_ate()),
+        Metric(f"RPE_translation{suffix}", False, trajectories.rpe(0, up_to_scale)),
+        Metric("RPE_rotation", False, trajectories.rpe(1, False)),
+        Metric(f"t_rel{suffix}", False, trajectories.kitti(0, up_to_scale)),
+        Metric("r_rel", False, trajectories.kitti(1, False)),
+        Metric("snippet_ATE", False, trajectories.snippet_ate()),
     )

@@ -8,12 +8,14 @@ import numpy as np
 import optax
 
 from mtljax.models import heads
-from mtljax.tasks.losses.masked import fits, labels_of, no_best, number, where_valid
-from mtljax.tasks.metrics import class_ids
-from mtljax.tasks.metrics.counts import NOT_FINITE, log_shares, of_numbers
-from mtljax.tasks.task import Batch, Metric, Sums, Task
-
-_PALETTE_SEED = 7
+from mtljax.tasks.drawing.colours import palette
+from mtljax.tasks.labels import check_class_ids, fits, labels_of
+from mtljax.tasks.losses.masked import number, where_valid
+from mtljax.tasks.metrics import unclassed
+from mtljax.tasks.metrics.confusion import confusion, mean_iou, pixel_accuracy
+from mtljax.tasks.metrics.counts import log_shares
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, no_best, of_numbers
+from mtljax.tasks.task import Batch, Metric, Task
 
 
 def segment(
@@ -56,10 +58,7 @@ def segment(
         raise ValueError(f"segment(num_classes={num_classes}): expected at least 2.")
 
     def known(batch: Batch) -> tuple[jax.Array, jax.Array]:
-        classes, valid = labels_of(batch, label)
-        class_ids.check_dtype(classes, label)
-        valid = (valid & (classes != ignore) & (classes >= 0) & (classes < num_classes))[..., 0]
-        return jnp.where(valid, classes[..., 0], 0).astype(jnp.int32), valid
+        return _known(batch, label, num_classes, ignore)
 
     def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         classes, valid = known(batch)
@@ -71,11 +70,9 @@ def segment(
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         classes, valid = known(batch)
         fits(prediction, (*classes.shape, 1), label, num_classes)
-        cells = classes * num_classes + jnp.argmax(prediction, axis=-1)
-        confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells.reshape(-1)].add(valid.reshape(-1))
-        counts = class_ids.counts(*labels_of(batch, label), num_classes, ignore)
-        confusion = confusion.reshape(num_classes, num_classes)
-        return {"confusion": confusion, NOT_FINITE: no_best(prediction, valid), **counts}
+        counts = unclassed.counts(*labels_of(batch, label), num_classes, ignore)
+        matrix = confusion(prediction, classes, valid, num_classes)
+        return {"confusion": matrix, NOT_FINITE: no_best(prediction, valid), **counts}
 
     def constant(labels: Batch) -> np.ndarray:
         classes, valid = map(np.asarray, known(labels))
@@ -95,31 +92,14 @@ def segment(
         sums=sums,
         constant=constant,
         draw=draw,
-        told=(class_ids.UNCLASSED,),
-        check=lambda labels: class_ids.check(labels, label, num_classes, ignore),
+        told=(unclassed.UNCLASSED,),
+        check=lambda labels: unclassed.check(labels, label, num_classes, ignore),
     )
 
 
-def mean_iou(sums: Sums) -> float:
-    """Mean intersection over union, over classes present in the union; rows of `confusion` are the truth."""
-    confusion = np.asarray(sums["confusion"], np.float64)
-    hit = np.diagonal(confusion)
-    union = confusion.sum(0) + confusion.sum(1) - hit
-    return float(np.mean(hit[union > 0] / union[union > 0])) if (union > 0).any() else float("nan")
-
-
-def pixel_accuracy(sums: Sums) -> float:
-    """The share of pixels with the right class."""
-    confusion = np.asarray(sums["confusion"], np.float64)
-    return float(np.trace(confusion) / confusion.sum()) if confusion.sum() else float("nan")
-
-
-def palette(num_classes: int) -> np.ndarray:
-    """Fixed colours, (num_classes, 3) uint8, the first a dark grey; the same for a class however many there are."""
-    rng = np.random.default_rng(_PALETTE_SEED)
-    hues = (np.arange(max(num_classes, 2)) * 0.61803 + 0.02) % 1.0
-    value = 0.75 + 0.25 * rng.random(len(hues))
-    wheel = np.clip(np.abs((hues[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
-    colours = (255 * value[:, None] * (0.2 + 0.8 * wheel)).astype(np.uint8)
-    colours[0] = 60
-    return colours[:num_classes]
+def _known(batch: Batch, label: str, num_classes: int, ignore: int) -> tuple[jax.Array, jax.Array]:
+    """The true classes (...) int32, 0 where there is none, and where there is one, (...) bool."""
+    classes, valid = labels_of(batch, label)
+    check_class_ids(classes, label)
+    valid = (valid & (classes != ignore) & (classes >= 0) & (classes < num_classes))[..., 0]
+    return jnp.where(valid, classes[..., 0], 0).astype(jnp.int32), valid

@@ -1,20 +1,20 @@
 """Where depth, ego-motion and flow say that each frame's pixels are in its neighbours, and what is seen there."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 
 from mtljax import geometry
-from mtljax.tasks.losses.masked import intrinsics_of
+from mtljax.tasks.labels import intrinsics_of
 from mtljax.tasks.self_supervision import neighbours
 from mtljax.tasks.self_supervision.occlusion import visible
 from mtljax.tasks.self_supervision.photometric import blurred, photometric_error
 
 
 class ClipGeometry(NamedTuple):
-    """A clip and what is said of it, in float32; pairs as in `_neighbours`.
+    """A clip and what is said of it, in float32; pairs as in `neighbours`.
 
     Attributes:
         image: (B, s, H, W, 3).
@@ -31,6 +31,11 @@ class ClipGeometry(NamedTuple):
     valid: jax.Array
     rigid_flow: jax.Array
     flow: jax.Array | None
+
+    @property
+    def free_flow(self) -> jax.Array:
+        """`flow`, of a clip that has one."""
+        return cast(jax.Array, self.flow)
 
     @property
     def unwarped_error(self) -> jax.Array:
@@ -56,21 +61,20 @@ class ClipGeometry(NamedTuple):
 
     def flow_error(self, seen: jax.Array | None) -> jax.Array:
         """As `rigid_error`, of the views that `flow` makes: (B, s, H, W, 1)."""
-        ways = self.flow.shape[1]
-        made, valid = geometry.flow_warp(neighbours.there(self.image)[:, :ways], self.flow)
+        ways = self.free_flow.shape[1]
+        made, valid = geometry.flow_warp(neighbours.there(self.image)[:, :ways], self.free_flow)
         error = photometric_error(made, neighbours.here(self.image)[:, :ways])
         return _best(error, valid if seen is None else valid & seen[:, :ways])
 
     def seen(self, rule: str) -> jax.Array:
         """The pixels that the neighbours show, by flows both ways or by rigid ones: (B, 2, s - 1, H, W, 1) bool."""
-        both = self.flow is not None and self.flow.shape[1] == 2
-        flow = self.flow if both else self.rigid_flow
+        flow = self.rigid_flow if self.flow is None or self.flow.shape[1] == 1 else self.flow
         return visible(flow, flow[:, ::-1], rule)
 
     def flow_inside(self) -> jax.Array:
         """Whether `flow` leads into the neighbour, (B, 1 or 2, s - 1, H, W, 1) bool."""
         height, width = self.depth.shape[2:4]
-        return geometry.inside(geometry.pixel_grid(height, width) + self.flow, height, width)
+        return geometry.inside(geometry.pixel_grid(height, width) + self.free_flow, height, width)
 
 
 def clip_geometry(
@@ -98,7 +102,7 @@ def clip_geometry(
     rigid_flow = pixels[:, :, :, 0] - geometry.pixel_grid(height, width)
     ways = [flow[:, way : flow.shape[1] - 1 + way, ..., :2] for way, flow in enumerate(flows)]
     flow = jnp.stack(ways, axis=1).astype(jnp.float32) if ways else None
-    if residual:
+    if flow is not None and residual:
         flow = flow + jax.lax.stop_gradient(rigid_flow)[:, : len(ways)]
     image = blurred(jnp.asarray(batch["image"], jnp.float32), blur)
     return ClipGeometry(image, depth, pixels, valid, rigid_flow, flow)

@@ -78,17 +78,3 @@ class Movable:
         )
         pixels_of_either = movable | (jnp.sum(neighbours.by_frame(found.astype(jnp.float32), 0.0), axis=1) > 0)
         return pixels_of_either, jnp.where(either > 0, both / jnp.maximum(either, 1.0), 1.0), either > 0
-
-
-def histogram(iou: jax.Array, counted: jax.Array) -> jax.Array:
-    """How often each IoU came, (BINS,) int32."""
-    bins = jnp.clip((iou * BINS).astype(jnp.int32), 0, BINS - 1)
-    return jnp.zeros(BINS, jnp.int32).at[bins.reshape(-1)].add(counted.reshape(-1))
-
-
-def quantile(counts: np.ndarray, share: float) -> float:
-    """The IoU below which a share of the counted frames lies; NaN where none was counted."""
-    counts = np.asarray(counts, np.float64)
-    if counts.sum() == 0:
-        return float("nan")
-    return float((np.searchsorted(np.cumsum(counts), share * counts.sum()) + 0.5) / BINS)

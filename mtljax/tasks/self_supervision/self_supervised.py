@@ -29,9 +29,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtljax.models import heads
-from mtljax.tasks.metrics.counts import of_numbers, ratio
-from mtljax.tasks.self_supervision.movable import Movable, quantile
-from mtljax.tasks.self_supervision.terms import Objective
+from mtljax.tasks.metrics.counts import ratio
+from mtljax.tasks.metrics.histogram import quantile
+from mtljax.tasks.metrics.not_finite import of_numbers
+from mtljax.tasks.self_supervision.movable import BINS, Movable
+from mtljax.tasks.self_supervision.objective import Objective
 from mtljax.tasks.task import Metric, Sums, Task
 
 _IOU_SHARES = (25, 50, 75)
@@ -143,6 +145,6 @@ def _metrics(movable: Movable | None) -> tuple[Metric, ...]:
 
 def _iou(share: float) -> Any:
     def value(sums: Sums) -> float:
-        return quantile(sums["iou"], share)
+        return quantile(sums["iou"], share) / BINS
 
     return value

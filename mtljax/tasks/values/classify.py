@@ -9,10 +9,12 @@ import optax
 
 from mtljax.errors import UserError, unknown
 from mtljax.models import heads
-from mtljax.tasks.losses.masked import fits, no_best, number
-from mtljax.tasks.metrics import class_ids
-from mtljax.tasks.metrics.counts import NOT_FINITE, log_shares, of_numbers, ratio
-from mtljax.tasks.metrics.ranking import area_under_curve, score_counts
+from mtljax.tasks.labels import check_class_ids, fits
+from mtljax.tasks.losses.masked import number
+from mtljax.tasks.metrics import unclassed
+from mtljax.tasks.metrics.counts import log_shares, ratio
+from mtljax.tasks.metrics.not_finite import NOT_FINITE, no_best, of_numbers
+from mtljax.tasks.metrics.ranking import area_under_curve, rank_of, score_counts
 from mtljax.tasks.task import Batch, Metric, Task
 
 
@@ -63,16 +65,13 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         classes, valid = known(batch)
         fits(prediction, (*classes.shape, 1), label, num_classes)
-        own = jnp.take_along_axis(prediction, classes[:, None], axis=1)
-        # Ties count by order, so that a constant prediction has one best class, as argmax has.
-        earlier = jnp.arange(num_classes)[None] < classes[:, None]
-        rank = jnp.sum((prediction > own) | ((prediction == own) & earlier), axis=1)
+        rank = rank_of(classes, prediction)
         counts = {
             "top1": jnp.sum(valid & (rank < 1), dtype=jnp.int32),
             "top5": jnp.sum(valid & (rank < 5), dtype=jnp.int32),
             "examples": jnp.sum(valid, dtype=jnp.int32),
             NOT_FINITE: no_best(prediction, valid),
-            **class_ids.counts(*_ids(batch, label), num_classes, class_ids.NOWHERE),
+            **unclassed.counts(*_ids(batch, label), num_classes, unclassed.NOWHERE),
         }
         if num_classes == 2:
             counts["scores"] = score_counts(prediction[:, 1] - prediction[:, 0], classes == 1, valid)
@@ -91,8 +90,8 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         sums=sums,
         constant=constant,
         draw=None,
-        told=(class_ids.UNCLASSED,),
-        check=lambda labels: class_ids.check(labels, label, num_classes),
+        told=(unclassed.UNCLASSED,),
+        check=lambda labels: unclassed.check(labels, label, num_classes),
     )
 
 
@@ -102,7 +101,7 @@ def _ids(batch: Batch, label: str) -> tuple[jax.Array, jax.Array]:
     for key, found in ((label, classes), (f"{label}_valid", valid)):
         if found.ndim != 1 or len(found) != len(classes):
             raise UserError(f"label {key} has shape {found.shape}; expected (B,): one class an example.")
-    class_ids.check_dtype(classes, label)
+    check_class_ids(classes, label)
     return classes, valid
 
 

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax.errors import UserError, unknown
-from mtljax.tasks.losses.masked import fits, image_means, labels_of, number
-from mtljax.tasks.metrics.counts import NOT_FINITE
+from mtljax.tasks.labels import fits, labels_of
+from mtljax.tasks.losses.masked import image_means, number
+from mtljax.tasks.metrics.histogram import histogram
+from mtljax.tasks.metrics.not_finite import NOT_FINITE
 from mtljax.tasks.self_supervision import neighbours
 from mtljax.tasks.self_supervision.clip_geometry import ClipGeometry, clip_geometry
 from mtljax.tasks.self_supervision.consensus import mask_entropy, mixed
-from mtljax.tasks.self_supervision.movable import BINS, Movable, histogram
+from mtljax.tasks.self_supervision.movable import BINS, Movable
 from mtljax.tasks.self_supervision.occlusion import RULES
 from mtljax.tasks.self_supervision.photometric import tie_breaking
 from mtljax.tasks.self_supervision.smoothness import edge_aware, edge_released, inverse_depth, reduced
@@ -102,7 +104,7 @@ class Objective:
         found = self.found(prediction, batch)
         sums = {key: jnp.sum(jnp.where(counted, getattr(found, key), 0.0)) for key in ("photometric", "auto_masked")}
         if self.movable:
-            sums["iou"] = histogram(found.iou, counted & found.any_movable)
+            sums["iou"] = histogram(found.iou * BINS, counted & found.any_movable, BINS)
         sums[NOT_FINITE] = jnp.sum(counted & ~found.numbers, dtype=jnp.int32)
         return sums | {"frames": jnp.sum(counted, dtype=jnp.int32)}
 
@@ -110,7 +112,8 @@ class Objective:
         """Each frame made from its next one (the last from the one before), black where not seen; and as it is."""
         image = np.asarray(batch["image"], np.float32)
         made = image if image.shape[1] < 2 else np.asarray(jax.jit(self._made)(prediction, batch))
-        return tuple(np.nan_to_num(255 * np.clip(x, 0, 1)).astype(np.uint8) for x in (made, image))
+        made, image = (np.nan_to_num(255 * np.clip(x, 0, 1)).astype(np.uint8) for x in (made, image))
+        return made, image
 
     def _made(self, prediction: Prediction, batch: Batch) -> jax.Array:
         at = self._geometry(prediction, batch, blur=0)
@@ -127,17 +130,7 @@ class Objective:
         shown = jnp.isfinite(error[:, :, 0])
         masked = shown & (unwarped <= error[:, :, 0])
         least = jnp.where(shown, self._least(error[:, :, 0], unwarped), 0.0)
-        loss, free_error = jnp.zeros(()), None
-        if at.flow is not None and (self.motion_mask or self.rigid_flow == "geonet"):
-            free_error = at.flow_error(seen)
-        if self.rigid_flow == "geonet":
-            loss += image_means(free_error, jnp.isfinite(free_error))[0]
-        if self.rigid_flow == "dfnet":
-            loss += _FLOW_WEIGHT * _flow_distance(at, seen)
-        if self.motion_mask:
-            logits = jnp.asarray(prediction["static"], jnp.float32)
-            loss += mask_entropy(logits, error[:, :, 0], free_error, _largest_difference(at))
-            error = mixed(logits[:, :, None], error, free_error[:, :, None])
+        loss, error = self._by_flow(at, seen, error, prediction)
         error = jnp.where(jnp.isfinite(error), self._least(error, unwarped[:, :, None]), 0.0)
         iou = any_movable = jnp.ones(error.shape[:2])
         if self.movable:
@@ -148,9 +141,28 @@ class Objective:
         loss += jnp.mean(error, axis=(2, 3, 4, 5)) + self._smoothness(at, prediction)
         if self.velocity:
             loss += _VELOCITY_WEIGHT * self._velocity(prediction, batch)
-        means = [jnp.mean(x, axis=(2, 3, 4), dtype=jnp.float32) for x in (least, masked)]
+        photometric, auto_masked = (jnp.mean(x, axis=(2, 3, 4), dtype=jnp.float32) for x in (least, masked))
         numbers = jnp.broadcast_to(self._numbers(prediction)[:, None], loss.shape)
-        return Found(jnp.where(numbers, loss, jnp.nan), *means, iou, any_movable > 0, numbers)
+        loss = jnp.where(numbers, loss, jnp.nan)
+        return Found(loss, photometric, auto_masked, iou, any_movable > 0, numbers)
+
+    def _by_flow(
+        self, at: ClipGeometry, seen: jax.Array | None, error: jax.Array, prediction: Prediction
+    ) -> tuple[jax.Array, jax.Array]:
+        """What flows add to each frame's loss, and the error (B, s, S, H, W, 1), mixed with theirs by the mask."""
+        loss = jnp.zeros(())
+        if self.rigid_flow == "dfnet":
+            loss += _FLOW_WEIGHT * _flow_distance(at, seen)
+        if not (self.motion_mask or self.rigid_flow == "geonet"):
+            return loss, error
+        free_error = at.flow_error(seen)
+        if self.rigid_flow == "geonet":
+            loss += image_means(free_error, jnp.isfinite(free_error))[0]
+        if self.motion_mask:
+            logits = jnp.asarray(prediction["static"], jnp.float32)
+            loss += mask_entropy(logits, error[:, :, 0], free_error, _largest_difference(at))
+            error = mixed(logits[:, :, None], error, free_error[:, :, None])
+        return loss, error
 
     def _numbers(self, prediction: Prediction) -> jax.Array:
         """Whether all that is read of each clip's predictions is finite, (B,) bool.
@@ -216,16 +228,16 @@ def _counted(batch: Batch) -> jax.Array:
 
 def _flow_distance(at: ClipGeometry, seen: jax.Array | None) -> jax.Array:
     """The mean L1 distance of each frame's flows from the rigid ones, where both stay in the image: (B, s)."""
-    ways = at.flow.shape[1]
+    ways = at.free_flow.shape[1]
     valid = at.valid[:, :ways, :, 0] & at.flow_inside()
     valid = valid if seen is None else valid & seen[:, :ways]
-    distance = jnp.sum(jnp.abs(at.rigid_flow[:, :ways] - at.flow), axis=-1, keepdims=True)
+    distance = jnp.sum(jnp.abs(at.rigid_flow[:, :ways] - at.free_flow), axis=-1, keepdims=True)
     return neighbours.frame_means(*image_means(distance, valid))
 
 
 def _largest_difference(at: ClipGeometry) -> jax.Array:
     """The larger component of rigid less predicted flow, the least of a frame's: (B, s, H, W, 1)."""
-    difference = jnp.max(jnp.abs(at.rigid_flow[:, : at.flow.shape[1]] - at.flow), axis=-1, keepdims=True)
+    difference = jnp.max(jnp.abs(at.rigid_flow[:, : at.free_flow.shape[1]] - at.free_flow), axis=-1, keepdims=True)
     return jnp.min(neighbours.by_frame(difference, jnp.inf), axis=1)
 
 

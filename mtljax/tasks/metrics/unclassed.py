@@ -1,13 +1,13 @@
-"""Class ids: which of them are classes, and which labels have none though they are no gaps."""
+"""Labels without a class, though they are no gaps: how many of them there are, and whether a run may start so."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mtljax.errors import UserError
+from mtljax.tasks.labels import check_class_ids
 from mtljax.tasks.metrics.counts import ratio
 from mtljax.tasks.task import Metric
 
@@ -22,12 +22,6 @@ def counts(ids: jax.Array, valid: jax.Array, num_classes: int, ignore: int) -> d
     labelled = valid & (ids != ignore) & (ids != NOWHERE)
     beyond = labelled & ((ids < 0) | (ids >= num_classes))
     return {"labelled": jnp.sum(labelled, dtype=jnp.int32), "unclassed": jnp.sum(beyond, dtype=jnp.int32)}
-
-
-def check_dtype(ids: Any, label: str) -> None:
-    """Raises a `UserError` where class ids are no whole numbers."""
-    if not jnp.issubdtype(ids.dtype, jnp.integer) and ids.dtype != bool:
-        raise UserError(f"label {label} has dtype {ids.dtype}; expected class ids, which are integers.")
 
 
 def check(labels: Mapping[str, np.ndarray], label: str, num_classes: int, ignore: int = NOWHERE) -> str:
@@ -55,7 +49,7 @@ def check(labels: Mapping[str, np.ndarray], label: str, num_classes: int, ignore
         mtljax.errors.UserError: 33 % of the labels 'y' have no class: id 2; expected 0 to 1, or -1 where there is ...
     """
     ids = np.asarray(labels[label])
-    check_dtype(ids, label)
+    check_class_ids(ids, label)
     ids = ids[np.broadcast_to(np.asarray(labels[f"{label}_valid"], bool), ids.shape)].astype(np.int64)
     gaps = (ids == ignore) | (ids == NOWHERE)
     found = np.unique(ids[~gaps])

@@ -1,4 +1,4 @@
-"""What the tasks of a camera's motion have in common: labels and loss."""
+"""The loss of the tasks of a camera's motion, and the labels that they read."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.errors import UserError
-from mtljax.tasks.losses.masked import fits, labels_of, number, where_valid
+from mtljax.tasks.labels import fits, labels_of
+from mtljax.tasks.losses.masked import number, where_valid
 from mtljax.tasks.task import Batch
 
 BETA = 10.0  # weight of a rotation's radians beside a translation's metres

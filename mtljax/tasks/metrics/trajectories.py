@@ -7,7 +7,7 @@ import numpy as np
 from mtljax.errors import UserError
 from mtljax.geometry import align, chain
 from mtljax.geometry.trajectories import pair_errors, position_errors, segment_errors, snippet_errors
-from mtljax.tasks.losses.masked import fits
+from mtljax.tasks.labels import fits
 from mtljax.tasks.task import Batch, Sums
 
 INDEX = "frame_index"
