@@ -12,7 +12,7 @@ from mtljax.errors import UserError
 from mtljax.train import default_config
 from mtljax.train.config import data_checks
 from mtljax.train.config import default as run_config
-from mtljax.train.config.checks import check_on_host, check_shapes
+from mtljax.train.config.task_checks import check_on_host, check_shapes
 from mtljax.train.run import loop
 from mtljax.train.run.run import Run
 

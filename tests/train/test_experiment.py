@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mtljax import balance
-from mtljax.data.sources import rgbd
+from mtljax.data import rgbd
 from mtljax.errors import UserError
 from mtljax.train import default_config
 from mtljax.train.config import default as run_config

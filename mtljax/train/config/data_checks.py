@@ -13,7 +13,7 @@ from mtljax.data import pipeline
 from mtljax.data.dataset import Example, Source
 from mtljax.errors import UserError
 from mtljax.tasks import Task
-from mtljax.train.config.checks import check_labels_there
+from mtljax.train.config.task_checks import check_labels_there
 
 _MOST, _LEAST = 64, 8  # examples looked at
 _NUMBERS = 2**24  # of images, beyond which fewer examples are looked at

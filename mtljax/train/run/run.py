@@ -14,8 +14,8 @@ from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
 from mtljax.train.config import data_checks, experiment
 from mtljax.train.config import default as run_config
-from mtljax.train.config.checks import check_labels_there, check_on_host, check_shapes
 from mtljax.train.config.group_table import group_table, task_order
+from mtljax.train.config.task_checks import check_labels_there, check_on_host, check_shapes
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run import initial, panel
 from mtljax.train.run.checkpoint import Checkpoints, Restored, finished, restore

@@ -11,11 +11,11 @@ from mtljax.balance import Holding, hold_absent, reached_by
 from mtljax.data.pipeline import in_unit_range
 from mtljax.tasks import Task
 from mtljax.train.spread.parallel import Spread
-from mtljax.train.spread.shards import Shards
 from mtljax.train.step import streams
 from mtljax.train.step.frozen import frozen, kept_statistics
 from mtljax.train.step.gradients import balanced_gradient
 from mtljax.train.step.replica import Balanced
+from mtljax.train.step.shards import Shards
 from mtljax.train.step.state import TrainState
 
 STEP = "step"
