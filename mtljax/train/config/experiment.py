@@ -1,6 +1,5 @@
 """From a config to the parts of a run: every call-string resolved, every part checked against the others."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,78 +10,16 @@ import optax
 
 from mtljax import balance, data, models, tasks
 from mtljax.balance import MEASURES
-from mtljax.data import DataSet, augment
+from mtljax.data import augment
 from mtljax.errors import UserError, unknown
 from mtljax.train.config import decay
 from mtljax.train.config.callstring import resolve
 from mtljax.train.config.learning_rates import check_learning_rate, climbs
+from mtljax.train.config.parts import Experiment, labels_of
 from mtljax.train.spread import parallel
-from mtljax.train.step import state, streams
+from mtljax.train.step import streams
 
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """The parts of a run.
-
-    Attributes:
-        config: the checked config they were made from.
-        data: the data set.
-        tasks: name -> task, in the order of the losses.
-        model: the Flax module.
-        balancer: over the tasks.
-        transforms: group -> optax transformation.
-        spread: how steps run on the devices.
-        augmentation: what is done to the training examples, if anything.
-    """
-
-    config: ml_collections.ConfigDict
-    data: DataSet
-    tasks: Mapping[str, tasks.Task]
-    model: Any
-    balancer: Any
-    transforms: Mapping[str, optax.GradientTransformation]
-    spread: parallel.Spread
-    augmentation: augment.Augmentation | None
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels that any task reads."""
-        return _labels(self.tasks)
-
-    def optimizer(self, params: Any) -> optax.GradientTransformationExtraArgs:
-        """The optax partition over the model's groups of parameters.
-
-        A special group, such as `stitch`, that the config does not name has the optimiser of `shared`; which stands
-        idle where the model shares nothing.
-        """
-        groups = self.model.groups(params)
-        found = set(jax.tree.leaves(groups))
-        transforms = {g: t for g, t in self.transforms.items() if g in found or g != models.SHARED}
-        if models.SHARED in self.transforms:
-            for special in found.intersection(self.model.special_groups):
-                transforms.setdefault(special, self.transforms[models.SHARED])
-        if self.config.no_decay:
-            decay.check(self.config.no_decay, params, self.config.optimizers)
-        return state.partition(transforms, groups, self.config.clip_norm)
-
-    def shapes(self, images: Any) -> Any:
-        """The shapes of the model's variables, without computing any.
-
-        Raises:
-            UserError: where the model does not fit the images.
-        """
-        try:
-            return jax.eval_shape(self.model.init, jax.random.key(self.config.seed), images)
-        except Exception as error:  # of whatever kind: Flax has its own, and modules theirs
-            raise UserError(f"model {self.config.model!r} on images of shape {images.shape}: {error}") from error
-
-    def init(self, images: Any) -> Any:
-        """The model's variables, from the config's seed."""
-        # It runs once, so that optimising it would cost more than it gains.
-        compiler_options = {"xla_backend_optimization_level": 0}
-        return jax.jit(self.model.init, compiler_options=compiler_options)(jax.random.key(self.config.seed), images)
 
 
 def build(config: ml_collections.ConfigDict) -> Experiment:
@@ -130,7 +67,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
     }
     data_set = resolve(config.data, data.SOURCES, kind="data")
     if isinstance(data_set, data.Mix):
-        data_set = data_set.of_labels(_labels(chosen))
+        data_set = data_set.of_labels(labels_of(chosen))
     augmentation = augmentation_of(config.augment) if config.augment else None
     return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
 
@@ -172,7 +109,7 @@ def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = 
         text: as `'adam(1e-3)'`.
         steps: what the name `steps` stands for.
         key: of the config, for messages.
-        no_decay: what weight decay leaves out, as `mtljax.train.decay.decayed` takes it.
+        no_decay: what weight decay leaves out, as `mtljax.train.config.decay.decayed` takes it.
 
     Raises:
         UserError: for an unknown name or argument, something else than a transformation, or one that goes uphill.
@@ -228,12 +165,6 @@ def _task(name: str, text: str) -> tasks.Task:
         return resolve(text, factories, kind="task", inject={"name": name}, nested=nested)
     except UserError as error:
         raise UserError(f"tasks.{name}: {error}") from error
-
-
-def _labels(tasks: Mapping[str, tasks.Task]) -> tuple[str, ...]:
-    """The labels that any task reads."""
-    read = (label for task in tasks.values() for label in (*task.labels, *task.optional_labels))
-    return tuple(dict.fromkeys(read))
 
 
 def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Callable]:

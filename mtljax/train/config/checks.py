@@ -1,0 +1,107 @@
+"""Whether the parts of a run fit each other, and what is to be said of its data before it trains."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from mtljax.data import pipeline
+from mtljax.errors import UserError
+from mtljax.train.config import data_checks
+from mtljax.train.config.parts import Experiment
+from mtljax.train.config.task_checks import check_labels_there, check_on_host, check_shapes
+from mtljax.train.spread import hosts
+
+
+class Fitted(NamedTuple):
+    """What is known of parts that fit each other.
+
+    Attributes:
+        sample: this host's part of the first validation batch, of NumPy arrays.
+        shapes: of the model's variables.
+        predictions: task -> the shapes of its prediction for that batch.
+        optimizer: over all parameters.
+    """
+
+    sample: Mapping[str, Any]
+    shapes: Any
+    predictions: Mapping[str, Any]
+    optimizer: optax.GradientTransformationExtraArgs
+
+
+def fit(parts: Experiment) -> Fitted:
+    """Checks parts against each other, on one batch of the validation split; nothing is computed but shapes.
+
+    Raises:
+        UserError: where labels, images, model, tasks, augmentation or optimisers do not fit each other.
+    """
+    sample = next(iter(parts.eval_batches()))
+    for task in parts.tasks.values():
+        if not set(task.labels) <= set(sample):
+            check_labels_there(task, parts.validation[0], f"data {parts.config.data!r}")
+    data_checks.check_layout(sample["image"][0], "a validation image")
+    shapes = parts.shapes(sample["image"])
+    optimizer = parts.optimizer(shapes["params"])
+    fitted = Fitted(sample, shapes, _predictions(parts, shapes, sample), optimizer)
+    if parts.augmentation is not None:
+        _check_augmented(parts, fitted)
+    return fitted
+
+
+def notes(parts: Experiment, fitted: Fitted) -> list[str]:
+    """Tries before training what would fail, or mislead, at its end; see `task_checks` and `data_checks`.
+
+    Returns:
+        Notes on what may be meant, and more often is not.
+
+    Raises:
+        UserError: for what is surely wrong with the data, or with a task on it.
+    """
+    draws = parts.config.panel_images > 0 and hosts.first()
+    check_on_host(parts.tasks, fitted.predictions, fitted.sample, draws=draws)
+    indices, examples = data_checks.sampled(parts.training, parts.config.loader_threads)
+    found = [*_idle_balancer(parts, fitted), *data_checks.look_at_images(indices, examples)]
+    prepare = pipeline.Prepare((*parts.labels, "segmentations"))
+    pairs = zip(indices, examples, strict=True)
+    examples = [parts.augmented(prepare.chosen(example), int(i)) for i, example in pairs]
+    where = f"the training split of data {parts.config.data!r}"
+    found += data_checks.look_at_labels(parts.tasks, indices, examples, where)
+    return [*found, *data_checks.ask_tasks(parts.tasks, fitted.sample, "the first validation examples")]
+
+
+def _predictions(parts: Experiment, variables: Any, sample: Any) -> Mapping[str, Any]:
+    """The shapes of the predictions for a batch, when its labels fit them."""
+
+    def predict(variables: Any, batch: Any) -> Any:
+        return parts.model.apply(variables, batch["image"], camera=batch.get("camera"))
+
+    predictions = jax.eval_shape(predict, variables, dict(sample))
+    check_shapes(parts.tasks, predictions, sample)
+    return predictions
+
+
+def _check_augmented(parts: Experiment, fitted: Fitted) -> None:
+    """Whether the model fits the size of augmented images, which need not be that of the validation's."""
+    config, first = parts.config, parts.augmented(parts.training[0], 0)
+    one = pipeline.stack([first], keep=parts.labels)
+    sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.batch_size, *x.shape[1:]), x.dtype), one)
+    found, before = sample["image"].shape, fitted.sample["image"].shape
+    if found == before:
+        return
+    if parts.shapes(sample["image"]) != fitted.shapes:
+        raise UserError(
+            f"augment={config.augment!r} makes images of shape {found[1:]}; those of validation have shape "
+            f"{before[1:]}, and the parameters of model {config.model!r} depend on it. Expected an "
+            "augmentation that keeps it."
+        )
+    _predictions(parts, fitted.shapes, sample)
+
+
+def _idle_balancer(parts: Experiment, fitted: Fitted) -> Iterator[str]:
+    groups = set(jax.tree.leaves(parts.model.groups(fitted.shapes["params"])))
+    if parts.balancer.sees != "losses" and len(parts.tasks) > 1 and groups <= set(parts.tasks):
+        yield (
+            f"balance={parts.config.balance!r} balances gradients of what tasks share, and in model "
+            f"{parts.config.model!r} they share nothing: it changes nothing."
+        )
