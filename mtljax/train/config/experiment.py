@@ -19,6 +19,7 @@ from mtljax.train.config.parts import Experiment, labels_of
 from mtljax.train.spread import parallel
 from mtljax.train.step import streams
 
+_OF_MODELS = ("init", "apply", "groups", "special_groups", "own_features")  # what a run asks of one
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
 
 
@@ -33,24 +34,9 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         for parent in task.parents:
             if not isinstance(parent, str) or parent not in chosen:
                 raise unknown(f"parent of task {task.name!r}:", parent, chosen)
-    spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel")
+    spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel", returns=parallel.Spread)
     spread.check_batch_size(config.batch_size)
-    heads = {name: task.head for name, task in chosen.items()}
-    parents = {name: task.parents for name, task in chosen.items()}
-    model = resolve(
-        config.model,
-        models.SHARING,
-        kind="model",
-        inject={
-            "heads": heads,
-            "parents": parents,
-            "axis_name": spread.axis,
-            "remat": config.remat,
-            "dtype": None if config.dtype == "float32" else config.dtype,
-            "normalise": bool(config.pretrained),
-        },
-        nested=_public(models.encoders) | _public(models.heads),
-    )
+    model = _model(config, chosen, spread)
     if config.jacobian == "vmap":
         _check_vectorised()
     seed = streams.seed_of(config.seed, streams.BALANCE)
@@ -65,7 +51,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         group: optimizer_of(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay)
         for group, text in config.optimizers.items()
     }
-    data_set = resolve(config.data, data.SOURCES, kind="data")
+    data_set = resolve(config.data, data.SOURCES, kind="data", returns=data.DataSet)
     if isinstance(data_set, data.Mix):
         data_set = data_set.of_labels(labels_of(chosen))
     augmentation = augmentation_of(config.augment) if config.augment else None
@@ -78,7 +64,8 @@ def augmentation_of(text: str) -> augment.Augmentation:
     Raises:
         UserError: for an unknown name or argument, or what the augmentation refuses.
     """
-    return resolve(text, _factories(augment, returning=augment.Augmentation), kind="augmentation")
+    known = _factories(augment, returning=augment.Augmentation)
+    return resolve(text, known, kind="augmentation", returns=augment.Augmentation)
 
 
 def balancer_of(
@@ -97,9 +84,15 @@ def balancer_of(
         UserError: for an unknown name or argument, or what the method refuses.
     """
     methods = _factories(balance, returning=balance.Balancer)
-    inject = {"num_tasks": num_tasks, "seed": seed} | ({} if tasks is None else {"tasks": tuple(tasks)})
-    check = functools.partial(check_learning_rate, steps=steps)
-    return resolve(text, methods, kind="balancer", inject=inject, nested=_OPTIMISERS, check=check)
+    return resolve(
+        text,
+        methods,
+        kind="balancer",
+        inject={"num_tasks": num_tasks, "seed": seed} | ({} if tasks is None else {"tasks": tuple(tasks)}),
+        nested=_OPTIMISERS,
+        check=functools.partial(check_learning_rate, steps=steps),
+        returns=balance.Balancer,
+    )
 
 
 def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = "") -> optax.GradientTransformation:
@@ -115,13 +108,14 @@ def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = 
         UserError: for an unknown name or argument, something else than a transformation, or one that goes uphill.
     """
     known = decay.masking(_OPTIMISERS, no_decay) if no_decay else _OPTIMISERS
+    wrap = functools.partial(decay.with_mask, text=no_decay) if no_decay else None
     rated = []
 
     def check(name: str, given: Mapping[str, Any]) -> None:
         rated.append(check_learning_rate(name, given, steps))
 
     try:
-        found = resolve(text, known, kind="optimiser", nested={"steps": steps}, check=check)
+        found = resolve(text, known, kind="optimiser", nested={"steps": steps}, check=check, wrap=wrap)
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
     if not (hasattr(found, "init") and hasattr(found, "update")):
@@ -158,11 +152,35 @@ def _check_vectorised() -> None:
         raise UserError(f"jacobian='vmap': {error}") from error
 
 
+def _model(config: ml_collections.ConfigDict, chosen: Mapping[str, tasks.Task], spread: parallel.Spread) -> Any:
+    model = resolve(
+        config.model,
+        models.SHARING,
+        kind="model",
+        inject={
+            "heads": {name: task.head for name, task in chosen.items()},
+            "parents": {name: task.parents for name, task in chosen.items()},
+            "axis_name": spread.axis,
+            "remat": config.remat,
+            "dtype": None if config.dtype == "float32" else config.dtype,
+            "normalise": bool(config.pretrained),
+        },
+        nested=_public(models.encoders) | _public(models.heads),
+    )
+    lacking = [name for name in _OF_MODELS if not hasattr(model, name)]
+    if lacking:
+        raise UserError(
+            f"model {config.model!r} gives something of type {type(model).__name__} without {', '.join(lacking)}; "
+            "expected a way to share, such as MultiTask, or a class made of one."
+        )
+    return model
+
+
 def _task(name: str, text: str) -> tasks.Task:
     factories = {factory: getattr(tasks, factory) for factory in tasks.FACTORIES}
     nested = _public(models.heads) | {n: getattr(jax.nn, n) for n in ("relu", "sigmoid", "softplus", "tanh")}
     try:
-        return resolve(text, factories, kind="task", inject={"name": name}, nested=nested)
+        return resolve(text, factories, kind="task", inject={"name": name}, nested=nested, returns=tasks.Task)
     except UserError as error:
         raise UserError(f"tasks.{name}: {error}") from error
 
