@@ -12,8 +12,10 @@ import time
 import jax
 import machine
 
-from mtljax.train.config import default as run_config
-from mtljax.train.run.run import Run
+from mtljax.train.config import checks, experiment
+from mtljax.train.config.default import checked
+from mtljax.train.run.checkpoint import CHECKPOINTS, Checkpoints
+from mtljax.train.run.start import start
 
 QUICKSTART = pathlib.Path(__file__).parent.parent / "configs" / "quickstart.py"
 
@@ -25,29 +27,32 @@ def main() -> None:
     parser.add_argument("--saves", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(run_config.checked(runpy.run_path(str(QUICKSTART))["get_config"]()), pathlib.Path(folder))
-        step_fn, batches = run.train_step(), run.train_batches()
-        batch = run.parts.spread.place_batch(next(batches))
-        run.state, report = step_fn(run.state, batch)  # compiles
+        parts = experiment.build(checked(runpy.run_path(str(QUICKSTART))["get_config"]()))
+        fitted = checks.fit(parts)
+        state, _ = start(parts, fitted)
+        step_fn = parts.train_step(fitted.optimizer)
+        batch = parts.spread.place_batch(next(parts.train_batches()))
+        state, report = step_fn(state, batch)  # compiles
         jax.block_until_ready(report)
 
         def steps(number: int) -> float:
+            nonlocal state
             begin = time.perf_counter()
             for _ in range(number):
-                run.state, report = step_fn(run.state, batch)
+                state, report = step_fn(state, batch)
             jax.block_until_ready(report)
             return time.perf_counter() - begin
 
-        checkpoints = run.open_checkpoints()
+        checkpoints = Checkpoints(pathlib.Path(folder) / CHECKPOINTS, parts.config.keep_checkpoints)
         alone, beside, held = 0.0, 0.0, 0.0
         for i in range(arguments.saves):
             alone += steps(arguments.steps)
             begin = time.perf_counter()
-            checkpoints.save(i + 1, run.parts.spread.to_disk(run.state), 0)
+            checkpoints.save(i + 1, parts.spread.to_disk(state), 0)
             held += time.perf_counter() - begin
             beside += steps(arguments.steps)
         checkpoints.close()
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(run.state.params))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))
     saves, number = arguments.saves, arguments.steps
     extra = (held + beside - alone) / saves
     each = alone / saves / number

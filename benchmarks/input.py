@@ -13,10 +13,8 @@ of steps on one batch at hand, and the share of the former in which it waits for
 import argparse
 import itertools
 import os
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,9 +23,11 @@ import numpy as np
 
 from mtljax import data, train
 from mtljax.data import augment, pipeline
-from mtljax.train.config import default as run_config
+from mtljax.train.config import checks, experiment
 from mtljax.train.config.callstring import resolve
-from mtljax.train.run.run import Run
+from mtljax.train.config.default import checked
+from mtljax.train.config.parts import Experiment
+from mtljax.train.run.start import start
 
 SOURCES = "scenes('tiny');scenes('small')"
 IMAGES, SIDE, WARM_UP = 16, 64, 3
@@ -66,29 +66,31 @@ def waiting(text: str, augmentation: str, example: data.Example, steps: int) -> 
     config.batch_size = max(1, IMAGES // len(example["image"]))
     config.optimizers = dict.fromkeys(("shared", *chosen), "adam(1e-3)")
     config.parallel = "mesh(data=1)"
-    run = Run(run_config.checked(config), Path(tempfile.gettempdir()))
-    step_fn, batches = run.train_step(), run.train_batches()
-    _timed(run, step_fn, batches, WARM_UP)
-    seconds, waited = _timed(run, step_fn, batches, steps)
+    parts = experiment.build(checked(config))
+    fitted = checks.fit(parts)
+    state, _ = start(parts, fitted)
+    step_fn, batches = parts.train_step(fitted.optimizer), parts.train_batches()
+    state, *_ = _timed(parts, state, step_fn, batches, WARM_UP)
+    state, seconds, waited = _timed(parts, state, step_fn, batches, steps)
     at_hand = next(batches)
     batches.close()
-    alone, _ = _timed(run, step_fn, itertools.repeat(at_hand), steps)
+    _, alone, _ = _timed(parts, state, step_fn, itertools.repeat(at_hand), steps)
     return 1e3 * seconds / steps, 1e3 * alone / steps, waited / seconds
 
 
-def _timed(run: Run, step_fn: Any, batches: Iterator[Any], steps: int) -> tuple[float, float]:
-    """Seconds of a number of steps, and those of them spent waiting for batches."""
-    jax.block_until_ready(run.state)
+def _timed(parts: Experiment, state: Any, step_fn: Any, batches: Iterator[Any], steps: int) -> tuple[Any, float, float]:
+    """The state after a number of steps; seconds of them, and those of them spent waiting for batches."""
+    jax.block_until_ready(state)
     waited, begin, pending = 0.0, time.perf_counter(), None
     for _ in range(steps):
         before = time.perf_counter()
         batch = next(batches)
         waited += time.perf_counter() - before
-        run.state, report = step_fn(run.state, run.parts.spread.place_batch(batch))
+        state, report = step_fn(state, parts.spread.place_batch(batch))
         jax.block_until_ready(pending)  # one step late, as the training loop reads its figures
         pending = report
-    jax.block_until_ready(run.state)
-    return time.perf_counter() - begin, waited
+    jax.block_until_ready(state)
+    return state, time.perf_counter() - begin, waited
 
 
 def main() -> None:

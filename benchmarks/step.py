@@ -8,7 +8,6 @@ Every variant runs in this process, in turns, on the same batch; a ratio is that
 import argparse
 import runpy
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +19,11 @@ import machine
 import optax
 
 from mtljax.data.pipeline import in_unit_range
-from mtljax.train.config import default as run_config
-from mtljax.train.run.run import Run
+from mtljax.train import TrainState
+from mtljax.train.config import checks, experiment
+from mtljax.train.config.default import checked
+from mtljax.train.config.parts import Experiment
+from mtljax.train.run.start import start
 
 QUICKSTART = Path(__file__).parent.parent / "configs" / "quickstart.py"
 VARIANTS = {
@@ -33,16 +35,18 @@ VARIANTS = {
 }
 
 
-def prepared(balance: str, measure: str) -> Run:
-    """The quick start with another balancer."""
+def prepared(balance: str, measure: str) -> tuple[Experiment, Any, TrainState]:
+    """The parts of the quick start with another balancer, its optimiser and first state."""
     config = runpy.run_path(str(QUICKSTART))["get_config"]()
     config.balance, config.measure, config.parallel = balance, measure, "mesh(data=1)"
-    return Run(run_config.checked(config), Path(tempfile.gettempdir()))
+    parts = experiment.build(checked(config))
+    fitted = checks.fit(parts)
+    return parts, fitted.optimizer, start(parts, fitted)[0]
 
 
-def by_hand(run: Run, batch: Any) -> tuple[Callable, tuple]:
+def by_hand(parts: Experiment, optax_tx: Any, state: TrainState, batch: Any) -> tuple[Callable, tuple]:
     """A plain `jax.jit` loop's step with the same model, losses and optimisers, as anyone would write it."""
-    model, tasks = run.parts.model, run.parts.tasks
+    model, tasks = parts.model, parts.tasks
 
     def loss(params: Any, batch: Any) -> jax.Array:
         predictions = model.apply({"params": params}, batch["image"], train=True, camera=batch.get("camera"))
@@ -51,17 +55,16 @@ def by_hand(run: Run, batch: Any) -> tuple[Callable, tuple]:
 
     def step(params: Any, optimizer: Any, batch: Any) -> tuple:
         value, gradient = jax.value_and_grad(loss)(params, batch)
-        updates, optimizer = run.optimizer.update(gradient, optimizer, params)
+        updates, optimizer = optax_tx.update(gradient, optimizer, params)
         return optax.apply_updates(params, updates), optimizer, value
 
-    params = jax.tree.map(jnp.copy, run.state.params)
-    arguments = (params, run.optimizer.init(params), batch)
+    params = jax.tree.map(jnp.copy, state.params)
+    arguments = (params, optax_tx.init(params), batch)
     return jax.jit(step, donate_argnums=(0, 1)).lower(*arguments).compile(), arguments
 
 
-def encoder_backward_flops(run: Run, batch: Any) -> float:
+def encoder_backward_flops(model: Any, params: Any, batch: Any) -> float:
     """FLOPs of one backward pass through the encoder to its parameters."""
-    model = run.parts.model
 
     def encode(params: Any) -> Any:
         return model.apply({"params": params}, batch["image"], train=True, method="encode")
@@ -70,7 +73,6 @@ def encoder_backward_flops(run: Run, batch: Any) -> float:
         features, back = jax.vjp(encode, params)
         return features, back(cotangent)[0]
 
-    params = run.state.params
     cotangent = jax.eval_shape(encode, params)
     return flops(jax.jit(both).lower(params, cotangent).compile()) - flops(jax.jit(encode).lower(params).compile())
 
@@ -85,17 +87,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=60)
     turns = parser.parse_args().turns
-    run = prepared("equal()", "shared")
-    raw = in_unit_range(next(run.train_batches()))
-    batch = run.parts.spread.place_batch(raw)
+    parts, optax_tx, state = prepared("equal()", "shared")
+    raw = in_unit_range(next(parts.train_batches()))
+    batch = parts.spread.place_batch(raw)
     steps, states, counted = {}, {}, {}
-    compiled, (params, optimizer, _) = by_hand(run, batch)
+    compiled, (params, optimizer, _) = by_hand(parts, optax_tx, state, batch)
     steps["by hand"], states["by hand"], counted["by hand"] = compiled, (params, optimizer), flops(compiled)
-    backward = encoder_backward_flops(run, raw)
+    backward = encoder_backward_flops(parts.model, state.params, raw)
     for name, variant in VARIANTS.items():
-        run = prepared(*variant)
-        compiled = run.train_step().lower(run.state, batch).compile()
-        steps[name], states[name], counted[name] = compiled, (run.state,), flops(compiled)
+        parts, optax_tx, state = prepared(*variant)
+        compiled = parts.train_step(optax_tx).lower(state, batch).compile()
+        steps[name], states[name], counted[name] = compiled, (state,), flops(compiled)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(turns + 2):
         for name, step in steps.items():
@@ -105,7 +107,7 @@ def main() -> None:
             if turn >= 2:
                 times[name].append(time.perf_counter() - begin)
     median = {name: statistics.median(seconds) for name, seconds in times.items()}
-    equal, tasks = "equal()", len(run.parts.tasks)
+    equal, tasks = "equal()", len(parts.tasks)
     implied = counted[equal] + (tasks - 1) * backward
     print(machine.described())
     print(f"{'step':<22} {'ms':>8} {'time / equal()':>15} {'FLOPs / equal()':>16}")

@@ -3,10 +3,6 @@
 python launch.py --config configs/from_workdir.py:runs/a --workdir runs/b
 """
 
-import pathlib
+from mtljax.train.run.config_file import get_config
 
-from mtljax.train.config import default as run_config
-
-
-def get_config(workdir: str):
-    return run_config.load(pathlib.Path(workdir) / run_config.CONFIG_FILE)
+__all__ = ["get_config"]

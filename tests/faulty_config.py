@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax import data, tasks
-from mtljax.data.sources import rgbd
+from mtljax.data import rgbd
 from mtljax.errors import UserError
 from tests import small_config
 

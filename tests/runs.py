@@ -1,5 +1,6 @@
 """Runs of `launch.py` as child processes, and what they leave, read back."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -28,16 +29,82 @@ def environment(compiled, devices=1):
     }
 
 
+def launch(compiled, *arguments, config=None, shell=(), devices=1):
+    """Starts `launch.py` as a child."""
+    command = [*shell, sys.executable, "-W", "error::DeprecationWarning:mtljax", "launch.py"]
+    command += [f"--config={config}"] if config else []
+    options = {"cwd": ROOT, "env": environment(compiled, devices), "text": True}
+    return subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def finish(process, status=0):
+    """Waits for a child's end; what it has printed."""
+    out, err = process.communicate(timeout=WAIT)
+    assert process.returncode == status, out + err
+    return out, err
+
+
 def start(compiled, config, workdir, *arguments, processes=1, devices=1):
     """Starts `launch.py`: a list of children, joined on loopback where there are several."""
-    command = [sys.executable, "launch.py", f"--config={config}", f"--workdir={workdir}", *arguments]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         joined = [f"--coordinator=127.0.0.1:{free.getsockname()[1]}", f"--num_processes={processes}"]
-    options = {"cwd": ROOT, "env": environment(compiled, devices), "text": True}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     each = [[*joined, f"--process_id={i}"] if processes > 1 else [] for i in range(processes)]
-    return [subprocess.Popen([*command, *more], **options, **pipes) for more in each]
+    given = [f"--workdir={workdir}", *arguments]
+    return [launch(compiled, *given, *more, config=config, devices=devices) for more in each]
+
+
+FORKS = """
+import json, os, runpy, sys
+
+import mtljax.cli, mtljax.studies, mtljax.train.run.loop  # what takes long, once for all
+
+commands, folder = json.load(sys.stdin), sys.argv[1]
+for i, (program, *arguments) in enumerate(commands):
+    child = os.fork()
+    if child == 0:
+        for descriptor, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{folder}/{i}.{name}", os.O_WRONLY | os.O_CREAT), descriptor)
+        sys.argv, status = [program, *arguments], 1
+        run = runpy.run_path if program.endswith(".py") else runpy.run_module
+        try:
+            run(program, run_name="__main__")
+        except SystemExit as ended:
+            status = ended.code
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def forked(compiled, folder, commands):
+    """Runs each command, a script or a module and its arguments, in a child of one process: (status, out, err) of each."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, str(folder)],
+        input=json.dumps(commands),
+        cwd=ROOT,
+        env=environment(compiled),
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+    )
+    assert done.returncode == 0, done.stderr
+    printed = [[(folder / f"{i}.{name}").read_text() for name in ("out", "err")] for i in range(len(commands))]
+    return [(int(status), *texts) for status, texts in zip(done.stdout.split(), printed, strict=True)]
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """Mounts a file system of so many bytes on a new folder, and gives that; None where it may not."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True).returncode:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def wait_for(process, workdir, step):

@@ -12,7 +12,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 
@@ -55,10 +54,7 @@ class Soak:
 
     def finish(self, workdir, *arguments, status=0, **kwargs):
         """Runs to the end; returns what was printed."""
-        process = self.start(workdir, *arguments, **kwargs)
-        out, err = process.communicate(timeout=runs.WAIT)
-        assert process.returncode == status, out + err
-        return out, err
+        return runs.finish(self.start(workdir, *arguments, **kwargs), status)
 
     def alone(self, *arguments):
         """The workdir of a run left alone."""
@@ -85,8 +81,7 @@ def killed(soak, kills, seed=0):
             child.communicate()
             done += 1
             continue
-        out, err = child.communicate(timeout=runs.WAIT)
-        assert child.returncode == 0, out + err
+        runs.finish(child)
         ended += 1
         unlike += not soak.ends_as_alone(workdir)
         if done == kills:
@@ -113,8 +108,7 @@ def signalled(soak):
         child = soak.start(workdir)
         runs.wait_for(child, workdir, 10)
         child.send_signal(number)
-        out, err = child.communicate(timeout=runs.WAIT)
-        assert child.returncode == status, out + err
+        out, _ = runs.finish(child, status)
         assert "the same command resumes it" in out
         soak.finish(workdir)
         assert soak.ends_as_alone(workdir)
@@ -128,15 +122,13 @@ def one_of_two_killed(soak):
     runs.wait_for(pair[0], workdir, 10)
     pair[1].kill()
     begin = time.monotonic()
-    _, err = pair[0].communicate(timeout=runs.WAIT)
+    _, err = runs.finish(pair[0], status=3)
     waited = time.monotonic() - begin
-    assert pair[0].returncode == 3, err
     assert "lost contact with another process" in err
     pair[1].communicate()
     pair = soak.start(workdir, *GENTLE, processes=2)
     for child in pair:
-        out, err = child.communicate(timeout=runs.WAIT)
-        assert child.returncode == 0, out + err
+        runs.finish(child)
     assert_same_losses(soak.alone(*GENTLE), workdir)
     return Row("one of two processes killed", 1, 1, 0, f"the other stopped after {waited:.0f} s, with status 3")
 
@@ -172,7 +164,7 @@ def damaged(soak):
 def disk_full(soak):
     """A disk that fills up while a run writes to it."""
     size = 6 << 20
-    with _small_disk(soak.folder / "disk", size) as disk:
+    with runs.small_disk(soak.folder / "disk", size) as disk:
         if disk is None:
             return Row("disk full", 0, 0, 0, "not run: needs the right to mount a tmpfs")
         workdir = disk / "run"
@@ -190,18 +182,6 @@ def disk_full(soak):
         assert "resuming" in out
         assert soak.ends_as_alone(workdir)
     return Row("disk full, on a tmpfs of 6 MiB", 1, 1, 0, "stopped with a message; ended bit-equal once there was room")
-
-
-@contextlib.contextmanager
-def _small_disk(folder, size):
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True).returncode:
-        yield None
-        return
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def not_finite(soak):

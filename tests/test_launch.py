@@ -1,11 +1,11 @@
 """`launch.py` as its users run it: child processes, real signals, real kills."""
 
+import functools
 import json
 import os
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests import runs
 from tests.frames import slanted, write_folder
-from tests.runs import CONFIG, ROOT, WAIT, lines
+from tests.runs import CONFIG, WAIT, lines
 
 STEPS = 40
 
@@ -32,30 +32,13 @@ def frames(base):
 
 @pytest.fixture(scope="module")
 def launch(base, frames):
-    environment = runs.environment(base / "compiled")
-
-    def start(*arguments, config=f"{CONFIG}:{frames}", shell=()):
-        command = [*shell, sys.executable, "-W", "error::DeprecationWarning:mtljax", "launch.py"]
-        command += [f"--config={config}"] if config else []
-        return subprocess.Popen(
-            [*command, *arguments],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return start
+    return functools.partial(runs.launch, base / "compiled", config=f"{CONFIG}:{frames}")
 
 
 @pytest.fixture(scope="module")
 def finished(launch):
     def run(*arguments, status=0, **kwargs):
-        process = launch(*arguments, **kwargs)
-        out, err = process.communicate(timeout=WAIT)
-        assert process.returncode == status, out + err
-        return out, err
+        return runs.finish(launch(*arguments, **kwargs), status)
 
     return run
 
@@ -163,6 +146,7 @@ def test_a_signal_while_it_starts_ends_it_at_once(base, launch):
     assert not (base / "not-begun").exists()
 
 
+@pytest.mark.slow
 def test_evaluating_a_run_that_goes_on_disturbs_neither(base, launch, finished):
     workdir = base / "live"
     # It saves after every step, so that one is in flight at nearly any moment.
@@ -221,6 +205,24 @@ def test_evaluation_ends_with_one_json_object(whole, finished):
 
 
 @pytest.mark.slow
+def test_parts_of_ones_own_are_named_in_flags(base, frames, finished):
+    (base / "modules").mkdir()
+    (base / "modules" / "of_mine.py").write_text(
+        "import mtljax as mtl\nfrom mtljax.data import rgbd as frames\n\n"
+        "def narrow(levels):\n    return mtl.encoders.UNet(width=4, levels=levels, norm='batch')\n"
+    )
+    with_modules = {"shell": ("env", f"PYTHONPATH={base / 'modules'}")}
+    named = [f"--config.data=of_mine:frames({str(frames)!r})", "--config.model=MultiTask(encoder=of_mine:narrow(1))"]
+    workdir = f"--workdir={base / 'own'}"
+    finished(workdir, "--config.steps=2", *named, **with_modules)
+    out, _ = finished("--mode=eval", workdir, config=None, **with_modules)
+    assert json.loads(out.splitlines()[-1])["step"] == 2
+    _, err = finished("--mode=eval", workdir, config=None, status=2)
+    assert "there is no module 'of_mine' on Python's path" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
 def test_evaluation_on_other_data(whole, frames, finished):
     data = f"rgbd({str(frames)!r}, validation=0.5)"
     out, _ = finished("--mode=eval", f"--workdir={whole[0]}", f"--config.data={data}", config=None)
@@ -272,85 +274,3 @@ def test_choices_are_flags(base, finished):
     assert config["balance"] == "gradnorm(alpha=1.0)"
     assert config["optimizers"]["depth"].startswith("sgd(")
     assert (config["measure"], config["parallel"], config["seed"]) == ("features", "pmap", 5)
-
-
-@pytest.mark.slow
-def test_updates_that_are_not_finite_are_skipped_counted_and_in_the_end_stop_the_run(base, finished):
-    workdir = base / "diverging"
-    _, err = finished(
-        f"--workdir={workdir}",
-        "--config.optimizers.shared=sgd(1e30)",
-        "--config.max_skipped_in_row=4",
-        status=2,
-    )
-    assert len(re.findall(r"non-finite (loss of|gradient|parameters).*update skipped", err)) >= 4
-    assert "4 updates in a row were not finite (max_skipped_in_row)" in err
-    assert "Traceback" not in err
-    [newest] = [int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit()]
-    kept = runs.state(workdir, newest)
-    assert all(np.isfinite(v).all() for v in kept.values() if v.dtype.kind == "f")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "config", "message"),
-    [
-        ([], None, "give --config, such as --config configs/quickstart.py"),
-        (["--config.stepps=4"], "", "unknown config key 'stepps'; did you mean 'steps'?"),
-        (["--config.steps=many"], "", "steps"),
-        (["--mode=evaluate"], "", "mode"),
-        (["--workdr=x"], "", "workdr"),
-        (["steps=4"], "", "unexpected argument 'steps=4'"),
-        (
-            [],
-            "configs/quickstrat.py",
-            "unknown config file 'configs/quickstrat.py'; did you mean 'configs/quickstart.py'",
-        ),
-        (["--mode=eval", "--workdir=/nowhere/at/all"], None, "no config.json in '/nowhere/at/all'"),
-        (["--config.balance=pcgard()"], "", "unknown balancer 'pcgard'; did you mean 'pcgrad'?"),
-        (["--config.batch_size=6", "--simulate_devices=4"], "", "batch_size=6 cannot be divided over the 4 devices"),
-        (["--config.data=rgbd('nowhere')"], "", "rgbd folder"),
-        (["--workdir=/proc/x"], "", "cannot write to workdir '/proc/x'"),
-    ],
-)
-def test_misuse_gets_one_message_and_status_2(base, frames, finished, arguments, config, message):
-    given = f"{CONFIG}:{frames}" if config == "" else config
-    workdir = [] if any("workdir" in a for a in arguments) or config is None else [f"--workdir={base / 'misused'}"]
-    _, err = finished(*arguments, *workdir, config=given, status=2)
-    assert message in err
-    assert "Traceback" not in err
-    assert len(err.strip().splitlines()) <= 2
-    assert not (base / "misused").exists()
-
-
-def test_another_config_in_a_workdir_is_refused_with_the_keys(whole, finished):
-    before = (whole[0] / "config.json").read_bytes()
-    _, err = finished(f"--workdir={whole[0]}", "--config.seed=3", "--config.optimizers.depth=sgd(1.0)", status=2)
-    assert "seed: 0 there, 3 now" in err
-    assert "optimizers.depth: 'adam(1e-2)' there, 'sgd(1.0)' now" in err
-    assert (whole[0] / "config.json").read_bytes() == before
-
-
-@pytest.mark.slow
-def test_a_disk_that_takes_no_more_is_told_and_nothing_is_lost(base, finished):
-    workdir = base / "full"
-    finished(f"--workdir={workdir}", "--config.steps=10")
-    metrics = (workdir / "metrics.jsonl").read_text()
-    no_large_files = ("sh", "-c", 'ulimit -f 40; exec "$@"', "sh")
-    arguments = [f"--workdir={workdir}", "--allow_config_change", "--config.steps=30"]
-    _, err = finished(*arguments, status=2, shell=no_large_files)
-    # Orbax's own threads may complain before and after.
-    assert re.search(rf"cannot write a checkpoint by step \d+ in {workdir}/checkpoints: .*Finished ones: \[10\]", err)
-    assert (workdir / "metrics.jsonl").read_text().startswith(metrics)
-    out, _ = finished(*arguments)
-    assert f"resuming {workdir} at step 10" in out
-
-
-@pytest.mark.slow
-def test_an_image_that_does_not_decode_is_named(base, frames, finished):
-    broken = base / "broken"
-    subprocess.run(["cp", "-r", frames, broken], check=True)
-    file = broken / "frame-000003.color.png"
-    file.write_bytes(file.read_bytes()[:50])
-    _, err = finished(f"--workdir={base / 'undecoded'}", config=f"{CONFIG}:{broken}", status=2)
-    assert "frame-000003.color.png' does not decode" in err
-    assert "Traceback" not in err

@@ -15,6 +15,7 @@ from mtljax.tasks import delta_m
 from mtljax.train.config import default as run_config
 from mtljax.train.config import experiment
 from mtljax.train.run import loop
+from mtljax.train.run.config_file import settle
 from mtljax.train.run.workdir import sole_use
 
 RESULTS, TABLE = "compare.json", "compare.md"
@@ -47,7 +48,7 @@ def run(
 
     Raises:
         UserError: for any mistake in the input.
-        mtljax.train.loop.Stopped: after a signal, when the state of the run at hand is saved.
+        mtljax.train.run.loop.Stopped: after a signal, when the state of the run at hand is saved.
     """
     config = run_config.checked(config)
     _check_key(config, vary)
@@ -72,7 +73,7 @@ def _train_all(
     allow_config_change: bool,
 ) -> None:
     """Runs what the workdir has no figures of, and writes and prints what has come out; see `run`."""
-    run_config.settle(config, workdir, allow_change=allow_config_change)
+    settle(config, workdir, allow_change=allow_config_change)
     results = load(workdir / RESULTS)
     first = cast(int, config.seed)
     for seed in range(first, first + seeds):

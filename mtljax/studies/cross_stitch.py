@@ -17,7 +17,7 @@ from mtljax.studies.results import load, write, write_json
 from mtljax.train.config import default as run_config
 from mtljax.train.config import experiment
 from mtljax.train.run import loop
-from mtljax.train.run.run import newest_variables
+from mtljax.train.run.start import newest_variables
 
 RESULTS, TABLE, PICTURE = "cross_stitch.json", "cross_stitch.md", "stitch.png"
 ALONE = "alone"
@@ -88,7 +88,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
 
     Raises:
         UserError: for any mistake in the input.
-        mtljax.train.loop.Stopped: after a signal, when the state of the run at hand is saved.
+        mtljax.train.run.loop.Stopped: after a signal, when the state of the run at hand is saved.
 
     References:
         Misra, Shrivastava, Gupta and Hebert, Cross-stitch Networks for Multi-task Learning, CVPR 2016, sections 4 and

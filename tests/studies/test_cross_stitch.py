@@ -12,7 +12,7 @@ from mtljax.errors import UserError
 from mtljax.studies import cross_stitch
 from mtljax.train.config import experiment
 from mtljax.train.run import loop
-from mtljax.train.run.run import newest_variables
+from mtljax.train.run.start import newest_variables
 from tests.data.sources.test_multi_mnist import write
 
 

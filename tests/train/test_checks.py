@@ -10,11 +10,11 @@ import pytest
 from mtljax import data, tasks
 from mtljax.errors import UserError
 from mtljax.train import default_config
-from mtljax.train.config import data_checks
+from mtljax.train.config import checks, data_checks
 from mtljax.train.config import default as run_config
-from mtljax.train.config.checks import check_on_host, check_shapes
+from mtljax.train.config.experiment import build
+from mtljax.train.config.task_checks import check_on_host, check_shapes
 from mtljax.train.run import loop
-from mtljax.train.run.run import Run
 
 NUMBER, CLASSES = 12, 3
 RNG = np.random.default_rng(0)
@@ -57,8 +57,12 @@ def with_image(change):
     return lambda example: example | {"image": change(example["image"])}
 
 
-def test_nothing_is_said_of_what_is_right(monkeypatch, tmp_path):
-    assert Run(config(monkeypatch), tmp_path).check() == []
+def noted(parts):
+    return checks.notes(parts, checks.fit(parts))
+
+
+def test_nothing_is_said_of_what_is_right(monkeypatch):
+    assert noted(build(config(monkeypatch))) == []
 
 
 @pytest.mark.parametrize("scale", [1 / 255, 1 / 64])  # as [0, 1], and as normalised images
@@ -189,11 +193,9 @@ def test_what_a_task_checks_of_its_labels_is_called_with_a_batch_of_them():
     assert note == "task 'kind', in 12 training examples looked at: 1 % have no class."
 
 
-def test_tasks_are_asked_of_training_and_validation_labels(monkeypatch, tmp_path):
-    run = Run(config(monkeypatch), tmp_path)
+def test_tasks_are_asked_of_training_and_validation_labels(monkeypatch):
     task, seen = checked()
-    run.parts = dataclasses.replace(run.parts, tasks={"kind": task})
-    run.check()
+    noted(dataclasses.replace(build(config(monkeypatch)), tasks={"kind": task}))
     assert [labels["kind"] for labels in seen] == [((12,), "int32"), ((8,), "int32")]
 
 
@@ -269,10 +271,10 @@ def test_a_task_that_fits_passes_and_what_is_not_wanted_is_not_tried():
 
 
 @pytest.mark.parametrize("head", ["Linear(2)", "Linear(1)"])
-def test_a_head_of_another_width_than_the_classes_is_told_at_the_start(monkeypatch, tmp_path, head):
+def test_a_head_of_another_width_than_the_classes_is_told_at_the_start(monkeypatch, head):
     given = config(monkeypatch, tasks={"kind": f"classify(num_classes=3, label='kind', head={head})"})
     with pytest.raises(UserError, match=r"task 'kind', prediction of shape \(8, \d\)"):
-        Run(given, tmp_path).check()
+        noted(build(given))
 
 
 def test_large_images_are_sampled_less_and_none_twice():

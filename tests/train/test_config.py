@@ -6,6 +6,7 @@ import pytest
 from mtljax.errors import UserError
 from mtljax.train import default_config
 from mtljax.train.config import default as run_config
+from mtljax.train.run import config_file
 
 
 def config(**changes):
@@ -50,37 +51,37 @@ def test_a_config_without_tasks_says_so():
 
 def test_the_config_in_the_workdir_is_the_config(tmp_path):
     given = run_config.checked(config(steps=9))
-    run_config.settle(given, tmp_path / "run")
-    assert run_config.checked(run_config.load(tmp_path / "run" / "config.json")) == given
+    config_file.settle(given, tmp_path / "run")
+    assert run_config.checked(config_file.load(tmp_path / "run" / "config.json")) == given
 
 
 def test_another_config_is_refused_with_the_keys_that_differ(tmp_path):
-    run_config.settle(config(), tmp_path)
+    config_file.settle(config(), tmp_path)
     other = config(steps=11, optimizers={"shared": "sgd(0.1)", "depth": "adam(0.1)"})
     with pytest.raises(UserError, match=r"(?s)optimizers.depth: 'sgd\(0.1\)' there, 'adam\(0.1\)' now.*steps: 1000 "):
-        run_config.settle(other, tmp_path)
-    assert run_config.load(tmp_path / "config.json").steps == 1000
-    run_config.settle(other, tmp_path, allow_change=True)
-    assert run_config.load(tmp_path / "config.json").steps == 11
+        config_file.settle(other, tmp_path)
+    assert config_file.load(tmp_path / "config.json").steps == 1000
+    config_file.settle(other, tmp_path, allow_change=True)
+    assert config_file.load(tmp_path / "config.json").steps == 11
 
 
 def test_a_workdir_may_be_older_than_a_key(tmp_path):
     older = config()
     del older["missing"]
-    run_config.settle(older, tmp_path)
-    run_config.settle(config(), tmp_path)
+    config_file.settle(older, tmp_path)
+    config_file.settle(config(), tmp_path)
     other = config()
     other.missing = 0.5
     with pytest.raises(UserError, match=r"missing: 0\.0 there, 0\.5 now"):
-        run_config.settle(other, tmp_path)
+        config_file.settle(other, tmp_path)
 
 
 def test_workdirs_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(UserError, match=r"no config.json in .*it is no workdir"):
-        run_config.load(tmp_path / "config.json")
+        config_file.load(tmp_path / "config.json")
     (tmp_path / "config.json").write_text('{"steps": ')
     with pytest.raises(UserError, match=r"cannot read .*config.json"):
-        run_config.load(tmp_path / "config.json")
+        config_file.load(tmp_path / "config.json")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write to workdir .*file"):
-        run_config.settle(config(), tmp_path / "file")
+        config_file.settle(config(), tmp_path / "file")

@@ -15,6 +15,7 @@ import mtljax as mtl
 from mtljax import train
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run import loop
+from mtljax.train.run.checkpoint import Restored
 from mtljax.train.step.step import make_eval_step, make_predict_step
 from tests.train import toys
 
@@ -126,17 +127,16 @@ def test_evaluation_looks_for_signals_between_examples():
 def test_a_signal_that_comes_during_evaluation_saves_the_state_and_stops(number, status):
     saved = []
 
-    def evaluate(between):
+    def evaluate(state, between):
         between()
         the_loop._ask_to_stop(number)
         between()
         raise AssertionError("the evaluation went on")
 
     spread = types.SimpleNamespace(to_disk=lambda state: state)
-    run = types.SimpleNamespace(evaluate=evaluate, state="state", workdir="workdir")
-    run.config, run.parts = types.SimpleNamespace(batch_size=4), types.SimpleNamespace(spread=spread)
+    parts = types.SimpleNamespace(config=types.SimpleNamespace(batch_size=4), spread=spread)
     checkpoints = types.SimpleNamespace(save=lambda *args, wait: saved.append((*args, wait)))
-    the_loop = loop._Loop(run, None, checkpoints, None, 0, 0)
+    the_loop = loop._Loop(parts, "workdir", Restored("state", 0, 0), None, evaluate, None, checkpoints, None)
     with pytest.raises(loop.Stopped) as stopped:
         the_loop._evaluate(7)
     assert stopped.value.code == status

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from mtljax import balance
-from mtljax.data.sources import rgbd
+from mtljax.data import rgbd
 from mtljax.errors import UserError
 from mtljax.train import default_config
+from mtljax.train.config import checks
 from mtljax.train.config import default as run_config
 from mtljax.train.config.experiment import balancer_of, build
-from mtljax.train.run.run import Run
 
 
 def config(folder="nowhere", **changes):
@@ -110,10 +110,9 @@ def test_mistakes_are_named_before_any_data_is_read(changes, message):
         ),
     ],
 )
-def test_what_does_not_fit_is_named(ten_frames, tmp_path, changes, message):
+def test_what_does_not_fit_is_named(ten_frames, changes, message):
     with pytest.raises(UserError, match=re.compile(message, re.DOTALL)):
-        Run(config(ten_frames, **changes), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+        checks.fit(build(config(ten_frames, **changes)))
 
 
 def test_rows_under_vmap_are_refused_where_the_compiler_gets_them_wrong(monkeypatch):
@@ -126,20 +125,21 @@ def test_rows_under_vmap_are_refused_where_the_compiler_gets_them_wrong(monkeypa
     build(config(jacobian="unrolled"))
 
 
-def test_training_images_alone_are_augmented(ten_frames, tmp_path):
-    run = Run(config(ten_frames, augment="compose(crop(16, 24), flip())"), tmp_path)
-    batch = next(run.train_batches())
+def test_training_images_alone_are_augmented(ten_frames):
+    parts = build(config(ten_frames, augment="compose(crop(16, 24), flip())"))
+    checks.fit(parts)
+    batch = next(parts.train_batches())
     assert batch["image"].shape == (8, 1, 16, 24, 3)
     assert batch["depth"].shape == batch["depth_valid"].shape == (8, 1, 16, 24, 1)
-    assert run.sample["image"].shape == (8, 1, 24, 32, 3)
+    assert next(iter(parts.eval_batches()))["image"].shape == (8, 1, 24, 32, 3)
 
 
-def test_missing_labels_are_hidden_in_training_alone(ten_frames, tmp_path):
-    run = Run(config(ten_frames, missing=0.5), tmp_path / "run")
-    there = [[run.training[i][f"{key}_valid"].any() for key in ("depth", "normal", "edge")] for i in range(8)]
+def test_missing_labels_are_hidden_in_training_alone(ten_frames):
+    parts = build(config(ten_frames, missing=0.5))
+    there = [[parts.training[i][f"{key}_valid"].any() for key in ("depth", "normal", "edge")] for i in range(8)]
     assert 4 < np.sum(there) < 20
     assert all(np.unique(column).size == 2 for column in np.transpose(there))
-    for batch in run.eval_batches():
+    for batch in parts.eval_batches():
         for key in ("depth", "normal"):
             assert batch[f"{key}_valid"].reshape(8, -1).any(axis=1).tolist() == batch["example_valid"].tolist()
 
@@ -173,9 +173,10 @@ def test_balancers_are_told_the_tasks_in_the_order_of_their_losses(monkeypatch):
     assert told[-1] == (2, None, ())
 
 
-def test_the_table_tells_the_order_of_tasks(ten_frames, tmp_path):
-    given = config(ten_frames, model="MultiTask(encoder=UNet(width=4, levels=1, norm='batch'))")
-    assert Run(given, tmp_path).group_table().splitlines()[-1].endswith("in the order depth, normals")
+def test_the_table_tells_the_order_of_tasks():
+    parts = build(config(model="MultiTask(encoder=UNet(width=4, levels=1, norm='batch'))"))
+    params = parts.shapes(np.zeros((1, 1, 24, 32, 3)))["params"]
+    assert parts.group_table(params).splitlines()[-1].endswith("in the order depth, normals")
 
 
 def test_seeds_make_the_parameters():
@@ -188,10 +189,10 @@ def test_seeds_make_the_parameters():
     assert (kernels[0] != kernels[2]).any()
 
 
-def test_evaluation_reads_with_as_many_threads_as_training(ten_frames, tmp_path, monkeypatch):
-    run = Run(config(ten_frames, loader_threads=3), tmp_path / "run")
+def test_evaluation_reads_with_as_many_threads_as_training(ten_frames, monkeypatch):
+    parts = build(config(ten_frames, loader_threads=3))
     options, threads = grain.ReadOptions, []
     monkeypatch.setattr(grain, "ReadOptions", lambda **given: threads.append(given["num_threads"]) or options(**given))
-    run.eval_batches()
-    run.train_batches()
+    parts.eval_batches()
+    parts.train_batches()
     assert threads == [3, 3]

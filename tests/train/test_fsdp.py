@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec as P
 from mtljax import train
 from mtljax.errors import UserError
 from mtljax.train.spread.collectives import collectives
-from mtljax.train.spread.shards import FSDP, Rule
+from mtljax.train.step.shards import FSDP, Rule
 from tests.train import toys
 from tests.train.test_step import run
 

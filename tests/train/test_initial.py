@@ -12,7 +12,7 @@ from mtljax.errors import UserError
 from mtljax.train import default_config
 from mtljax.train.config.experiment import build
 from mtljax.train.run import initial, loop
-from mtljax.train.run.run import newest_variables
+from mtljax.train.run.start import newest_variables
 from tests.data.sources.test_multi_mnist import write
 from tests.models.test_pretrained import torch_names
 

@@ -7,6 +7,7 @@ import pytest
 
 from mtljax.errors import UserError
 from mtljax.train.run import loop
+from mtljax.train.run.checkpoint import Restored
 
 GOOD = {
     "losses": [0.5, 0.25],
@@ -37,7 +38,7 @@ class Kept:
 
 @pytest.fixture(autouse=True)
 def no_workdir(monkeypatch):
-    monkeypatch.setattr(loop, "_settle", lambda run: None, raising=False)
+    monkeypatch.setattr(loop, "_settle", lambda parts, workdir: None)
 
 
 def run_of(reports, balancer=None, start=0, **changes):
@@ -50,17 +51,16 @@ def run_of(reports, balancer=None, start=0, **changes):
     config = {"steps": len(reports), "batch_size": 4, "checkpoint_every": 100, "eval_every": 100, "log_every": 1}
     config |= {"max_skipped_in_row": 2, "balance": "stch()"} | changes
     spread = types.SimpleNamespace(place_batch=lambda batch: batch, to_disk=lambda state: state)
-    parts = types.SimpleNamespace(tasks={"depth": None, "edge": None}, balancer=balancer, spread=spread)
-    run = types.SimpleNamespace(
+    parts = types.SimpleNamespace(
         config=types.SimpleNamespace(**config),
-        parts=parts,
-        state=start,
+        tasks={"depth": None, "edge": None},
+        balancer=balancer,
+        spread=spread,
         training=types.SimpleNamespace(unreadable=0),
-        workdir="runs/a",
-        train_step=lambda: step,
     )
     kept = Kept()
-    return loop._Loop(run, iter(range(100)), kept, kept, start, 4 * start), kept
+    begun = Restored(start, step=start, examples=4 * start)
+    return loop._Loop(parts, "runs/a", begun, step, None, iter(range(100)), kept, kept), kept
 
 
 def skipped(in_row, **changes):

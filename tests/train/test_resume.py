@@ -6,9 +6,9 @@ import pytest
 
 from mtljax.errors import UserError
 from mtljax.train import default_config
+from mtljax.train.config.parts import Experiment
 from mtljax.train.run import loop
 from mtljax.train.run.difference import can_start_from, differences
-from mtljax.train.run.run import Run
 from tests.data.sources.test_multi_mnist import write
 
 LEFT = "classify(num_classes=10, label='left')"
@@ -153,7 +153,7 @@ def test_what_fails_after_the_checkpoint_was_read_changes_nothing_either(config,
     def step(state, batch):
         raise UserError("it cannot be compiled")
 
-    monkeypatch.setattr(Run, "train_step", lambda self: step)
+    monkeypatch.setattr(Experiment, "train_step", lambda self, optimizer: step)
     assert refusal(config, trained[0], seed=3) == "it cannot be compiled"
 
 

@@ -1,7 +1,8 @@
 """Call-strings: `'cagrad(c=0.4)'`, `'adamw(cosine_decay_schedule(1e-3, steps))'`, `'ResNet(depth=18)'`.
 
 A call-string is parsed, never evaluated: names are looked up in the namespace given, and called with the constants,
-lists, dicts, simple arithmetic and nested calls that stand in the text.
+lists, dicts, simple arithmetic and nested calls that stand in the text. A function of the user's own is named with its
+module, `'my_module:my_balancer(0.5)'`; see `own`.
 """
 
 import ast
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mtljax.errors import UserError, unknown
+from mtljax.train.config import own
 
 _SHOWN = 500  # characters of a text in a message
 _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
@@ -22,6 +24,9 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
 }
 
+Check = Callable[[str, Mapping[str, Any]], None]
+Wrap = Callable[[str, Any], Any]
+
 
 def resolve(
     text: str,
@@ -30,7 +35,9 @@ def resolve(
     kind: str,
     inject: Mapping[str, Any] | None = None,
     nested: Mapping[str, Any] | None = None,
-    check: Callable[[str, Mapping[str, Any]], None] | None = None,
+    check: Check | None = None,
+    wrap: Wrap | None = None,
+    returns: type | None = None,
 ) -> Any:
     """Calls what a call-string names.
 
@@ -43,13 +50,15 @@ def resolve(
         nested: further names that may stand inside.
         check: is shown the name and the arguments, by their names, of every call before it is made; raises `ValueError`
             for what it refuses.
+        wrap: is given the name and the function of every call of the user's own, and gives what is called for it.
+        returns: what the outermost call must return an instance of.
 
     Returns:
         What the outermost call returned.
 
     Raises:
-        UserError: for text that is no call-string, an unknown name or argument, a missing argument, or what the
-            called function refuses or fails at. No text raises anything else.
+        UserError: for text that is no call-string, an unknown name or argument, a missing argument, a module that is
+            not there, or what the called function refuses or fails at. No text raises anything else.
 
     Example:
         >>> import optax
@@ -62,15 +71,18 @@ def resolve(
     """
     if not isinstance(text, str):
         raise UserError(f"{kind} {text!r}: expected a call-string such as 'name(argument=1)'.")
-    resolver = _Resolver(text, kind, dict(nested or {}) | dict(namespace), dict(inject or {}), check)
+    resolver = _Resolver(text, kind, dict(nested or {}) | dict(namespace), dict(inject or {}), check, wrap)
     try:
-        return resolver.outermost(namespace)
+        found = resolver.outermost(namespace)
     except UserError:
         raise
     except RecursionError:
         raise UserError(f"{kind} {_shortened(text)!r} is nested too deeply.") from None
     except Exception as error:  # such as numbers too large for floats, or keys that no dict can have
         raise UserError(f"{kind} {_shortened(text)!r} cannot be read: {_told(error)}") from error
+    if returns is not None and not isinstance(found, returns):
+        raise resolver.error(f"gives something of type {type(found).__name__}; expected {returns.__name__}")
+    return found
 
 
 class _Resolver:
@@ -80,16 +92,18 @@ class _Resolver:
         kind: str,
         names: Mapping[str, Any],
         inject: Mapping[str, Any],
-        check: Callable[[str, Mapping[str, Any]], None] | None,
+        check: Check | None,
+        wrap: Wrap | None,
     ) -> None:
-        self._text, self._kind, self._names, self._inject, self._check = text, kind, names, inject, check
+        self._text, self._kind, self._names, self._inject = text, kind, names, inject
+        self._check, self._wrap = check, wrap
 
     def outermost(self, namespace: Mapping[str, Any]) -> Any:
         """The value of the whole text, whose outermost name is one of a namespace."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Python's, of odd literals
-                expression = ast.parse(self._text.strip(), mode="eval").body
+                expression = own.parse(self._text)
         except (SyntaxError, ValueError, MemoryError):
             raise UserError(
                 f"{self._kind} {_shortened(self._text)!r} is not a call-string such as 'name(argument=1)'."
@@ -97,9 +111,10 @@ class _Resolver:
         named = expression.func if isinstance(expression, ast.Call) else expression
         if not isinstance(named, ast.Name):
             raise self._refused(expression)
-        if named.id not in namespace:
-            raise unknown(self._kind, named.id, namespace)
-        return self.value(expression) if isinstance(expression, ast.Call) else self.called(named.id, (), {})
+        name = own.as_written(named.id)
+        if not own.is_own(name) and name not in namespace:
+            raise unknown(self._kind, name, namespace)
+        return self.value(expression) if isinstance(expression, ast.Call) else self.called(name, (), {})
 
     def value(self, node: ast.AST) -> Any:
         match node:
@@ -116,23 +131,24 @@ class _Resolver:
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
                 return self._computed(_ARITHMETIC[type(op)], self._number(left), self._number(right))
             case ast.Name(id=name):
-                return self._named(name)
+                return self._named(own.as_written(name))
             case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if all(k.arg for k in keywords):
                 names = [k.arg for k in keywords]
                 for repeated in (n for n in names if names.count(n) > 1):
-                    raise self._error(f"{name}() is given {repeated!r} twice")
-                return self.called(name, tuple(map(self.value, args)), {k.arg: self.value(k.value) for k in keywords})
+                    raise self.error(f"{own.as_written(name)}() is given {repeated!r} twice")
+                given = {k.arg: self.value(k.value) for k in keywords}
+                return self.called(own.as_written(name), tuple(map(self.value, args)), given)
         raise self._refused(node)
 
     def _refused(self, node: ast.AST) -> UserError:
-        part = ast.unparse(node)
+        part = own.as_written(ast.unparse(node))
         where = "" if part == self._text.strip() else f": {_shortened(part)!r}"
-        return self._error(f"may hold calls of known names, numbers, strings, lists and dicts, and nothing else{where}")
+        return self.error(f"may hold calls of known names, numbers, strings, lists and dicts, and nothing else{where}")
 
     def called(self, name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
         function = self._named(name)
         if not callable(function):
-            raise self._error(f"calls {name!r}, which is a value, not a function")
+            raise self.error(f"calls {name!r}, which is a value, not a function")
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError):
@@ -146,7 +162,7 @@ class _Resolver:
         except UserError:
             raise
         except Exception as error:
-            raise self._error(_told(error)) from error
+            raise self.error(_told(error)) from error
 
     def _dict(self, keys: Iterable[Any], values: Iterable[Any]) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
@@ -154,9 +170,9 @@ class _Resolver:
             try:
                 repeated = key in found
             except TypeError:
-                raise self._error(f"has the key {key!r} in a dict; expected a string or a number") from None
+                raise self.error(f"has the key {key!r} in a dict; expected a string or a number") from None
             if repeated:
-                raise self._error(f"gives the key {key!r} of a dict twice")
+                raise self.error(f"gives the key {key!r} of a dict twice")
             found[key] = value
         return found
 
@@ -164,9 +180,9 @@ class _Resolver:
         try:
             return operation(left, right)
         except ZeroDivisionError:
-            raise self._error("divides by zero") from None
+            raise self.error("divides by zero") from None
         except OverflowError:
-            raise self._error("has a number that is too large") from None
+            raise self.error("has a number that is too large") from None
 
     def _bound(
         self, name: str, signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]
@@ -183,19 +199,25 @@ class _Resolver:
         if injected and args:
             theirs = [k for k, p in named.items() if k not in injected or p.default is not p.empty]
             if len(args) > len(theirs):
-                raise self._error(f"{name}() takes at most {len(theirs)} arguments ({', '.join(_public(theirs))})")
+                raise self.error(f"{name}() takes at most {len(theirs)} arguments ({', '.join(_public(theirs))})")
             repeated = set(theirs[: len(args)]) & set(kwargs)
             if repeated:
-                raise self._error(f"{name}() is given {repeated.pop()!r} twice")
+                raise self.error(f"{name}() is given {repeated.pop()!r} twice")
             args, kwargs = (), dict(zip(theirs, args, strict=False)) | kwargs
         kwargs = injected | kwargs
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise self._error(f"{name}(): {error}; its arguments are {', '.join(_public(named))}") from None
+            raise self.error(f"{name}(): {error}; its arguments are {', '.join(_public(named))}") from None
         return args, kwargs
 
     def _named(self, name: str) -> Any:
+        if own.is_own(name):
+            try:
+                function = own.find(name)
+            except UserError as error:
+                raise self.error(str(error)) from error
+            return function if self._wrap is None else self._wrap(name, function)
         if name not in self._names:
             raise unknown(f"name in {self._kind} {_shortened(self._text)!r}:", name, self._names)
         return self._names[name]
@@ -206,7 +228,8 @@ class _Resolver:
             raise self._refused(node)
         return value
 
-    def _error(self, message: str) -> UserError:
+    def error(self, message: str) -> UserError:
+        """What is said of the text."""
         return UserError(f"{self._kind} {_shortened(self._text)!r}: {message.removesuffix('.')}.")
 
 

@@ -1,142 +1,107 @@
-"""What is tried before a run trains: every task's loss, metrics, constant and picture on the shapes of one batch."""
+"""Whether the parts of a run fit each other, and what is to be said of its data before it trains."""
 
-import contextlib
-import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import numpy as np
+import optax
 
-from mtljax.errors import UserError, nearest
-from mtljax.tasks import Task
+from mtljax.data import pipeline
+from mtljax.errors import UserError
+from mtljax.train.config import data_checks
+from mtljax.train.config.parts import Experiment
+from mtljax.train.config.task_checks import check_labels_there, check_on_host, check_shapes
+from mtljax.train.spread import hosts
 
-_TRIED = 2  # examples with which what runs on the host is tried
+
+class Fitted(NamedTuple):
+    """What is known of parts that fit each other.
+
+    Attributes:
+        sample: this host's part of the first validation batch, of NumPy arrays.
+        shapes: of the model's variables.
+        predictions: task -> the shapes of its prediction for that batch.
+        optimizer: over all parameters.
+    """
+
+    sample: Mapping[str, Any]
+    shapes: Any
+    predictions: Mapping[str, Any]
+    optimizer: optax.GradientTransformationExtraArgs
 
 
-def check_shapes(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sample: Any) -> None:
-    """Tries losses and sums on shapes alone: nothing is computed.
-
-    Args:
-        tasks: name -> task.
-        predictions: task -> its prediction for the batch, as `jax.ShapeDtypeStruct`s.
-        sample: a batch, of arrays or shapes.
+def fit(parts: Experiment) -> Fitted:
+    """Checks parts against each other, on one batch of the validation split; nothing is computed but shapes.
 
     Raises:
-        UserError: where a prediction and its labels do not fit each other, or a loss is no pair of scalars.
+        UserError: where labels, images, model, tasks, augmentation or optimisers do not fit each other.
     """
-    for name, prediction in predictions.items():
-        task = tasks[name]
-        _check_axes(task, prediction, sample)
-        with _told(task, prediction, sample, "loss"):
-            loss = jax.eval_shape(task.loss, prediction, dict(sample))
-        shapes = [getattr(x, "shape", None) for x in loss] if isinstance(loss, tuple | list) else None
-        if shapes != [(), ()]:
-            shown = jax.tree.map(lambda x: x.shape, loss)
-            raise UserError(f"task {name!r}: its loss has shapes {shown}; expected two scalars, (total, count).")
-        with _told(task, prediction, sample, "sums of metrics"):
-            jax.eval_shape(task.sums, prediction, dict(sample))
+    sample = next(iter(parts.eval_batches()))
+    for task in parts.tasks.values():
+        if not set(task.labels) <= set(sample):
+            check_labels_there(task, parts.validation[0], f"data {parts.config.data!r}")
+    data_checks.check_layout(sample["image"][0], "a validation image")
+    shapes = parts.shapes(sample["image"])
+    optimizer = parts.optimizer(shapes["params"])
+    fitted = Fitted(sample, shapes, _predictions(parts, shapes, sample), optimizer)
+    if parts.augmentation is not None:
+        _check_augmented(parts, fitted)
+    return fitted
 
 
-def check_on_host(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sample: Any, *, draws: bool) -> None:
-    """Tries what is computed on the host at the end of a run, on two examples with made predictions.
+def notes(parts: Experiment, fitted: Fitted) -> list[str]:
+    """Tries before training what would fail, or mislead, at its end; see `task_checks` and `data_checks`.
 
-    Args:
-        tasks: name -> task.
-        predictions: task -> its prediction for the batch, as `jax.ShapeDtypeStruct`s.
-        sample: a batch of NumPy arrays.
-        draws: whether a panel is drawn.
+    Returns:
+        Notes on what may be meant, and more often is not.
 
     Raises:
-        UserError: where a task's host sums, metrics, constant or pictures fail, or have shapes that cannot be used.
+        UserError: for what is surely wrong with the data, or with a task on it.
     """
-    for name, task in tasks.items():
-        size = len(sample["image"])
-        few = {key: jax.tree.map(lambda x: np.asarray(x)[:_TRIED], value) for key, value in sample.items()}
-        made = jax.tree.map(lambda x, size=size: _made(x, size), predictions[name])
-        with _told(task, predictions[name], sample, "metrics"):
-            _check_metrics(task, made, few)
-        if task.constant is not None and _labelled(task, few):
-            with _told(task, predictions[name], sample, "constant"):
-                _check_constant(task, made, few)
-        if draws and task.draw is not None:
-            with _told(task, predictions[name], sample, "picture"):
-                _check_pictures(task, made, few)
+    draws = parts.config.panel_images > 0 and hosts.first()
+    check_on_host(parts.tasks, fitted.predictions, fitted.sample, draws=draws)
+    indices, examples = data_checks.sampled(parts.training, parts.config.loader_threads)
+    found = [*_idle_balancer(parts, fitted), *data_checks.look_at_images(indices, examples)]
+    prepare = pipeline.Prepare((*parts.labels, "segmentations"))
+    pairs = zip(indices, examples, strict=True)
+    examples = [parts.augmented(prepare.chosen(example), int(i)) for i, example in pairs]
+    where = f"the training split of data {parts.config.data!r}"
+    found += data_checks.look_at_labels(parts.tasks, indices, examples, where)
+    return [*found, *data_checks.ask_tasks(parts.tasks, fitted.sample, "the first validation examples")]
 
 
-def check_labels_there(task: Task, found: Mapping[str, Any], where: str) -> None:
-    """Raises `UserError` where an example, or a batch, lacks a label that a task reads, or its mask."""
-    there = sorted(key for key in found if f"{key}_valid" in found)
-    for label in task.labels:
-        if label not in found:
-            near = nearest(label, there)
-            raise UserError(
-                f"task {task.name!r} reads the label {label!r}, which {where} does not have"
-                f"{f'; did you mean {near!r}?' if near else ''} (it has {', '.join(there) or 'none'})."
-            )
+def _predictions(parts: Experiment, variables: Any, sample: Any) -> Mapping[str, Any]:
+    """The shapes of the predictions for a batch, when its labels fit them."""
+
+    def predict(variables: Any, batch: Any) -> Any:
+        return parts.model.apply(variables, batch["image"], camera=batch.get("camera"))
+
+    predictions = jax.eval_shape(predict, variables, dict(sample))
+    check_shapes(parts.tasks, predictions, sample)
+    return predictions
 
 
-def _check_axes(task: Task, prediction: Any, sample: Any) -> None:
-    for label in task.labels:
-        found = sample[label].shape if hasattr(sample[label], "shape") else ()
-        if len(found) > 3 and hasattr(prediction, "shape") and found[:-1] != prediction.shape[:-1]:
-            raise UserError(
-                f"task {task.name!r} predicts shape {prediction.shape}, but its label {label!r} has shape {found}: "
-                "head and label must agree in all axes but the last."
-            )
-
-
-def _check_metrics(task: Task, prediction: Any, batch: Any) -> None:
-    shapes = jax.eval_shape(task.sums, prediction, dict(batch))
-    sums = {key: np.zeros(x.shape) for key, x in shapes.items()}
-    if task.host_sums is not None:
-        sums |= task.host_sums(prediction, batch)
-    for metric in (*task.metrics, *getattr(task, "told", ())):
-        float(metric.value(sums))
-
-
-def _check_constant(task: Task, prediction: Any, batch: Any) -> None:
-    constant = np.asarray(task.constant(batch), np.float32)
-    if constant.ndim != 1 or len(constant) > prediction.shape[-1]:
-        raise ValueError(
-            f"the best constant has shape {constant.shape}, but the prediction {prediction.shape[-1]} channels; is the "
-            "head too narrow?"
-        )
-    predicted = jax.ShapeDtypeStruct((*prediction.shape[:-1], len(constant)), np.float32)
-    jax.eval_shape(task.loss, predicted, dict(batch))
-
-
-def _check_pictures(task: Task, prediction: Any, batch: Any) -> None:
-    for picture in task.draw(prediction, batch):
-        if np.ndim(picture) != 5 or np.shape(picture)[-1] != 3:
-            raise ValueError(f"draw gives shape {np.shape(picture)}; expected (B, s, H, W, 3)")
-
-
-def _labelled(task: Task, batch: Any) -> bool:
-    return all(np.any(batch.get(f"{label}_valid", True)) for label in task.labels)
-
-
-def _made(like: jax.ShapeDtypeStruct, size: int) -> np.ndarray:
-    """A prediction of one number everywhere, for the few examples that are tried."""
-    shape = (min(_TRIED, size), *like.shape[1:]) if like.shape[:1] == (size,) else like.shape
-    return np.full(shape, 0.5, like.dtype)
-
-
-@contextlib.contextmanager
-def _told(task: Task, prediction: Any, sample: Any, what: str) -> Iterator[None]:
-    """Names the task, and the shapes that met, where its functions fail."""
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # of made numbers
-            yield
-    except Exception as error:
-        if isinstance(error, UserError) and repr(task.name) in str(error):
-            raise
-        shapes = jax.tree.map(lambda x: x.shape, prediction)
-        labels = ", ".join(
-            f"{label} {np.shape(sample[label])}" for label in task.labels if not isinstance(sample.get(label), dict)
-        )
-        kind = "" if type(error) in (TypeError, ValueError, UserError) else f"{type(error).__name__}: "
+def _check_augmented(parts: Experiment, fitted: Fitted) -> None:
+    """Whether the model fits the size of augmented images, which need not be that of the validation's."""
+    config, first = parts.config, parts.augmented(parts.training[0], 0)
+    one = pipeline.stack([first], keep=parts.labels)
+    sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.batch_size, *x.shape[1:]), x.dtype), one)
+    found, before = sample["image"].shape, fitted.sample["image"].shape
+    if found == before:
+        return
+    if parts.shapes(sample["image"]) != fitted.shapes:
         raise UserError(
-            f"task {task.name!r}, prediction of shape {shapes}: {kind}{error} (its {what}; labels: {labels})"
-        ) from error
+            f"augment={config.augment!r} makes images of shape {found[1:]}; those of validation have shape "
+            f"{before[1:]}, and the parameters of model {config.model!r} depend on it. Expected an "
+            "augmentation that keeps it."
+        )
+    _predictions(parts, fitted.shapes, sample)
+
+
+def _idle_balancer(parts: Experiment, fitted: Fitted) -> Iterator[str]:
+    groups = set(jax.tree.leaves(parts.model.groups(fitted.shapes["params"])))
+    if parts.balancer.sees != "losses" and len(parts.tasks) > 1 and groups <= set(parts.tasks):
+        yield (
+            f"balance={parts.config.balance!r} balances gradients of what tasks share, and in model "
+            f"{parts.config.model!r} they share nothing: it changes nothing."
+        )

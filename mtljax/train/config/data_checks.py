@@ -14,7 +14,7 @@ from mtljax.data.check import sampled as sampled
 from mtljax.data.dataset import Example
 from mtljax.errors import UserError
 from mtljax.tasks import Task
-from mtljax.train.config.checks import check_labels_there
+from mtljax.train.config.task_checks import check_labels_there
 
 _CHANNELS = (1, 3, 4)
 _FAR, _WIDE = (

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from mtljax.errors import UserError
+from mtljax.train.config import own
 
 NORMS_AND_BIASES = "norms and biases"
 _NAMES = ("bias", "scale")
@@ -62,9 +63,9 @@ def check(text: str, params: Any, optimizers: Mapping[str, str]) -> None:
     if all(decays for _, decays in mask):
         paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in mask]
         raise UserError(f"no_decay={text!r} matches no parameter; there are {', '.join(paths[:8])}, ...")
-    named = {name for chain in optimizers.values() for name in re.findall(r"\w+", chain)}
+    named = {name for chain in optimizers.values() for name in own.names_in(chain)}
     able = {name for name, function in vars(optax).items() if callable(function) and _masks(function)}
-    if not named & able:
+    if not named & able and not any(own.is_own(name) and _masks(own.find(name)) for name in named):
         raise UserError(
             f"no_decay={text!r}: no optimiser decays weights by a mask; these do: {', '.join(sorted(able))}."
         )
@@ -72,18 +73,21 @@ def check(text: str, params: Any, optimizers: Mapping[str, str]) -> None:
 
 def masking(namespace: Mapping[str, Any], text: str) -> dict[str, Any]:
     """Functions by name; those that decay weights do it with the mask of `text` where the call gives no other."""
+    return {name: with_mask(name, value, text) for name, value in namespace.items()}
+
+
+def with_mask(name: str, function: Any, text: str) -> Any:
+    """A function that, where it decays weights, does it with the mask of `text` where the call gives no other."""
     mask = decayed(text)
-    return {name: _with_mask(name, value, mask, text) for name, value in namespace.items()}
-
-
-def _with_mask(name: str, function: Any, mask: Any, text: str) -> Any:
     parameters = _parameters(function)
     if "weight_decay" not in parameters and not _masks(function):
         return function
 
     @functools.wraps(function)
     def made(*args: Any, **kwargs: Any) -> Any:
-        if not _masks(function) and inspect.signature(function).bind(*args, **kwargs).arguments.get("weight_decay"):
+        given = inspect.signature(function).bind(*args, **kwargs)
+        given.apply_defaults()
+        if not _masks(function) and given.arguments["weight_decay"]:
             raise UserError(f"no_decay={text!r}: {name}() decays weights without a mask; expected adamw() or its like.")
         return function(*args, **{key: mask for key in _masks(function)} | kwargs)
 

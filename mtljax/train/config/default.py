@@ -1,15 +1,11 @@
-"""The config of a run: its keys, their defaults, and its copy in the workdir."""
+"""The config of a run: its keys and their defaults."""
 
-import json
-import pathlib
 from typing import Any
 
 import ml_collections
 
 from mtljax.errors import UserError, unknown
-from mtljax.train.run.workdir import replace_text, unwritable
 
-CONFIG_FILE = "config.json"
 _CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "vmap")}
 
 
@@ -82,66 +78,6 @@ def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     if not known.tasks:
         raise UserError("config.tasks is empty; give at least one task, such as {'depth': 'depth()'}.")
     return known
-
-
-def settle(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_change: bool = False) -> None:
-    """Writes the config into a new workdir, or checks it against the one that is there.
-
-    Raises:
-        UserError: where the workdir holds another config (and `allow_change` is not given) or cannot be written.
-    """
-    refuse_change(config, workdir, allow_change=allow_change)
-    write(config, workdir)
-
-
-def refuse_change(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_change: bool = False) -> None:
-    """Writes nothing, but checks the config against that of a workdir, if there is one.
-
-    Raises:
-        UserError: with the keys that differ (unless `allow_change` is given), or where that config cannot be read.
-    """
-    file = workdir / CONFIG_FILE
-    if not file.exists():
-        return
-    before = flat(default_config()) | flat(load(file))  # it may be older than a key
-    now = flat(config)
-    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    if changed and not allow_change:
-        lines = [f"  {key}: {before.get(key)!r} there, {now.get(key)!r} now" for key in changed]
-        raise UserError(
-            f"workdir {str(workdir)!r} holds a run of another config:\n"
-            + "\n".join(lines)
-            + "\nChoose another --workdir, or --allow_config_change to go on with the new config."
-        )
-
-
-def write(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
-    """Writes the config into a workdir, made if need be.
-
-    Raises:
-        UserError: where it cannot be written.
-    """
-    file, text = workdir / CONFIG_FILE, json.dumps(config.to_dict(), indent=2) + "\n"
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        if not file.exists() or file.read_text() != text:
-            replace_text(file, text)
-    except OSError as error:
-        raise unwritable(workdir, error) from error
-
-
-def load(file: pathlib.Path) -> ml_collections.ConfigDict:
-    """Reads the config that a run left.
-
-    Raises:
-        UserError: where there is none, or it cannot be read.
-    """
-    try:
-        return ml_collections.ConfigDict(json.loads(file.read_text()))
-    except FileNotFoundError:
-        raise UserError(f"no {file.name} in {str(file.parent)!r}: it is no workdir of a run.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {str(file)!r}: {error}.") from error
 
 
 def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:

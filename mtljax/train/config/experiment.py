@@ -1,6 +1,5 @@
 """From a config to the parts of a run: every call-string resolved, every part checked against the others."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,78 +10,17 @@ import optax
 
 from mtljax import balance, data, models, tasks
 from mtljax.balance import MEASURES
-from mtljax.data import DataSet, augment
+from mtljax.data import augment
 from mtljax.errors import UserError, unknown
 from mtljax.train.config import decay
 from mtljax.train.config.callstring import resolve
 from mtljax.train.config.learning_rates import check_learning_rate, climbs
+from mtljax.train.config.parts import Experiment, labels_of
 from mtljax.train.spread import parallel
-from mtljax.train.step import state, streams
+from mtljax.train.step import streams
 
+_OF_MODELS = ("init", "apply", "groups", "special_groups", "own_features")  # what a run asks of one
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """The parts of a run.
-
-    Attributes:
-        config: the checked config they were made from.
-        data: the data set.
-        tasks: name -> task, in the order of the losses.
-        model: the Flax module.
-        balancer: over the tasks.
-        transforms: group -> optax transformation.
-        spread: how steps run on the devices.
-        augmentation: what is done to the training examples, if anything.
-    """
-
-    config: ml_collections.ConfigDict
-    data: DataSet
-    tasks: Mapping[str, tasks.Task]
-    model: Any
-    balancer: Any
-    transforms: Mapping[str, optax.GradientTransformation]
-    spread: parallel.Spread
-    augmentation: augment.Augmentation | None
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels that any task reads."""
-        return _labels(self.tasks)
-
-    def optimizer(self, params: Any) -> optax.GradientTransformationExtraArgs:
-        """The optax partition over the model's groups of parameters.
-
-        A special group, such as `stitch`, that the config does not name has the optimiser of `shared`; which stands
-        idle where the model shares nothing.
-        """
-        groups = self.model.groups(params)
-        found = set(jax.tree.leaves(groups))
-        transforms = {g: t for g, t in self.transforms.items() if g in found or g != models.SHARED}
-        if models.SHARED in self.transforms:
-            for special in found.intersection(self.model.special_groups):
-                transforms.setdefault(special, self.transforms[models.SHARED])
-        if self.config.no_decay:
-            decay.check(self.config.no_decay, params, self.config.optimizers)
-        return state.partition(transforms, groups, self.config.clip_norm)
-
-    def shapes(self, images: Any) -> Any:
-        """The shapes of the model's variables, without computing any.
-
-        Raises:
-            UserError: where the model does not fit the images.
-        """
-        try:
-            return jax.eval_shape(self.model.init, jax.random.key(self.config.seed), images)
-        except Exception as error:  # of whatever kind: Flax has its own, and modules theirs
-            raise UserError(f"model {self.config.model!r} on images of shape {images.shape}: {error}") from error
-
-    def init(self, images: Any) -> Any:
-        """The model's variables, from the config's seed."""
-        # It runs once, so that optimising it would cost more than it gains.
-        compiler_options = {"xla_backend_optimization_level": 0}
-        return jax.jit(self.model.init, compiler_options=compiler_options)(jax.random.key(self.config.seed), images)
 
 
 def build(config: ml_collections.ConfigDict) -> Experiment:
@@ -96,24 +34,9 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         for parent in task.parents:
             if not isinstance(parent, str) or parent not in chosen:
                 raise unknown(f"parent of task {task.name!r}:", parent, chosen)
-    spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel")
+    spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel", returns=parallel.Spread)
     spread.check_batch_size(config.batch_size)
-    heads = {name: task.head for name, task in chosen.items()}
-    parents = {name: task.parents for name, task in chosen.items()}
-    model = resolve(
-        config.model,
-        models.SHARING,
-        kind="model",
-        inject={
-            "heads": heads,
-            "parents": parents,
-            "axis_name": spread.axis,
-            "remat": config.remat,
-            "dtype": None if config.dtype == "float32" else config.dtype,
-            "normalise": bool(config.pretrained),
-        },
-        nested=_public(models.encoders) | _public(models.heads),
-    )
+    model = _model(config, chosen, spread)
     if config.jacobian == "vmap":
         _check_vectorised()
     seed = streams.seed_of(config.seed, streams.BALANCE)
@@ -128,9 +51,9 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         group: optimizer_of(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay)
         for group, text in config.optimizers.items()
     }
-    data_set = resolve(config.data, data.SOURCES, kind="data")
+    data_set = resolve(config.data, data.SOURCES, kind="data", returns=data.DataSet)
     if isinstance(data_set, data.Mix):
-        data_set = data_set.of_labels(_labels(chosen))
+        data_set = data_set.of_labels(labels_of(chosen))
     augmentation = augmentation_of(config.augment) if config.augment else None
     return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
 
@@ -141,7 +64,8 @@ def augmentation_of(text: str) -> augment.Augmentation:
     Raises:
         UserError: for an unknown name or argument, or what the augmentation refuses.
     """
-    return resolve(text, _factories(augment, returning=augment.Augmentation), kind="augmentation")
+    known = _factories(augment, returning=augment.Augmentation)
+    return resolve(text, known, kind="augmentation", returns=augment.Augmentation)
 
 
 def balancer_of(
@@ -160,9 +84,15 @@ def balancer_of(
         UserError: for an unknown name or argument, or what the method refuses.
     """
     methods = _factories(balance, returning=balance.Balancer)
-    inject = {"num_tasks": num_tasks, "seed": seed} | ({} if tasks is None else {"tasks": tuple(tasks)})
-    check = functools.partial(check_learning_rate, steps=steps)
-    return resolve(text, methods, kind="balancer", inject=inject, nested=_OPTIMISERS, check=check)
+    return resolve(
+        text,
+        methods,
+        kind="balancer",
+        inject={"num_tasks": num_tasks, "seed": seed} | ({} if tasks is None else {"tasks": tuple(tasks)}),
+        nested=_OPTIMISERS,
+        check=functools.partial(check_learning_rate, steps=steps),
+        returns=balance.Balancer,
+    )
 
 
 def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = "") -> optax.GradientTransformation:
@@ -172,19 +102,20 @@ def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = 
         text: as `'adam(1e-3)'`.
         steps: what the name `steps` stands for.
         key: of the config, for messages.
-        no_decay: what weight decay leaves out, as `mtljax.train.decay.decayed` takes it.
+        no_decay: what weight decay leaves out, as `mtljax.train.config.decay.decayed` takes it.
 
     Raises:
         UserError: for an unknown name or argument, something else than a transformation, or one that goes uphill.
     """
     known = decay.masking(_OPTIMISERS, no_decay) if no_decay else _OPTIMISERS
+    wrap = functools.partial(decay.with_mask, text=no_decay) if no_decay else None
     rated = []
 
     def check(name: str, given: Mapping[str, Any]) -> None:
         rated.append(check_learning_rate(name, given, steps))
 
     try:
-        found = resolve(text, known, kind="optimiser", nested={"steps": steps}, check=check)
+        found = resolve(text, known, kind="optimiser", nested={"steps": steps}, check=check, wrap=wrap)
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
     if not (hasattr(found, "init") and hasattr(found, "update")):
@@ -221,19 +152,37 @@ def _check_vectorised() -> None:
         raise UserError(f"jacobian='vmap': {error}") from error
 
 
+def _model(config: ml_collections.ConfigDict, chosen: Mapping[str, tasks.Task], spread: parallel.Spread) -> Any:
+    model = resolve(
+        config.model,
+        models.SHARING,
+        kind="model",
+        inject={
+            "heads": {name: task.head for name, task in chosen.items()},
+            "parents": {name: task.parents for name, task in chosen.items()},
+            "axis_name": spread.axis,
+            "remat": config.remat,
+            "dtype": None if config.dtype == "float32" else config.dtype,
+            "normalise": bool(config.pretrained),
+        },
+        nested=_public(models.encoders) | _public(models.heads),
+    )
+    lacking = [name for name in _OF_MODELS if not hasattr(model, name)]
+    if lacking:
+        raise UserError(
+            f"model {config.model!r} gives something of type {type(model).__name__} without {', '.join(lacking)}; "
+            "expected a way to share, such as MultiTask, or a class made of one."
+        )
+    return model
+
+
 def _task(name: str, text: str) -> tasks.Task:
     factories = {factory: getattr(tasks, factory) for factory in tasks.FACTORIES}
     nested = _public(models.heads) | {n: getattr(jax.nn, n) for n in ("relu", "sigmoid", "softplus", "tanh")}
     try:
-        return resolve(text, factories, kind="task", inject={"name": name}, nested=nested)
+        return resolve(text, factories, kind="task", inject={"name": name}, nested=nested, returns=tasks.Task)
     except UserError as error:
         raise UserError(f"tasks.{name}: {error}") from error
-
-
-def _labels(tasks: Mapping[str, tasks.Task]) -> tuple[str, ...]:
-    """The labels that any task reads."""
-    read = (label for task in tasks.values() for label in (*task.labels, *task.optional_labels))
-    return tuple(dict.fromkeys(read))
 
 
 def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Callable]:

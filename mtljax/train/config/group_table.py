@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from mtljax.models import SHARED
+from mtljax.train.config import own
 
 _HEADINGS = ("group", "parameters", "optimiser", "schedule")
 
@@ -54,7 +55,7 @@ def task_order(tasks: Iterable[str]) -> str:
 def _apart(text: str) -> tuple[str, str]:
     """A call-string without its schedules, and those."""
     replacing = _Schedules()
-    optimizer = ast.unparse(replacing.visit(ast.parse(text.strip(), mode="eval")))
+    optimizer = own.as_written(ast.unparse(replacing.visit(own.parse(text))))
     return optimizer, "; ".join(replacing.found) or "constant"
 
 
@@ -67,6 +68,6 @@ class _Schedules(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """One call."""
         if isinstance(node.func, ast.Name) and node.func.id.endswith(("_schedule", "join_schedules")):
-            self.found.append(ast.unparse(node))
+            self.found.append(own.as_written(ast.unparse(node)))
             return ast.Name("schedule")
         return self.generic_visit(node)

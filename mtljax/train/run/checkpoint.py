@@ -13,6 +13,8 @@ from mtljax.train.run import difference
 from mtljax.train.run.workdir import Checksums
 from mtljax.train.spread import hosts
 
+CHECKPOINTS = "checkpoints"  # the folder in a workdir
+
 
 class Restored(NamedTuple):
     """What a checkpoint held.

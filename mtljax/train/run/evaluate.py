@@ -9,9 +9,12 @@ import numpy as np
 
 from mtljax.data.pipeline import in_unit_range
 from mtljax.tasks import Task
+from mtljax.train.config.checks import Fitted
+from mtljax.train.config.parts import Experiment
 from mtljax.train.spread import hosts
 from mtljax.train.spread.parallel import Spread
-from mtljax.train.step.step import measured
+from mtljax.train.step.state import TrainState
+from mtljax.train.step.step import make_eval_step, measured
 
 
 class Accumulator:
@@ -69,6 +72,32 @@ class Accumulator:
 def _plus(before: Any, found: Any) -> Any:
     found = jax.tree.map(lambda x: np.asarray(x, np.float64), found)
     return found if before is None else jax.tree.map(np.add, before, found)
+
+
+def evaluator(parts: Experiment) -> Callable[..., dict[str, float]]:
+    """Makes `(state, between=...) -> figures of the validation split`; its step is compiled once.
+
+    What `between` raises, which is called as `evaluate` has it, ends an evaluation.
+    """
+    step = parts.spread.evaluate(make_eval_step(parts.model, parts.tasks, parts.spread))
+
+    def figures(state: TrainState, between: Callable[[], None] = lambda: None) -> dict[str, float]:
+        variables = (state.params, state.model_state)
+        return evaluate(step, variables, parts.eval_batches(raw=True), parts.tasks, parts.spread, between)
+
+    return figures
+
+
+def figures_of_constant(parts: Experiment, fitted: Fitted) -> dict[str, float]:
+    """The figures of the best constant predictor on the validation split."""
+    number = min(parts.config.baseline_examples, len(parts.training))
+    labels = parts.batch_of(parts.training, np.linspace(0, len(parts.training) - 1, number).astype(int))
+    shapes = {
+        name: (parts.config.batch_size, *prediction.shape[1:])
+        for name, prediction in fitted.predictions.items()
+        if parts.tasks[name].constant is not None
+    }
+    return evaluate_constant(labels, parts.eval_batches((0, 1)), parts.tasks, shapes)
 
 
 def evaluate(

@@ -6,7 +6,40 @@ from typing import Any
 
 import numpy as np
 
+from mtljax.errors import UserError
 from mtljax.tasks import Task
+from mtljax.train.config.parts import Experiment
+from mtljax.train.run.workdir import replacing
+from mtljax.train.spread import hosts
+from mtljax.train.step.state import TrainState
+from mtljax.train.step.step import make_predict_step
+
+PANEL_FILE = "panel.png"
+
+
+def leave_panel(parts: Experiment, state: TrainState, workdir: pathlib.Path) -> None:
+    """Writes the panel of a state into a workdir, if the config wants one: images spread over the validation split.
+
+    Raises:
+        UserError: where it cannot be written.
+    """
+    number = parts.config.panel_images
+    if number == 0:
+        return
+    drawn = [name for name, task in parts.tasks.items() if task.draw is not None]
+    step = parts.spread.evaluate(make_predict_step(parts.model, drawn))
+    index, count = hosts.shard()
+    chosen = np.linspace(0, len(parts.validation) - 1, parts.config.batch_size).astype(int)[index::count]
+    batch = parts.batch_of(parts.validation, chosen)
+    _, predictions = step((state.params, state.model_state), parts.spread.place_batch(batch))
+    if not hosts.first():
+        return
+    file = workdir / PANEL_FILE
+    try:
+        with replacing(file) as temporary:
+            draw_panel(temporary, batch, parts.spread.collect(predictions), parts.tasks, number)
+    except OSError as error:
+        raise UserError(f"cannot write {str(file)!r}: {error.strerror or error}.") from error
 
 
 def draw_panel(

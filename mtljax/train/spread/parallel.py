@@ -11,8 +11,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from mtljax.errors import UserError
-from mtljax.train.spread.shards import FSDP, Rule, Shards
 from mtljax.train.step.replica import Axis, Balanced
+from mtljax.train.step.shards import FSDP, Rule, Shards
 
 DATA = "data"
 _BATCH = P((DATA, FSDP))

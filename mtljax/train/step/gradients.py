@@ -19,10 +19,10 @@ import jax.numpy as jnp
 from mtljax.balance import MEASURES, BalanceState, check_vectorised, is_private, parts_reached
 from mtljax.errors import UserError, unknown
 from mtljax.tasks import Task
-from mtljax.train.spread.shards import Shards
 from mtljax.train.step.accumulation import Accumulating
 from mtljax.train.step.replica import Axis, Balanced, Replica
 from mtljax.train.step.samples import Sampling
+from mtljax.train.step.shards import Shards
 
 
 def balanced_gradient(

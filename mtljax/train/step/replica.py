@@ -11,8 +11,8 @@ from jax.extend import core
 from mtljax.balance import BalanceState, Gramian, combine, gramian, is_private, linearize, scale_private
 from mtljax.models import INITIAL, PENALTIES, PER_STEP
 from mtljax.tasks import Task
-from mtljax.train.spread.shards import FSDP, Shards
 from mtljax.train.step.last_layer import last_shared_layer
+from mtljax.train.step.shards import FSDP, Shards
 
 Axis = str | tuple[str, ...]
 

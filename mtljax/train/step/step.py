@@ -1,7 +1,7 @@
 """The training step and the evaluation step, written once, for one replica."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +10,29 @@ import optax
 from mtljax.balance import Holding, hold_absent, reached_by
 from mtljax.data.pipeline import in_unit_range
 from mtljax.tasks import Task
-from mtljax.train.spread.parallel import Spread
-from mtljax.train.spread.shards import Shards
 from mtljax.train.step import streams
 from mtljax.train.step.frozen import frozen, kept_statistics
 from mtljax.train.step.gradients import balanced_gradient
-from mtljax.train.step.replica import Balanced
+from mtljax.train.step.replica import Axis, Balanced
+from mtljax.train.step.shards import Shards
 from mtljax.train.step.state import TrainState
 
 STEP = "step"
 Variables = tuple[Any, Any]  # params, model_state
+
+
+class OverDevices(Protocol):
+    """What a step knows of the way it is spread over devices, which is a `mtljax.train.Spread`."""
+
+    @property
+    def axis(self) -> Axis:
+        """The mapped axis or axes over replicas."""
+        ...
+
+    @property
+    def gradient(self) -> Callable[[Callable[..., Balanced]], Callable[..., Balanced]]:
+        """Wraps the part of a training step that each replica takes on its own part of the batch."""
+        ...
 
 
 def make_train_step(
@@ -30,7 +43,7 @@ def make_train_step(
     *,
     measure: str = "shared",
     seed: int = 0,
-    spread: Spread | None = None,
+    spread: OverDevices | None = None,
     accumulate: int = 1,
     vectorised: bool = False,
 ) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
@@ -46,7 +59,7 @@ def make_train_step(
         tasks: name -> task, in the order of the losses.
         balancer: as `mtl.pcgrad(num_tasks)`.
         optimizer: over all parameters, as `partition` makes it.
-        measure: what a balancer that sees gradients looks at; see `mtljax.train.gradients`.
+        measure: what a balancer that sees gradients looks at; see `mtljax.train.step.gradients`.
         seed: of dropout and other noise; its stream depends on (seed, name, step, replica, part).
         spread: what the step will be spread by (`spread.train(step)`); None for one replica.
         accumulate: k parts of a replica's batch that are worked through one after the other.
@@ -123,7 +136,7 @@ def _still_finite(new: TrainState, old: TrainState) -> jax.Array:
 
 
 def make_eval_step(
-    model: Any, tasks: Mapping[str, Task], spread: Spread | None = None
+    model: Any, tasks: Mapping[str, Task], spread: OverDevices | None = None
 ) -> Callable[[Variables, Any], tuple[dict[str, Any], dict[str, Any]]]:
     """Makes `((params, model_state), batch) -> (added up, predictions)`.
 

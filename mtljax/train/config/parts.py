@@ -1,0 +1,177 @@
+"""The parts of a run, and what they give: splits, batches, variables, the optimiser, the training step."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+import optax
+
+from mtljax import models
+from mtljax.balance import Balancer
+from mtljax.data import DataSet, Source, pipeline
+from mtljax.data.augment import Augmentation
+from mtljax.data.hidden import Hidden
+from mtljax.data.tolerant import Tolerant
+from mtljax.errors import UserError
+from mtljax.tasks import Task
+from mtljax.train.config import decay
+from mtljax.train.config.group_table import group_table, task_order
+from mtljax.train.spread import hosts
+from mtljax.train.spread.parallel import Spread
+from mtljax.train.step import state
+from mtljax.train.step.step import make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The parts of a run.
+
+    Attributes:
+        config: the checked config they were made from.
+        data: the data set.
+        tasks: name -> task, in the order of the losses.
+        model: the Flax module.
+        balancer: over the tasks.
+        transforms: group -> optax transformation.
+        spread: how steps run on the devices.
+        augmentation: what is done to the training examples, if anything.
+    """
+
+    config: ml_collections.ConfigDict
+    data: DataSet
+    tasks: Mapping[str, Task]
+    model: Any
+    balancer: Balancer
+    transforms: Mapping[str, optax.GradientTransformation]
+    spread: Spread
+    augmentation: Augmentation | None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that any task reads."""
+        return labels_of(self.tasks)
+
+    @functools.cached_property
+    def training(self) -> Tolerant:
+        """The training split; some labels hidden where the config wants it, and a few unreadable records left out."""
+        split = self.data.split("train")
+        if self.config.missing:
+            split = Hidden(split, self.config.missing, self.config.seed)
+        return Tolerant(split, self.config.unreadable_share)
+
+    @functools.cached_property
+    def validation(self) -> Source:
+        """The validation split."""
+        return self.data.split("validation")
+
+    def train_batches(self, start: int = 0) -> Any:
+        """A grain iterator over this host's training batches, without end, after `start` examples of all hosts."""
+        return pipeline.train_batches(
+            self.training,
+            self.config.batch_size // hosts.shard()[1],
+            self.config.seed,
+            keep=self.labels,
+            num_threads=self.config.loader_threads,
+            shard=hosts.shard(),
+            start=start,
+            augment=self.augmentation,
+            raw=True,
+        )
+
+    def eval_batches(self, shard: tuple[int, int] | None = None, *, raw: bool = False) -> Iterator[Any]:
+        """The validation split once, in order; by default, this host's part of it. Images of 8 bits may stay `raw`."""
+        shard = shard or hosts.shard()
+        return pipeline.eval_batches(
+            self.validation,
+            self.config.batch_size // shard[1],
+            keep=self.labels,
+            num_threads=self.config.loader_threads,
+            shard=shard,
+            raw=raw,
+        )
+
+    def batch_of(self, source: Source, indices: Sequence[int] | np.ndarray) -> Any:
+        """Some examples of a split as one batch of NumPy arrays."""
+        return pipeline.stack([source[int(i)] for i in indices], keep=self.labels)
+
+    def augmented(self, example: Any, index: int) -> Any:
+        """A training example, augmented in one of the ways that it may be."""
+        if self.augmentation is None:
+            return example
+        return self.augmentation(example, np.random.default_rng([self.config.seed, index]))
+
+    def optimizer(self, params: Any) -> optax.GradientTransformationExtraArgs:
+        """The optax partition over the model's groups of parameters.
+
+        A special group, such as `stitch`, that the config does not name has the optimiser of `shared`; which stands
+        idle where the model shares nothing.
+        """
+        groups = self.model.groups(params)
+        found = set(jax.tree.leaves(groups))
+        transforms = {g: t for g, t in self.transforms.items() if g in found or g != models.SHARED}
+        if models.SHARED in self.transforms:
+            for special in found.intersection(self.model.special_groups):
+                transforms.setdefault(special, self.transforms[models.SHARED])
+        if self.config.no_decay:
+            decay.check(self.config.no_decay, params, self.config.optimizers)
+        return state.partition(transforms, groups, self.config.clip_norm)
+
+    def train_step(self, optimizer: optax.GradientTransformation) -> Callable[..., Any]:
+        """The training step, `(state, batch) -> (state, report)`, spread over the devices.
+
+        Args:
+            optimizer: over all parameters, as the method `optimizer` gives it.
+        """
+        step = make_train_step(
+            self.model,
+            self.tasks,
+            self.balancer,
+            optimizer,
+            measure=self.config.measure,
+            seed=self.config.seed,
+            spread=self.spread,
+            accumulate=self.config.accumulate,
+            vectorised=_vectorised(self.config.jacobian),
+        )
+        return self.spread.train(step)
+
+    def shapes(self, images: Any) -> Any:
+        """The shapes of the model's variables, without computing any.
+
+        Raises:
+            UserError: where the model does not fit the images.
+        """
+        try:
+            return jax.eval_shape(self.model.init, jax.random.key(self.config.seed), images)
+        except Exception as error:  # of whatever kind: Flax has its own, and modules theirs
+            raise UserError(f"model {self.config.model!r} on images of shape {images.shape}: {error}") from error
+
+    def init(self, images: Any) -> Any:
+        """The model's variables, from the config's seed."""
+        # It runs once, so that optimising it would cost more than it gains.
+        compiler_options = {"xla_backend_optimization_level": 0}
+        return jax.jit(self.model.init, compiler_options=compiler_options)(jax.random.key(self.config.seed), images)
+
+    def group_table(self, params: Any) -> str:
+        """Every optimiser group: its number of parameters, its optimiser and schedule; and the tasks' order."""
+        table = group_table(self.model.groups(params), params, self.config.optimizers)
+        return f"{table}\n{task_order(self.tasks)}"
+
+
+def labels_of(tasks: Mapping[str, Task]) -> tuple[str, ...]:
+    """The labels that any task reads."""
+    read = (label for task in tasks.values() for label in (*task.labels, *task.optional_labels))
+    return tuple(dict.fromkeys(read))
+
+
+def _vectorised(jacobian: str) -> bool:
+    """Whether rows of the Jacobian are computed under `vmap`.
+
+    On the CPU, `vmap` took 1.2 times as long for the quick start's encoder (benchmarks/README.md), with T times the
+    memory for what is between the layers. On accelerators it has not been measured; there too memory decides.
+    """
+    return jacobian == "vmap"

@@ -1,0 +1,142 @@
+"""What is tried before a run trains: every task's loss, metrics, constant and picture on the shapes of one batch."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from mtljax.errors import UserError, nearest
+from mtljax.tasks import Task
+
+_TRIED = 2  # examples with which what runs on the host is tried
+
+
+def check_shapes(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sample: Any) -> None:
+    """Tries losses and sums on shapes alone: nothing is computed.
+
+    Args:
+        tasks: name -> task.
+        predictions: task -> its prediction for the batch, as `jax.ShapeDtypeStruct`s.
+        sample: a batch, of arrays or shapes.
+
+    Raises:
+        UserError: where a prediction and its labels do not fit each other, or a loss is no pair of scalars.
+    """
+    for name, prediction in predictions.items():
+        task = tasks[name]
+        _check_axes(task, prediction, sample)
+        with _told(task, prediction, sample, "loss"):
+            loss = jax.eval_shape(task.loss, prediction, dict(sample))
+        shapes = [getattr(x, "shape", None) for x in loss] if isinstance(loss, tuple | list) else None
+        if shapes != [(), ()]:
+            shown = jax.tree.map(lambda x: x.shape, loss)
+            raise UserError(f"task {name!r}: its loss has shapes {shown}; expected two scalars, (total, count).")
+        with _told(task, prediction, sample, "sums of metrics"):
+            jax.eval_shape(task.sums, prediction, dict(sample))
+
+
+def check_on_host(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sample: Any, *, draws: bool) -> None:
+    """Tries what is computed on the host at the end of a run, on two examples with made predictions.
+
+    Args:
+        tasks: name -> task.
+        predictions: task -> its prediction for the batch, as `jax.ShapeDtypeStruct`s.
+        sample: a batch of NumPy arrays.
+        draws: whether a panel is drawn.
+
+    Raises:
+        UserError: where a task's host sums, metrics, constant or pictures fail, or have shapes that cannot be used.
+    """
+    for name, task in tasks.items():
+        size = len(sample["image"])
+        few = {key: jax.tree.map(lambda x: np.asarray(x)[:_TRIED], value) for key, value in sample.items()}
+        made = jax.tree.map(lambda x, size=size: _made(x, size), predictions[name])
+        with _told(task, predictions[name], sample, "metrics"):
+            _check_metrics(task, made, few)
+        if task.constant is not None and _labelled(task, few):
+            with _told(task, predictions[name], sample, "constant"):
+                _check_constant(task, made, few)
+        if draws and task.draw is not None:
+            with _told(task, predictions[name], sample, "picture"):
+                _check_pictures(task, made, few)
+
+
+def check_labels_there(task: Task, found: Mapping[str, Any], where: str) -> None:
+    """Raises `UserError` where an example, or a batch, lacks a label that a task reads, or its mask."""
+    there = sorted(key for key in found if f"{key}_valid" in found)
+    for label in task.labels:
+        if label not in found:
+            near = nearest(label, there)
+            raise UserError(
+                f"task {task.name!r} reads the label {label!r}, which {where} does not have"
+                f"{f'; did you mean {near!r}?' if near else ''} (it has {', '.join(there) or 'none'})."
+            )
+
+
+def _check_axes(task: Task, prediction: Any, sample: Any) -> None:
+    for label in task.labels:
+        found = sample[label].shape if hasattr(sample[label], "shape") else ()
+        if len(found) > 3 and hasattr(prediction, "shape") and found[:-1] != prediction.shape[:-1]:
+            raise UserError(
+                f"task {task.name!r} predicts shape {prediction.shape}, but its label {label!r} has shape {found}: "
+                "head and label must agree in all axes but the last."
+            )
+
+
+def _check_metrics(task: Task, prediction: Any, batch: Any) -> None:
+    shapes = jax.eval_shape(task.sums, prediction, dict(batch))
+    sums = {key: np.zeros(x.shape) for key, x in shapes.items()}
+    if task.host_sums is not None:
+        sums |= task.host_sums(prediction, batch)
+    for metric in (*task.metrics, *getattr(task, "told", ())):
+        float(metric.value(sums))
+
+
+def _check_constant(task: Task, prediction: Any, batch: Any) -> None:
+    constant = np.asarray(task.constant(batch), np.float32)
+    if constant.ndim != 1 or len(constant) > prediction.shape[-1]:
+        raise ValueError(
+            f"the best constant has shape {constant.shape}, but the prediction {prediction.shape[-1]} channels; is the "
+            "head too narrow?"
+        )
+    predicted = jax.ShapeDtypeStruct((*prediction.shape[:-1], len(constant)), np.float32)
+    jax.eval_shape(task.loss, predicted, dict(batch))
+
+
+def _check_pictures(task: Task, prediction: Any, batch: Any) -> None:
+    for picture in task.draw(prediction, batch):
+        if np.ndim(picture) != 5 or np.shape(picture)[-1] != 3:
+            raise ValueError(f"draw gives shape {np.shape(picture)}; expected (B, s, H, W, 3)")
+
+
+def _labelled(task: Task, batch: Any) -> bool:
+    return all(np.any(batch.get(f"{label}_valid", True)) for label in task.labels)
+
+
+def _made(like: jax.ShapeDtypeStruct, size: int) -> np.ndarray:
+    """A prediction of one number everywhere, for the few examples that are tried."""
+    shape = (min(_TRIED, size), *like.shape[1:]) if like.shape[:1] == (size,) else like.shape
+    return np.full(shape, 0.5, like.dtype)
+
+
+@contextlib.contextmanager
+def _told(task: Task, prediction: Any, sample: Any, what: str) -> Iterator[None]:
+    """Names the task, and the shapes that met, where its functions fail."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # of made numbers
+            yield
+    except Exception as error:
+        if isinstance(error, UserError) and repr(task.name) in str(error):
+            raise
+        shapes = jax.tree.map(lambda x: x.shape, prediction)
+        labels = ", ".join(
+            f"{label} {np.shape(sample[label])}" for label in task.labels if not isinstance(sample.get(label), dict)
+        )
+        kind = "" if type(error) in (TypeError, ValueError, UserError) else f"{type(error).__name__}: "
+        raise UserError(
+            f"task {task.name!r}, prediction of shape {shapes}: {kind}{error} (its {what}; labels: {labels})"
+        ) from error

@@ -1,0 +1,53 @@
+"""What is made of the report of a training step: figures to write, words for what is not finite, a reason to stop."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mtljax.errors import UserError
+from mtljax.train.config.parts import Experiment
+
+Report = Mapping[str, Any]  # as the training step gives it, of NumPy arrays
+
+
+def figures_of(names: Sequence[str], report: Report) -> dict[str, float]:
+    """Figures of a step: losses of the tasks that are present, weights, cosines between gradients.
+
+    Args:
+        names: of the tasks, in the order of the losses.
+        report: of the step.
+    """
+    present = zip(names, report["losses"], report["present"], strict=True)
+    figures = {f"{n}/loss": float(loss) for n, loss, there in present if there}
+    figures |= {f"balance/weight/{n}": float(w) for n, w in zip(names, report["weights"], strict=True)}
+    if not report["solved"]:
+        figures["balance/unsolved"] = 1.0
+    if "cosines" in report:
+        for i, a in enumerate(names):
+            for j, b in enumerate(names[i + 1 :], i + 1):
+                figures[f"balance/cosine/{a}/{b}"] = float(report["cosines"][i, j])
+    return figures
+
+
+def not_finite(names: Sequence[str], report: Report) -> str:
+    """What of a skipped update is not finite, in words."""
+    bad = [name for name, loss in zip(names, report["losses"], strict=True) if not np.isfinite(loss)]
+    if bad:
+        return f"loss of {', '.join(bad)}"
+    return "parameters or state after the update" if report["finite_gradient"] else "gradient"
+
+
+def check_losses(parts: Experiment, step: int, report: Report) -> None:
+    """Stops at a loss that the balancer cannot take the logarithm of, before it freezes what the tasks share.
+
+    Raises:
+        UserError: for one that is not above 0.
+    """
+    method, needy = parts.config.balance, getattr(parts.balancer, "needs_positive_losses", False)
+    for name, loss, there in zip(parts.tasks, report["losses"], report["present"], strict=True):
+        if needy and there and loss <= 0:
+            raise UserError(
+                f"step {step}: the loss of task {name!r} is {loss:.4g}, but balance={method!r} takes "
+                "logarithms or quotients of losses; expected losses above 0, or another balancer."
+            )

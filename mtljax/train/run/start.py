@@ -1,0 +1,94 @@
+"""Where a run begins: at the start, from another run or from pretrained weights; or at its newest checkpoint."""
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from mtljax.errors import UserError
+from mtljax.train.config import experiment
+from mtljax.train.config.checks import Fitted, fit
+from mtljax.train.config.default import checked
+from mtljax.train.config.parts import Experiment
+from mtljax.train.run import initial
+from mtljax.train.run.checkpoint import CHECKPOINTS, Restored, finished, restore
+from mtljax.train.run.config_file import CONFIG_FILE, load
+from mtljax.train.step.state import TrainState, create
+
+
+def start(parts: Experiment, fitted: Fitted, workdir: pathlib.Path | None = None) -> tuple[TrainState, str]:
+    """The state before the first step, placed as steps want it, and lines that say what it was started from, if any.
+
+    Args:
+        parts: of the run.
+        fitted: what is known of them, from `checks.fit`.
+        workdir: where a checkpoint may be; where there is one, nothing is read from elsewhere, since `resume` will give
+            the state.
+
+    Raises:
+        UserError: where the config names another run or pretrained weights that cannot be read or do not fit.
+    """
+    variables, told = parts.init(fitted.sample["image"]), ""
+    if workdir is None or not finished(workdir / CHECKPOINTS):
+        variables, told = _from_elsewhere(parts, fitted, variables)
+    return parts.spread.place_state(create(variables, parts.balancer, fitted.optimizer)), told
+
+
+def resume(parts: Experiment, state: TrainState, workdir: pathlib.Path) -> Restored | None:
+    """The newest checkpoint in a workdir, its state placed as steps want it; the workdir is only read.
+
+    Args:
+        parts: of the run.
+        state: of the wanted shapes and placement, as `start` gives it.
+        workdir: of the run.
+
+    Returns:
+        What was saved; None where there is no checkpoint.
+
+    Raises:
+        UserError: where there are checkpoints but none can be read, or the newest that can holds another state.
+    """
+    found = restore(workdir / CHECKPOINTS, parts.spread.to_disk(state))
+    return found and found._replace(state=parts.spread.place_state(found.state))
+
+
+def newest(parts: Experiment, workdir: pathlib.Path) -> Restored:
+    """The newest checkpoint in a workdir, its state placed as steps want it.
+
+    Raises:
+        UserError: where there is none, or none that can be read and fits the parts; or where parts do not fit.
+    """
+    state, _ = start(parts, fit(parts), workdir)
+    found = resume(parts, state, workdir)
+    if found is None:
+        raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
+    return found
+
+
+def newest_variables(workdir: pathlib.Path) -> tuple[int, dict[str, Any]]:
+    """The step and the variables of the newest checkpoint of a run.
+
+    Raises:
+        UserError: where there is none.
+    """
+    parts = experiment.build(checked(load(workdir / CONFIG_FILE)))
+    restored = newest(parts, workdir)
+    state = parts.spread.to_disk(restored.state)
+    variables = {"params": state.params, **state.model_state}
+    return restored.step, jax.tree.map(np.asarray, variables)
+
+
+def _from_elsewhere(parts: Experiment, fitted: Fitted, variables: Any) -> tuple[Any, str]:
+    """Variables, some of them pretrained or of another run where the config says so; and what is told of that."""
+    config, notes = parts.config, []
+    if config.pretrained:
+        size = fitted.sample["image"].shape[-3:-1]
+        variables, note = initial.from_file(config.pretrained, parts.model, variables, size)
+        notes.append(note)
+    if config.init_from:
+        other = experiment.build(checked(load(pathlib.Path(config.init_from) / CONFIG_FILE))).model
+        initial.check_normalised(config.init_from, other, parts.model, config.model)
+        variables, note = initial.from_run(config.init_from, variables, newest_variables)
+        notes.append(note)
+    return variables, "".join(f"started from {note}\n" for note in notes)
