@@ -17,7 +17,7 @@ _STATUS = {signal.SIGTERM: 143 if {"--mode=eval", "eval"} & {*sys.argv} else 0, 
 
 def _leave(number: int, frame: object) -> None:
     os.write(1, f"\n{signal.Signals(number).name}: left before anything was begun.\n".encode())
-    os._exit(_STATUS[number])
+    os._exit(_STATUS[signal.Signals(number)])
 
 
 if __name__ == "__main__":

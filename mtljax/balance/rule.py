@@ -192,20 +192,14 @@ def from_jacobian_rule(
         axis_name: str | None = None,
         features: bool = False,
     ) -> tuple[Any, BalanceState]:
-        del owners
         rows = shared_rows(jacobian, params, num_tasks)
-        parts = [shared_rows(sample, params, num_tasks) for sample in samples] or [rows] * number
-        if len(parts) != number:
-            raise ValueError(f"samples must be {number} Jacobians of independent parts of the batch, not {len(parts)}.")
+        parts = _parts([shared_rows(sample, params, num_tasks) for sample in samples] or [rows] * number, number)
         losses = checked_losses(losses, num_tasks, needs_losses)
         present = _finite([rows, *parts] if samples else [rows], num_tasks, axis_name, present)
         seen = _observe(num_tasks, losses, None, present, needs_positive_losses)
-        seen = seen._replace(
-            rows=_of_present(rows, seen.present),
-            samples=tuple(_of_present(part, seen.present) for part in parts),
-            axis_name=axis_name,
-            features=tuple(jax.tree.leaves(params)) if features else (),
-        )
+        rows, *parts = (_of_present(part, seen.present) for part in (rows, *parts))
+        leaves = tuple(jax.tree.leaves(params)) if features else ()
+        seen = seen._replace(rows=rows, samples=tuple(parts), axis_name=axis_name, features=leaves)
         found, weights, rule_state = rule(seen, state.rule)
         weights = jnp.where(seen.present, weights, 0.0).astype(jnp.float32)
         return _merged(found, jacobian, params), BalanceState(rule_state, weights, seen.present, jnp.array(True))
@@ -219,6 +213,12 @@ def from_jacobian_rule(
         samples=samples,
         needs_positive_losses=needs_positive_losses,
     )
+
+
+def _parts(parts: list[Rows], number: int) -> list[Rows]:
+    if len(parts) != number:
+        raise ValueError(f"samples must be {number} Jacobians of independent parts of the batch, not {len(parts)}.")
+    return parts
 
 
 def _first(rule: Any, num_tasks: int) -> BalanceState:

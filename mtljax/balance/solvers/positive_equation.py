@@ -15,7 +15,7 @@ _ENOUGH = 10  # steps after which no problem that has a solution was seen so far
 class _Point(NamedTuple):
     logarithms: jax.Array  # log y, (T,)
     done: jax.Array
-    steps: jax.Array = np.int32(0)
+    steps: jax.Array | np.int32 = np.int32(0)
 
 
 class _Equation(NamedTuple):

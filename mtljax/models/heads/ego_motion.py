@@ -104,7 +104,7 @@ class EgoMotion(nn.Module):
     ) -> jax.Array:
         tolerance = jnp.exp(self.param("tolerance", _logarithms(1.0), ()))  # pixels
         focal, centre = jnp.diagonal(intrinsics[:, None, :2, :2], axis1=-2, axis2=-1), intrinsics[:, None, :2, 2]
-        places = (stride * geometry.pixel_grid(*flow.shape[1:3]).reshape(-1, 2) - centre) / focal
+        places = (stride * geometry.pixel_grid(flow.shape[1], flow.shape[2]).reshape(-1, 2) - centre) / focal
         flow, weight, inverse_depth = (x.reshape(len(x), -1, x.shape[-1]) for x in (flow, weight, inverse_depth))
         damping = self._damping("damping", inverse_depth)
         weight, inverse_depth = weight[..., 0], inverse_depth[..., 0]

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from mtljax.data.scenes.render import render_clip
-from mtljax.data.scenes.world import ARENA, CLASSES, HEIGHT, MAX_OBJECTS, ROOM, clip_rng, sample_world
+from mtljax.data.scenes.world import CLASSES, HEIGHT, MAX_OBJECTS, ROOM, clip_rng, sample_world
 
 DENSE = ("depth", "normal", "segmentations", "semantic", "edge", "forward_flow", "backward_flow")
 
@@ -13,11 +13,6 @@ DENSE = ("depth", "normal", "segmentations", "semantic", "edge", "forward_flow",
 @pytest.fixture(scope="module")
 def clips():
     return [render_clip(64, 4, 0, "train", index) for index in range(8)]
-
-
-@pytest.fixture(scope="module")
-def long_clips():
-    return [render_clip(8, 24, 0, "train", index) for index in range(6)]
 
 
 def matrix(quaternion):
@@ -167,25 +162,6 @@ def test_boxes_bound_and_visibility_counts_the_pixels_of_each_instance(clips):
     assert unseen > 0
 
 
-def test_positions_extrapolate_at_constant_velocity_and_reflect_at_the_arena(long_clips):
-    free_steps = bounces = 0
-    for clip in long_clips:
-        x = clip["instances"]["positions"].astype(np.float64)
-        before, now, after = x[:, :-2], x[:, 1:-1], x[:, 2:]
-        ahead, behind = 2 * now - before, 2 * now - after
-        walls = np.array([ARENA, ARENA, np.inf])
-        bounces_next, bounced = np.abs(ahead) > walls, np.abs(behind) > walls
-        free = ~bounces_next & ~bounced
-        np.testing.assert_allclose(after[free], ahead[free], atol=2e-6)
-        hit = bounces_next & ~bounced
-        np.testing.assert_allclose(after[hit], (np.sign(ahead) * 2 * ARENA - ahead)[hit], atol=2e-6)
-        free_steps += np.count_nonzero(free & (ahead != now))
-        bounces += np.count_nonzero(hit)
-        assert np.all(np.abs(x) <= walls + 1e-6)
-    assert free_steps > 500
-    assert bounces > 10
-
-
 def test_edges_are_where_id_depth_or_normal_is_discontinuous(clips):
     differing = []
     for clip in clips:
@@ -296,32 +272,8 @@ def test_patches_are_found_again_where_they_have_moved(clips):
     assert found < 1.1 * still  # 1.7 with flat colours; a shift by whole pixels alone costs 0.3
 
 
-def test_worlds_vary_in_motion_and_keep_the_camera_clear():
-    frames = 24
-    worlds = [sample_world(clip_rng(0, "train", index), frames) for index in range(100)]
-    still_cameras = still_objects = 0
-    for world in worlds:
-        eyes = np.stack([world.camera.position(t) for t in range(frames)])
-        assert np.all(np.abs(eyes[:, :2]) < ROOM)
-        assert np.all((eyes[:, 2] > 0.5) & (eyes[:, 2] < HEIGHT))
-        turn = np.stack([world.camera.rotation(t) for t in range(frames)])
-        np.testing.assert_allclose(turn @ np.swapaxes(turn, 1, 2), np.broadcast_to(np.eye(3), turn.shape), atol=1e-12)
-        np.testing.assert_allclose(np.linalg.det(turn), 1)
-        for solid in world.solids:
-            gaps = [np.linalg.norm(solid.position(t) - eyes[t]) for t in range(frames)]
-            assert min(gaps) > np.linalg.norm(solid.scale) + 0.25
-        still_cameras += np.ptp(eyes, axis=0).max() == 0 and np.ptp(turn, axis=0).max() == 0
-        still_objects += all(not solid.velocity.any() and not solid.spin.any() for solid in world.solids)
-    assert 5 < still_cameras < 50
-    assert 5 < still_objects < 50
-
-
 def test_a_clip_depends_on_seed_split_and_index_alone(clips):
     again = render_clip(64, 4, 0, "train", 5)  # out of order, after other clips
     np.testing.assert_equal(again, clips[5])
     for other in ((1, "train", 5), (0, "test", 5), (0, "train", 4)):
         assert not np.array_equal(render_clip(64, 4, *other)["video"], again["video"])
-
-
-def test_the_random_stream_of_a_clip_is_pinned():
-    assert clip_rng(0, "train", 0).integers(0, 1000, 5).tolist() == [428, 457, 541, 444, 150]

@@ -1,0 +1,55 @@
+"""The worlds that `scenes` draws: how objects and the camera move, and the random stream behind them."""
+
+import numpy as np
+import pytest
+
+from mtljax.data.scenes.render import render_clip
+from mtljax.data.scenes.world import ARENA, HEIGHT, ROOM, clip_rng, sample_world
+
+
+@pytest.fixture(scope="module")
+def long_clips():
+    return [render_clip(8, 24, 0, "train", index) for index in range(6)]
+
+
+def test_positions_extrapolate_at_constant_velocity_and_reflect_at_the_arena(long_clips):
+    free_steps = bounces = 0
+    for clip in long_clips:
+        x = clip["instances"]["positions"].astype(np.float64)
+        before, now, after = x[:, :-2], x[:, 1:-1], x[:, 2:]
+        ahead, behind = 2 * now - before, 2 * now - after
+        walls = np.array([ARENA, ARENA, np.inf])
+        bounces_next, bounced = np.abs(ahead) > walls, np.abs(behind) > walls
+        free = ~bounces_next & ~bounced
+        np.testing.assert_allclose(after[free], ahead[free], atol=2e-6)
+        hit = bounces_next & ~bounced
+        np.testing.assert_allclose(after[hit], (np.sign(ahead) * 2 * ARENA - ahead)[hit], atol=2e-6)
+        free_steps += np.count_nonzero(free & (ahead != now))
+        bounces += np.count_nonzero(hit)
+        assert np.all(np.abs(x) <= walls + 1e-6)
+    assert free_steps > 500
+    assert bounces > 10
+
+
+def test_worlds_vary_in_motion_and_keep_the_camera_clear():
+    frames = 24
+    worlds = [sample_world(clip_rng(0, "train", index), frames) for index in range(100)]
+    still_cameras = still_objects = 0
+    for world in worlds:
+        eyes = np.stack([world.camera.position(t) for t in range(frames)])
+        assert np.all(np.abs(eyes[:, :2]) < ROOM)
+        assert np.all((eyes[:, 2] > 0.5) & (eyes[:, 2] < HEIGHT))
+        turn = np.stack([world.camera.rotation(t) for t in range(frames)])
+        np.testing.assert_allclose(turn @ np.swapaxes(turn, 1, 2), np.broadcast_to(np.eye(3), turn.shape), atol=1e-12)
+        np.testing.assert_allclose(np.linalg.det(turn), 1)
+        for solid in world.solids:
+            gaps = [np.linalg.norm(solid.position(t) - eyes[t]) for t in range(frames)]
+            assert min(gaps) > np.linalg.norm(solid.scale) + 0.25
+        still_cameras += np.ptp(eyes, axis=0).max() == 0 and np.ptp(turn, axis=0).max() == 0
+        still_objects += all(not solid.velocity.any() and not solid.spin.any() for solid in world.solids)
+    assert 5 < still_cameras < 50
+    assert 5 < still_objects < 50
+
+
+def test_the_random_stream_of_a_clip_is_pinned():
+    assert clip_rng(0, "train", 0).integers(0, 1000, 5).tolist() == [428, 457, 541, 444, 150]
