@@ -1,1 +1,1 @@
-"""What methods solve with: quadratic programs, positive equations, linear algebra."""
+"""What methods solve with: quadratic programs, positive equations, a search in a ball, linear algebra, sorting."""
