@@ -166,7 +166,10 @@ def _scaled(value: np.ndarray, how: How) -> np.ndarray:
 def _classes(key: str, value: np.ndarray) -> Example:
     """int32, not valid where negative; vectors and maps of several channels are valid throughout."""
     known = np.isfinite(value)
-    whole = np.where(known, value, -1)
+    if value.dtype.kind == "f":
+        whole = np.where(known, value, value.dtype.type(-1))
+    else:
+        whole = value.astype(np.result_type(value, np.uint8))  # no bools
     if (whole != np.round(whole)).any() or whole.min() < _INT32.min or whole.max() > _INT32.max:
         raise UserError(f"label {key!r} holds {whole.min():g} .. {whole.max():g}; expected whole numbers of 32 bits.")
     if key == "segmentations":
