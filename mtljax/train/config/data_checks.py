@@ -15,6 +15,8 @@ from mtljax.errors import UserError
 from mtljax.tasks import Task
 from mtljax.train.config.task_checks import check_labels_there
 
+Indices = Sequence[int] | np.ndarray
+
 _MOST, _LEAST = 64, 8  # examples looked at
 _NUMBERS = 2**24  # of images, beyond which fewer examples are looked at
 _CHANNELS = (1, 3, 4)
@@ -35,7 +37,7 @@ def sampled(source: Source, threads: int) -> tuple[np.ndarray, list[Example]]:
         return chosen, list(pool.map(source.__getitem__, map(int, chosen)))
 
 
-def look_at_images(indices: Sequence[int], examples: Sequence[Example]) -> Iterator[str]:
+def look_at_images(indices: Indices, examples: Sequence[Example]) -> Iterator[str]:
     """Notes on images: numbers out of range, not finite, or all the same.
 
     Args:
@@ -52,14 +54,14 @@ def look_at_images(indices: Sequence[int], examples: Sequence[Example]) -> Itera
     shape = images[0].shape
     if _channels_first(shape):  # of one channel: it may be a row of pixels
         yield f"training images have shape {shape}{_FIRST}, {_channels_last(shape)}."
-    yield from _not_finite("images", indices, [np.isfinite(image).all() for image in images])
+    yield from _not_finite("images", indices, [bool(np.isfinite(image).all()) for image in images])
     yield from _flat(images)
     if images[0].dtype != np.uint8:
         yield from _range(images)
 
 
 def look_at_labels(
-    tasks: Mapping[str, Task], indices: Sequence[int], examples: Sequence[Example], where: str
+    tasks: Mapping[str, Task], indices: Indices, examples: Sequence[Example], where: str
 ) -> Iterator[str]:
     """Notes on the labels that tasks read, as the pipeline yields them; then what each task says of them.
 
@@ -171,7 +173,7 @@ def _finite(label: Any, valid: Any) -> bool:
     return bool(np.all(finite | ~valid))
 
 
-def _not_finite(what: str, indices: Sequence[int], finite: Sequence[bool]) -> Iterator[str]:
+def _not_finite(what: str, indices: Indices, finite: Sequence[bool]) -> Iterator[str]:
     bad = [int(index) for index, fine in zip(indices, finite, strict=True) if not fine]
     if not bad:
         return
