@@ -80,7 +80,7 @@ def fsdp():
     ("balance", "model", "spread", "kwargs"),
     [
         ("equal", None, fsdp, {}),
-        ("pcgrad", None, train.pmap, {}),
+        pytest.param("pcgrad", None, train.pmap, {}, marks=pytest.mark.slow),
         ("pcgrad", with_norms, None, {"measure": "features"}),
         ("equal", of_one_task_each, None, {"accumulate": 2}),
     ],

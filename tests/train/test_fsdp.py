@@ -11,54 +11,45 @@ from mtljax.errors import UserError
 from mtljax.train.spread.collectives import collectives
 from mtljax.train.step.shards import FSDP, Rule
 from tests.train import toys
-from tests.train.test_step import run
+from tests.train.toys import SGD, run
 
 
 def mesh(data, fsdp):
     return train.mesh(data=data, fsdp=fsdp, smallest=8)
 
 
-@pytest.fixture(scope="module")
-def alone():
-    found = {}
-
-    def of(**kwargs):
-        key = tuple(sorted((k, v) for k, v in kwargs.items() if k != "optimizer"))
-        if key not in found:
-            found[key] = run(**kwargs)
-        return found[key]
-
-    return of
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
     ("balance", "measure", "norm", "data", "fsdp"),
     [
         ("equal", "shared", "batch", 2, 4),
-        ("imtl_l", "shared", "none", 2, 4),
+        slow("imtl_l", "shared", "none", 2, 4),
         ("pcgrad", "shared", "batch", 2, 4),
-        ("pcgrad", "shared", "batch", 1, 8),
-        ("gradnorm", "shared", "none", 2, 4),
+        slow("pcgrad", "shared", "batch", 1, 8),
+        slow("gradnorm", "shared", "none", 2, 4),
         ("nash_mtl", "shared", "none", 1, 4),
-        ("imtl", "shared", "none", 2, 4),
+        slow("imtl", "shared", "none", 2, 4),
         ("graddrop", "shared", "none", 2, 4),
-        ("moco", "shared", "none", 2, 4),
+        slow("moco", "shared", "none", 2, 4),
         ("pcgrad", "last_layer", "none", 2, 4),
         ("pcgrad", "features", "batch", 2, 4),
     ],
 )
-def test_parameters_in_parts_give_the_numbers_of_one_device(alone, balance, measure, norm, data, fsdp):
-    kwargs = {"balance": balance, "measure": measure, "norm": norm, "optimizer": optax.sgd(1e-3)}
-    expected, report = alone(**kwargs)
+def test_parameters_in_parts_give_the_numbers_of_one_device(balance, measure, norm, data, fsdp):
+    kwargs = {"balance": balance, "measure": measure, "norm": norm, "optimizer": SGD}
+    expected, report = run(**kwargs)
     found, found_report = run(spread=mesh(data, fsdp), **kwargs)
     np.testing.assert_allclose(found_report["losses"], report["losses"], rtol=1e-5)
     np.testing.assert_allclose(found_report["weights"], report["weights"], rtol=1e-4, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
 
 
-def test_the_norm_that_is_clipped_is_that_of_all_parts(alone):
+def test_the_norm_that_is_clipped_is_that_of_all_parts():
     kwargs = {"balance": "equal", "optimizer": optax.sgd(1e-1), "clip_norm": 0.5}
-    (params, _), _ = alone(**kwargs)
+    (params, _), _ = run(**kwargs)
     (parts, _), _ = run(spread=mesh(2, 4), **kwargs)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), parts, params)
     start = toys.setup()[0].params
@@ -68,7 +59,7 @@ def test_the_norm_that_is_clipped_is_that_of_all_parts(alone):
 
 
 def test_independent_samples_go_with_parts():
-    kwargs = {"balance": "modo", "optimizer": optax.sgd(1e-3), "steps": 1}
+    kwargs = {"balance": "modo", "optimizer": SGD, "steps": 1}
     many, report = run(spread=mesh(1, 4), **kwargs)
     pmapped, expected = run(spread=train.mesh(data=4), **kwargs)
     np.testing.assert_allclose(report["weights"], expected["weights"], rtol=1e-4)

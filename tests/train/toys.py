@@ -1,4 +1,6 @@
-"""A small model and two tasks with uneven masks, for tests of the steps."""
+"""A small model and three tasks with uneven masks, for tests of the steps."""
+
+import functools
 
 import flax.linen as nn
 import jax
@@ -12,6 +14,7 @@ from mtljax.train.config.experiment import balancer_of
 
 LABELS = {"a": 2, "b": 1, "c": 1}
 BATCH = 16
+SGD = optax.sgd(1e-3)  # one for all tests, so that steps with it are compiled once
 
 
 class Encoder(nn.Module):
@@ -71,6 +74,21 @@ def batch(seed=0, bad=None, absent=()):
 
 def setup(balance="pcgrad", measure="shared", spread=None, norm="none", optimizer=None, clip_norm=0.0):
     """A state and a step; on one replica without an axis, or spread."""
+    if spread is None:
+        return _on_one(balance, measure, norm, optimizer, clip_norm)
+    state, step = _parts(balance, measure, spread, norm, optimizer, clip_norm)
+    return spread.place_state(state), spread.train(step)
+
+
+@functools.cache
+def _on_one(*chosen):
+    """Made and compiled once: the step leaves the state that it is given as it is."""
+    balance, measure, norm, optimizer, clip_norm = chosen
+    state, step = _parts(balance, measure, None, norm, optimizer, clip_norm)
+    return state, jax.jit(step)
+
+
+def _parts(balance, measure, spread, norm, optimizer, clip_norm):
     axis = None if spread is None else spread.axis
     m = model(norm, axis)
     balancer = balancer_of(balance, len(TASKS), seed=0)
@@ -78,5 +96,24 @@ def setup(balance="pcgrad", measure="shared", spread=None, norm="none", optimize
     transforms = {group: optimizer or optax.adam(1e-2) for group in ("shared", *TASKS)}
     tx = train.partition(transforms, m.groups(variables["params"]), clip_norm)
     step = train.make_train_step(m, TASKS, balancer, tx, measure=measure, spread=spread)
-    state = train.create(variables, balancer, tx)
-    return (state, jax.jit(step)) if spread is None else (spread.place_state(state), spread.train(step))
+    return train.create(variables, balancer, tx), step
+
+
+@functools.cache
+def _run_on_one(steps, *chosen):
+    state, step = _on_one(*chosen)
+    return _taken(state, step, steps, lambda batch: batch)
+
+
+def run(spread=None, steps=3, *, balance="pcgrad", measure="shared", norm="none", optimizer=None, clip_norm=0.0):
+    """Parameters and statistics after a few steps, and the last report, as NumPy arrays; on one replica, run once."""
+    chosen = (balance, measure, norm, optimizer, clip_norm)
+    if spread is None:
+        return _run_on_one(steps, *chosen)
+    return _taken(*setup(balance, measure, spread, *chosen[2:]), steps, spread.place_batch)
+
+
+def _taken(state, step, steps, place):
+    for i in range(steps):
+        state, report = step(state, place(batch(i)))
+    return jax.tree.map(np.asarray, ((state.params, state.model_state), report))

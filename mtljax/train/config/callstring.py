@@ -24,7 +24,7 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
     ast.FloorDiv: operator.floordiv,
 }
 
-Check = Callable[[str, Mapping[str, Any]], None]
+Check = Callable[[str, Mapping[str, Any]], object]
 Wrap = Callable[[str, Any], Any]
 
 
@@ -125,7 +125,7 @@ class _Resolver:
             case ast.List(elts=elements):
                 return list(map(self.value, elements))
             case ast.Dict(keys=keys, values=values) if None not in keys:
-                return self._dict(map(self.value, keys), map(self.value, values))
+                return self._dict(map(self.value, filter(None, keys)), map(self.value, values))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self._number(operand)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
@@ -136,7 +136,7 @@ class _Resolver:
                 names = [k.arg for k in keywords]
                 for repeated in (n for n in names if names.count(n) > 1):
                     raise self.error(f"{own.as_written(name)}() is given {repeated!r} twice")
-                given = {k.arg: self.value(k.value) for k in keywords}
+                given = {k.arg: self.value(k.value) for k in keywords if k.arg}
                 return self.called(own.as_written(name), tuple(map(self.value, args)), given)
         raise self._refused(node)
 

@@ -16,6 +16,8 @@ from mtljax.errors import UserError
 from mtljax.tasks import Task
 from mtljax.train.config.task_checks import check_labels_there
 
+Indices = Sequence[int] | np.ndarray
+
 _CHANNELS = (1, 3, 4)
 _FAR, _WIDE = (
     3.0,
@@ -25,7 +27,7 @@ _FIRST = ", which looks like channels first; expected them last"
 _MANY = 0.5  # share of examples with values that are not finite from which on no run can come of it
 
 
-def look_at_images(indices: Sequence[int], examples: Sequence[Example]) -> Iterator[str]:
+def look_at_images(indices: Indices, examples: Sequence[Example]) -> Iterator[str]:
     """Notes on images: numbers out of range, not finite, or all the same.
 
     Args:
@@ -42,14 +44,14 @@ def look_at_images(indices: Sequence[int], examples: Sequence[Example]) -> Itera
     shape = images[0].shape
     if channels_first(shape):  # of one channel: it may be a row of pixels
         yield f"training images have shape {shape}{_FIRST}, {channels_last(shape)}."
-    yield from _not_finite("images", indices, [np.isfinite(image).all() for image in images])
+    yield from _not_finite("images", indices, [bool(np.isfinite(image).all()) for image in images])
     yield from _flat(images)
     if images[0].dtype != np.uint8:
         yield from _range(images)
 
 
 def look_at_labels(
-    tasks: Mapping[str, Task], indices: Sequence[int], examples: Sequence[Example], where: str
+    tasks: Mapping[str, Task], indices: Indices, examples: Sequence[Example], where: str
 ) -> Iterator[str]:
     """Notes on the labels that tasks read, as the pipeline yields them; then what each task says of them.
 
@@ -143,7 +145,7 @@ def _flat(images: Sequence[np.ndarray]) -> Iterator[str]:
         yield "training images are uint8 from 0 to 1; expected 0 to 255, or floats of about [0, 1]."
 
 
-def _not_finite(what: str, indices: Sequence[int], finite: Sequence[bool]) -> Iterator[str]:
+def _not_finite(what: str, indices: Indices, finite: Sequence[bool]) -> Iterator[str]:
     bad = [int(index) for index, fine in zip(indices, finite, strict=True) if not fine]
     if not bad:
         return

@@ -1,12 +1,47 @@
 """The config of a run: its keys and their defaults."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import ml_collections
 
 from mtljax.errors import UserError, unknown
 
 _CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "vmap")}
+
+
+class RunConfig(ml_collections.ConfigDict):
+    """A checked config, by the types of its keys; what they mean stands beside their defaults."""
+
+    data: str
+    augment: str
+    model: str
+    pretrained: str
+    init_from: str
+    tasks: Mapping[str, str]
+    balance: str
+    measure: str
+    optimizers: Mapping[str, str]
+    clip_norm: float
+    no_decay: str
+    parallel: str
+    batch_size: int
+    accumulate: int
+    remat: bool
+    dtype: str
+    jacobian: str
+    steps: int
+    seed: int
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    keep_checkpoints: int
+    max_skipped_in_row: int
+    loader_threads: int
+    unreadable_share: float
+    missing: float
+    panel_images: int
+    baseline_examples: int
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -46,13 +81,13 @@ def default_config() -> ml_collections.ConfigDict:
     )
 
 
-def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+def checked(config: ml_collections.ConfigDict) -> RunConfig:
     """The config with defaults filled in.
 
     Raises:
         UserError: for an unknown key, a value of the wrong type, or a number that cannot be.
     """
-    known = default_config()
+    known = cast(RunConfig, default_config())
     for key, value in config.items():
         if key not in known:
             raise unknown("config key", key, known.keys())
@@ -62,19 +97,19 @@ def checked(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
                 raise UserError(f"config.{key}={value!r}: expected a value of type {wanted.__name__}.")
             known[key] = value
     for key in ("tasks", "optimizers"):
-        known[key] = ml_collections.ConfigDict(dict(config.get(key, {})))
+        known[key] = ml_collections.ConfigDict(dict(cast(Mapping[str, Any], config.get(key, {}))))
     for key, value in known.items():
         least = 0 if key in ("seed", "panel_images") else 1
         if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise UserError(f"config.{key}={value}: expected at least {least}.")
-    for key in ("unreadable_share", "missing"):
-        if not 0 <= known[key] < 1:
-            raise UserError(f"config.{key}={known[key]}: expected a share, from 0 to below 1.")
+    for key, share in (("unreadable_share", known.unreadable_share), ("missing", known.missing)):
+        if not 0 <= share < 1:
+            raise UserError(f"config.{key}={share}: expected a share, from 0 to below 1.")
     if not 0 <= known.clip_norm < float("inf"):
         raise UserError(f"config.clip_norm={known.clip_norm}: expected a positive number, or 0 for none.")
     for key, choices in _CHOICES.items():
         if known[key] not in choices:
-            raise unknown(f"config.{key}", known[key], choices)
+            raise unknown(f"config.{key}", str(known[key]), choices)
     if not known.tasks:
         raise UserError("config.tasks is empty; give at least one task, such as {'depth': 'depth()'}.")
     return known

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import ml_collections
@@ -14,6 +14,7 @@ from mtljax.data import augment
 from mtljax.errors import UserError, unknown
 from mtljax.train.config import decay
 from mtljax.train.config.callstring import resolve
+from mtljax.train.config.default import RunConfig
 from mtljax.train.config.learning_rates import check_learning_rate, climbs
 from mtljax.train.config.parts import Experiment, labels_of
 from mtljax.train.spread import parallel
@@ -29,6 +30,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
     Raises:
         UserError: where any part is unknown, malformed, or does not fit the others.
     """
+    config = cast(RunConfig, config)
     chosen = {name: _task(name, text) for name, text in config.tasks.items()}
     for task in chosen.values():
         for parent in task.parents:
@@ -53,7 +55,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
     }
     data_set = resolve(config.data, data.SOURCES, kind="data", returns=data.DataSet)
     if isinstance(data_set, data.Mix):
-        data_set = data_set.of_labels(labels_of(chosen))
+        data_set = cast(data.DataSet, data_set.of_labels(labels_of(chosen)))
     augmentation = augmentation_of(config.augment) if config.augment else None
     return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
 
@@ -127,7 +129,7 @@ def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = 
     return found
 
 
-def _check_measure(config: ml_collections.ConfigDict, balancer: balance.Balancer, spread: parallel.Spread) -> None:
+def _check_measure(config: RunConfig, balancer: balance.Balancer, spread: parallel.Spread) -> None:
     if config.measure not in MEASURES:
         raise unknown("measure", config.measure, MEASURES)
     if balancer.sees != "losses" and config.measure not in balancer.measures:
@@ -152,7 +154,7 @@ def _check_vectorised() -> None:
         raise UserError(f"jacobian='vmap': {error}") from error
 
 
-def _model(config: ml_collections.ConfigDict, chosen: Mapping[str, tasks.Task], spread: parallel.Spread) -> Any:
+def _model(config: RunConfig, chosen: Mapping[str, tasks.Task], spread: parallel.Spread) -> Any:
     model = resolve(
         config.model,
         models.SHARING,

@@ -32,7 +32,7 @@ def group_table(groups: Any, params: Any, optimizers: Mapping[str, str]) -> str:
     counts: dict[str, int] = {}
     for group, leaf in zip(jax.tree.leaves(groups), jax.tree.leaves(params), strict=True):
         counts[group] = counts.get(group, 0) + leaf.size
-    rows = [_HEADINGS]
+    rows: list[tuple[str, ...]] = [_HEADINGS]
     for group, count in counts.items():
         optimizer, schedule = _apart(optimizers.get(group, optimizers.get(SHARED, "")))
         rows.append((group, f"{count:,}", optimizer, schedule))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 import optax
 
@@ -19,6 +18,7 @@ from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
 from mtljax.tasks import Task
 from mtljax.train.config import decay
+from mtljax.train.config.default import RunConfig
 from mtljax.train.config.group_table import group_table, task_order
 from mtljax.train.spread import hosts
 from mtljax.train.spread.parallel import Spread
@@ -41,7 +41,7 @@ class Experiment:
         augmentation: what is done to the training examples, if anything.
     """
 
-    config: ml_collections.ConfigDict
+    config: RunConfig
     data: DataSet
     tasks: Mapping[str, Task]
     model: Any

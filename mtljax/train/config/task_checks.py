@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -58,10 +58,10 @@ def check_on_host(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sam
             _check_metrics(task, made, few)
         if task.constant is not None and _labelled(task, few):
             with _told(task, predictions[name], sample, "constant"):
-                _check_constant(task, made, few)
+                _check_constant(task, task.constant, made, few)
         if draws and task.draw is not None:
             with _told(task, predictions[name], sample, "picture"):
-                _check_pictures(task, made, few)
+                _check_pictures(task.draw, made, few)
 
 
 def check_labels_there(task: Task, found: Mapping[str, Any], where: str) -> None:
@@ -95,8 +95,8 @@ def _check_metrics(task: Task, prediction: Any, batch: Any) -> None:
         float(metric.value(sums))
 
 
-def _check_constant(task: Task, prediction: Any, batch: Any) -> None:
-    constant = np.asarray(task.constant(batch), np.float32)
+def _check_constant(task: Task, make: Callable[[Any], Any], prediction: Any, batch: Any) -> None:
+    constant = np.asarray(make(batch), np.float32)
     if constant.ndim != 1 or len(constant) > prediction.shape[-1]:
         raise ValueError(
             f"the best constant has shape {constant.shape}, but the prediction {prediction.shape[-1]} channels; is the "
@@ -106,8 +106,8 @@ def _check_constant(task: Task, prediction: Any, batch: Any) -> None:
     jax.eval_shape(task.loss, predicted, dict(batch))
 
 
-def _check_pictures(task: Task, prediction: Any, batch: Any) -> None:
-    for picture in task.draw(prediction, batch):
+def _check_pictures(draw: Callable[[Any, Any], Any], prediction: Any, batch: Any) -> None:
+    for picture in draw(prediction, batch):
         if np.ndim(picture) != 5 or np.shape(picture)[-1] != 3:
             raise ValueError(f"draw gives shape {np.shape(picture)}; expected (B, s, H, W, 3)")
 

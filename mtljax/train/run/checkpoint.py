@@ -76,15 +76,15 @@ def _load(directory: pathlib.Path, step: int, state: Any) -> Restored:
     folder = directory / str(step)
     Checksums(directory).check(step)
     # One after the other: where two are loaded together and one fails, the other is left hanging.
-    examples = ocp.load_checkpointables(folder, {"data": {"examples": 0}})["data"]["examples"]
+    examples = ocp.load_checkpointables(str(folder), {"data": {"examples": 0}})["data"]["examples"]
     _check_fits(folder, state)
-    loaded = ocp.load_checkpointables(folder, {"state": state})["state"]
+    loaded = ocp.load_checkpointables(str(folder), {"state": state})["state"]
     jax.block_until_ready(jax.tree.leaves(loaded))
     return Restored(loaded, step, int(examples))
 
 
 def _check_fits(folder: pathlib.Path, state: Any) -> None:
-    there = difference.shapes(ocp.checkpointables_metadata(folder).metadata["state"])
+    there = difference.shapes(ocp.checkpointables_metadata(str(folder)).metadata["state"])
     now = difference.shapes(state)
     lines = difference.differences(there, now)
     if not lines:
@@ -123,10 +123,10 @@ class Checkpoints:
 
     def __init__(self, directory: pathlib.Path, keep: int = 3) -> None:
         self._directory = directory.absolute()
-        policy = ocp.training.preservation_policies.LatestN(keep)
+        policy: Any = ocp.training.preservation_policies.LatestN(keep)
         self._checksums = Checksums(self._directory)
         self._orbax = ocp.training.Checkpointer(
-            self._directory, preservation_policy=policy, cleanup_tmp_directories=True
+            str(self._directory), preservation_policy=policy, cleanup_tmp_directories=True
         )
 
     @property

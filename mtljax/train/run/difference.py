@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 Shapes = Mapping[str, tuple[int, ...]]  # path -> shape
 
@@ -23,7 +24,7 @@ def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _stored(leaf: Any) -> tuple[int, ...]:
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         leaf = jax.eval_shape(jax.random.key_data, leaf)
     return tuple(leaf.shape)
 

@@ -44,11 +44,11 @@ class Accumulator:
         for name, task in self._tasks.items():
             if task.host_sums is None:
                 continue
-            whole = (predictions[name], batch)
+            whole: tuple[Any, Any] = (predictions[name], batch)
             size = max(map(len, jax.tree.leaves(whole)))  # of them all
             for i in range(0, size, 1 if task.one_by_one else size):
                 between()
-                part = jax.tree.map(lambda x, i=i: x[i : i + 1], whole) if task.one_by_one else whole
+                part: tuple[Any, Any] = jax.tree.map(lambda x, i=i: x[i : i + 1], whole) if task.one_by_one else whole
                 self._on_host[name] = _plus(self._on_host.get(name), task.host_sums(*part))
 
     def figures(self, over_hosts: Callable[[Any], Any] = lambda tree: tree) -> dict[str, float]:
@@ -57,10 +57,10 @@ class Accumulator:
         Args:
             over_hosts: adds up what each host has found of its own examples.
         """
-        on_host = over_hosts(self._on_host)
+        added, on_host = self._added or {}, over_hosts(self._on_host)
         figures: dict[str, float] = {}
         for name, task in self._tasks.items():
-            found = self._added[name]
+            found = added[name]
             figures[f"{name}/loss"] = float(found["total"] / found["count"]) if found["count"] > 0 else math.nan
             for metric in (*task.metrics, *task.told):
                 with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is NaN where nothing was labelled
@@ -139,10 +139,11 @@ def evaluate_constant(
         tasks: name -> task.
         shapes: name -> shape of a prediction for a batch.
     """
-    tasks = {name: task for name, task in tasks.items() if task.constant is not None}
+    makers = {name: task.constant for name, task in tasks.items() if task.constant is not None}
+    tasks = {name: tasks[name] for name in makers}
     constants = {}
-    for name, task in tasks.items():
-        constant = np.asarray(task.constant(train_labels), np.float32)
+    for name, make in makers.items():
+        constant = np.asarray(make(train_labels), np.float32)
         # A prediction may have more channels than are judged.
         constants[name] = np.broadcast_to(constant, (*shapes[name][:-1], *constant.shape))
 

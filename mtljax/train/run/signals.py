@@ -6,12 +6,12 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from mtljax.train.spread import hosts
 
-STATUS = {signal.SIGTERM: 0, signal.SIGINT: 130}  # of a process that has nothing more to save
-HURRIED = {signal.SIGTERM: 143, signal.SIGINT: 130}  # of one that leaves without saving
+STATUS: dict[int, int] = {signal.SIGTERM: 0, signal.SIGINT: 130}  # of a process that has nothing more to save
+HURRIED: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}  # of one that leaves without saving
 
 
 class _Watch:
@@ -66,7 +66,7 @@ def _wait(number: int, frame: Any) -> None:
     """Does nothing: the thread does."""
 
 
-def _leave(message: str, status: int) -> None:
+def _leave(message: str, status: int) -> NoReturn:
     os.write(1, f"\n{message}\n".encode())
     os._exit(status)
 

@@ -33,7 +33,7 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
         raise UserError("--coordinator, --num_processes and --process_id go together, the same first two on all hosts.")
     if coordinator is None and not announced(os.environ):
         return
-    if process_id is not None and not 0 <= process_id < num_processes:
+    if process_id is not None and num_processes is not None and not 0 <= process_id < num_processes:
         raise UserError(f"--process_id={process_id}: expected 0 to {num_processes - 1}, with --num_processes.")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -143,7 +144,7 @@ class _OverMesh:
         def replicas(params: Any, *state: Any) -> Balanced:
             shards = None if self.rule.parts == 1 else Shards.of(params, self.rule, DATA)
             specs = jax.tree.map(lambda x: self.rule.spec(x.shape), params)
-            out = Balanced(specs, *[P()] * (len(Balanced._fields) - 1))
+            out = Balanced._make([specs, *[P()] * (len(Balanced._fields) - 1)])
             # Without the check of varying axes, gradients stay each replica's own until the step adds them up.
             return jax.shard_map(
                 functools.partial(replica, shards=shards),
@@ -184,7 +185,7 @@ def _placed(state: Any, shardings: Any) -> Any:
     def put(x: jax.Array, sharding: NamedSharding) -> jax.Array:
         if isinstance(x, jax.Array) and not x.is_fully_addressable:
             return x
-        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(put(jax.random.key_data(x), sharding), impl=jax.random.key_impl(x))
         on_host = np.asarray(x)
         return jax.make_array_from_callback(on_host.shape, sharding, lambda index: on_host[index])

@@ -34,6 +34,7 @@ class Accumulating(Replica):
         losses, present, scale = means(self._sum(terms))
         weights, balance = self._balancer.weigh(balance, losses=losses, present=present)
         gradient: Any = None
+        at: Any = None
         before = model_state
         for part in self._split(batch, key):
             state = next_part(before, model_state)
@@ -49,6 +50,7 @@ class Accumulating(Replica):
         """Adds up losses and Jacobians."""
         terms: Any = None
         jacobian: Any = None
+        at: Any = None
         before = model_state
         for part in self._split(batch, key):
             state = next_part(before, model_state)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -144,14 +144,15 @@ class Replica:
     ) -> Balanced:
         """A Jacobian as `_rows` gave it -> what the balancer makes of it."""
         who = Owners.of(owners, params)
-        if not self._in_parts:
+        shards = self._shards if self._in_parts else None
+        if shards is None:
             jacobian = self._sum(jacobian)
             seen = gramian(jacobian, params, len(losses))
             known = {"losses": losses, "present": present, "owners": owners}
             direction, balance = self._balancer.direct(jacobian, balance, params, **known)
             return Balanced(self._own(direction), losses, present, seen, balance, model_state, who)
-        parts = jax.eval_shape(self._shards.own, params)
-        seen = gramian(self._shards.once(jacobian), parts, len(losses), FSDP)
+        parts = jax.eval_shape(shards.own, params)
+        seen = gramian(shards.once(jacobian), parts, len(losses), FSDP)
         weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
         direction = scale_private(combine(jacobian, weights.shared, parts), parts, owners, weights.private)
         return Balanced(direction, losses, present, seen, balance, model_state, who)
@@ -190,7 +191,9 @@ class Replica:
         losses, (present, model_state) = self._sum(at.losses), at.aux
         jacobian = at.jacobian(point)
         # Each replica holds the features of its own examples: a part of every row.
-        seen = gramian(jacobian["features"], features, len(losses), self._axis)
+        seen = gramian(
+            jacobian["features"], features, len(losses), cast(str, self._axis)
+        )  # one axis or several, as of `jax.lax.psum`
         if self._balancer.weigh is None:
             known = {"losses": losses, "present": present, "axis_name": self._axis, "features": True}
             direction, balance = self._balancer.direct(jacobian["features"], balance, features, **known)

@@ -21,6 +21,7 @@ class Sampling(Accumulating):
         """Adds up losses; keeps the Jacobians apart."""
         terms: Any = None
         totals = []
+        at: Any = None
         before = model_state
         for part in self._split(batch, key):
             at = linearize(self._terms, params, next_part(before, model_state), *part, has_aux=True)

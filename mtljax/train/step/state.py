@@ -86,10 +86,10 @@ def partition(transforms: Mapping[str, optax.GradientTransformation], labels: An
             raise unknown("optimiser group (it has no parameters):", label, groups)
     held = optax.partition({group: hold_absent(transform) for group, transform in transforms.items()}, labels)
 
-    def update(gradient: Any, state: Any, params: Any = None, **known: Any) -> tuple[Any, Any]:
+    def update(updates: Any, state: Any, params: Any = None, **known: Any) -> tuple[Any, Any]:
         if clip_norm > 0:
-            gradient = _clipped(gradient, frozen(held, state, params, **known), clip_norm)
-        return held.update(gradient, state, params, **known)
+            updates = _clipped(updates, frozen(held, state, params, **known), clip_norm)
+        return held.update(updates, state, params, **known)
 
     return Holding(held.init, update)
 
