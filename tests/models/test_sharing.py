@@ -185,7 +185,10 @@ def test_hard_sharing_costs_one_encoder_and_soft_sharing_one_for_each_task():
         assert flops(every[name], x, tasks=("a",)) / one < costs[name] - 0.9 * (K - 1), name
 
 
-@pytest.mark.parametrize("name", ["CrossStitch", "Sluice", "NDDR", "LearnToBranch", "PLE", "DSelectK"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("CrossStitch", "PLE")]  # the step sees nothing new
+
+
+@pytest.mark.parametrize("name", ["Sluice", "NDDR", "LearnToBranch", "DSelectK", *SLOW])
 def test_trains_with_gradient_surgery_in_the_step(name):
     tasks = {name: toys.TASKS[name] for name in HEADS}
     model = ON_VECTORS[name]
