@@ -170,8 +170,8 @@ def test_one_that_is_dropped_while_it_is_read_gives_way_to_a_newer(saved, made, 
     load = ocp.load_checkpointables
 
     def dropped(path, *arguments):
-        if path.name == "3":
-            path.rename(saved / "7")
+        if pathlib.Path(path).name == "3":
+            pathlib.Path(path).rename(saved / "7")
         return load(path, *arguments)
 
     monkeypatch.setattr(ocp, "load_checkpointables", dropped)

@@ -75,6 +75,7 @@ def train(
         with contextlib.closing(writer):
             steps = parts.train_step(fitted.optimizer), evaluation.evaluator(parts)
             loop = _Loop(parts, workdir, begun, *steps, batches, checkpoints, writer)
+            del restored, begun  # the loop alone holds the state, which each step replaces
             loop.run()
             return _finish(loop, fitted)
 
