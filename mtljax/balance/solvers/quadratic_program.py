@@ -195,10 +195,14 @@ def bounded_while(condition: Callable[[Any], jax.Array], step: Callable[[Any], A
     """
     if branches_pay():
 
-        def going(carry: tuple[Any, jax.Array]) -> jax.Array:
-            return condition(carry[0]) & (carry[1] < max_steps)
+        def following(carry: tuple[Any, jax.Array, jax.Array]) -> tuple[Any, jax.Array, jax.Array]:
+            value, number = step(carry[0]), carry[1] + 1
+            return value, number, condition(value) & (number < max_steps)
 
-        return jax.lax.while_loop(going, lambda c: (step(c[0]), c[1] + 1), (start, jnp.int32(0)))[0]
+        # Whether it goes on is found once and carried: under `vmap` the loop asks it at two places, and where rounding
+        # made them differ it would never end.
+        first = (start, jnp.int32(0), condition(start))
+        return jax.lax.while_loop(lambda carry: carry[2], following, first)[0]
 
     def maybe(_: Any, value: Any) -> Any:
         going = condition(value)

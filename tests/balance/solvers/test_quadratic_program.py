@@ -42,3 +42,17 @@ def test_the_number_of_steps_is_bounded():
     counted = quadratic_program.bounded_while(lambda x: x < 100, lambda x: x + 1, jnp.int32(0), max_steps=7)
     assert counted == 7
     assert quadratic_program.bounded_while(lambda x: x < 3, lambda x: x + 1, jnp.int32(0), max_steps=7) == 3
+
+
+def test_whether_a_loop_goes_on_is_computed_at_one_place():
+    """Under `vmap` a loop asks twice; where rounding makes the answers differ it never ends."""
+    number = jnp.float32(1.0)
+    loops = jax.make_jaxpr(lambda x: quadratic_program.bounded_while(lambda y: y < 9.0, jnp.exp, x, 5))(number)
+    (loop,) = (equation for equation in loops.eqns if equation.primitive.name == "while")
+    assert not loop.params["cond_jaxpr"].eqns
+    assert float(quadratic_program.bounded_while(lambda y: y < 9.0, jnp.exp, number, 5)) == pytest.approx(
+        15.15, abs=0.01
+    )
+    assert float(quadratic_program.bounded_while(lambda y: y < 9.0, jnp.exp, number, 1)) == pytest.approx(
+        2.718, abs=0.01
+    )
