@@ -6,8 +6,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax.errors import UserError
-from tests.tasks.test_losses import BATCH, DEPTH, LOGITS
-from tests.tasks.test_not_finite import CASES
+from tests.tasks.losses.test_losses import BATCH, DEPTH, LOGITS
+from tests.tasks.metrics.test_not_finite import CASES
 
 CLASSES = mtl.tasks.classify(num_classes=3, label="class")
 

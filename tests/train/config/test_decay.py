@@ -9,7 +9,7 @@ import pytest
 from mtljax.errors import UserError
 from mtljax.train.config import decay
 from mtljax.train.config.experiment import optimizer_of
-from tests.train.test_experiment import build, config
+from tests.train.config.test_experiment import build, config
 
 
 class Net(nn.Module):

@@ -8,7 +8,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 import mtljax as mtl
 from mtljax.train.run.evaluate import Accumulator
-from tests.tasks.test_not_finite import CASES
+from tests.tasks.metrics.test_not_finite import CASES
 
 HEIGHT, WIDTH = 2**12 + 1, 2**12 + 3
 NUMBER = HEIGHT * WIDTH  # odd, and so no float32

@@ -11,7 +11,7 @@ import mtljax as mtl
 from mtljax import train
 from mtljax.train.config.experiment import balancer_of, build
 from mtljax.train.step import streams
-from tests.train.test_experiment import config
+from tests.train.config.test_experiment import config
 from tests.train.toys import regression
 
 UNITS = 64

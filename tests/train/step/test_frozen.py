@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from mtljax.train.step.frozen import frozen, kept_statistics
-from tests.train.test_absent import BATCHES, parts, same, steps, with_norms
+from tests.train.step.test_absent import BATCHES, parts, same, steps, with_norms
 
 PARAMS = {"trunk": jnp.ones(3), "a": jnp.ones((2, 2))}
 
