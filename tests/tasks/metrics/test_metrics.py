@@ -6,8 +6,8 @@ from jax.sharding import AxisType, PartitionSpec
 
 import mtljax as mtl
 from mtljax.tasks.metrics.thinning import thin
-from tests.tasks import test_ego_motion, test_flow
 from tests.tasks.losses.test_losses import BATCH, DEPTH, LOGITS, TASKS, VALID, B, H, W, images
+from tests.tasks.scene import test_ego_motion, test_flow
 
 
 def figures(task, prediction, batch=BATCH):

@@ -8,8 +8,9 @@ import pytest
 
 import mtljax as mtl
 from mtljax.train.run.evaluate import Accumulator
-from tests.tasks import still_world, test_ego_motion, test_flow, test_odometry
+from tests.tasks import still_world
 from tests.tasks.losses.test_losses import BATCH, TASKS, VALID
+from tests.tasks.scene import test_ego_motion, test_flow, test_odometry
 
 SCORES = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
 SIGHT = {"depth": "depth", "ego_motion": "ego_motion"}
