@@ -12,7 +12,7 @@ from tests.runs import ROOT, WAIT
 # Locked twice, a mutex of C never returns: as a compilation does, for as long as it takes.
 BEGINNING = """
 import ctypes
-from mtljax.train import signals
+from mtljax.train.run import signals
 signals.watch()
 def ask(number):
     print("asked", number, flush=True)
