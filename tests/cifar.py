@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mtljax.data.reading.quiet import quiet_tfds
+from mtljax.data.quiet import quiet_tfds
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), np.uint8)
 SPLITS = {"train": range(16), "test": range(16, 20)}

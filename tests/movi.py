@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mtljax.data.reading.quiet import quiet_tfds
+from mtljax.data.quiet import quiet_tfds
 
 FOCAL = 35.0  # mm
 AROUND_X = np.diag([1.0, -1.0, -1.0])

@@ -14,8 +14,8 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
+from mtljax.data.quiet import quiet_tfds
 from mtljax.data.reading.files import half_copied
-from mtljax.data.reading.quiet import quiet_tfds
 from mtljax.errors import UserError, unknown
 
 _KEPT = ("L", "LA", "RGB", "RGBA", "I;16B", "RGB;16B")  # ways to store PNGs whose numbers Pillow keeps

@@ -9,7 +9,7 @@ import numpy as np
 from mtljax.data.dataset import SPLITS, Example, Source, checked_split, valid_everywhere
 from mtljax.data.labels.motion import ego_motion, has_next, moving
 from mtljax.data.meanings import DISCONTINUITIES, Meaning
-from mtljax.data.reading.quiet import quiet_tfds
+from mtljax.data.quiet import quiet_tfds
 from mtljax.data.reading.records import read_record
 from mtljax.data.scenes.world import CLASSES, MAX_OBJECTS
 from mtljax.errors import UserError, unknown

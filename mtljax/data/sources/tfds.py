@@ -8,8 +8,8 @@ import numpy as np
 
 from mtljax.data.dataset import Example, Source, checked_split
 from mtljax.data.meanings import Meaning
+from mtljax.data.quiet import quiet_tfds
 from mtljax.data.reading import decoding
-from mtljax.data.reading.quiet import quiet_tfds
 from mtljax.data.reading.records import read_record
 from mtljax.errors import UserError, unknown
 

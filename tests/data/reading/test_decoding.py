@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mtljax.data import tfds
+from mtljax.data.quiet import quiet_tfds
 from mtljax.data.reading import decoding
-from mtljax.data.reading.quiet import quiet_tfds
 from mtljax.errors import UserError
 
 H, W = 4, 6

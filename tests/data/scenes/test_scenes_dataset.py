@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from mtljax.data import DataSet, Source, scenes
-from mtljax.data.reading.quiet import quiet_tfds
+from mtljax.data.quiet import quiet_tfds
 from mtljax.data.scenes import CLASSES, parallel
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.parallel import rendered, workers
@@ -203,7 +203,7 @@ def test_a_script_without_a_main_guard_prepares_once_and_quietly_and_imports_tfd
         "print('script runs')\n"
         "from mtljax.data import scenes\n"
         "print({'tensorflow_datasets', 'tensorflow', 'grain'} & set(sys.modules))\n"
-        "from mtljax.data.reading.quiet import quiet_tfds\n"
+        "from mtljax.data.quiet import quiet_tfds\n"
         "with quiet_tfds():\n"
         "    from mtljax.data.scenes.tfds_builder.scenes_dataset_builder import Scenes\n"
         f"Scenes.BUILDER_CONFIGS[0].clips.update({FEW})\n"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtljax.data import DataSet, multi_mnist
-from mtljax.data.reading.quiet import quiet_tfds
+from mtljax.data.quiet import quiet_tfds
 from mtljax.errors import UserError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 28, 28), np.uint8)

@@ -7,7 +7,7 @@ import pytest
 
 from mtljax.data import DataSet, nyuv2, tfds
 from mtljax.data.labels.normals import normals_from_depth
-from mtljax.data.reading.quiet import quiet_tfds
+from mtljax.data.quiet import quiet_tfds
 from mtljax.errors import UserError
 from mtljax.geometry import backproject
 

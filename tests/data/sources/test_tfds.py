@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtljax.data import DataSet, tfds
-from mtljax.data.reading.quiet import quiet_tfds
+from mtljax.data.quiet import quiet_tfds
 from mtljax.errors import UserError
 from tests.cifar import IMAGES
 
