@@ -7,6 +7,7 @@ import jax
 import optax
 
 from mtljax.data import pipeline
+from mtljax.data.check import sampled
 from mtljax.errors import UserError
 from mtljax.train.config import data_checks
 from mtljax.train.config.parts import Experiment
@@ -60,7 +61,7 @@ def notes(parts: Experiment, fitted: Fitted) -> list[str]:
     """
     draws = parts.config.panel_images > 0 and hosts.first()
     check_on_host(parts.tasks, fitted.predictions, fitted.sample, draws=draws)
-    indices, examples = data_checks.sampled(parts.training, parts.config.loader_threads)
+    indices, examples = sampled(parts.training, parts.config.loader_threads)
     found = [*_idle_balancer(parts, fitted), *data_checks.look_at_images(indices, examples)]
     prepare = pipeline.Prepare((*parts.labels, "segmentations"))
     pairs = zip(indices, examples, strict=True)

@@ -10,7 +10,6 @@ import numpy as np
 
 from mtljax.data import pipeline
 from mtljax.data.check import channels_first, channels_last, finite_where_valid
-from mtljax.data.check import sampled as sampled
 from mtljax.data.dataset import Example
 from mtljax.errors import UserError
 from mtljax.tasks import Task

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mtljax import data, tasks
+from mtljax.data.check import sampled
 from mtljax.errors import UserError
 from mtljax.train import default_config
 from mtljax.train.config import checks, data_checks
@@ -284,9 +285,9 @@ def test_large_images_are_sampled_less_and_none_twice():
             return {"image": np.broadcast_to(np.uint8(1), (1, 1024, 2048, 3))}
 
     counted = []
-    indices, examples = data_checks.sampled(Counted(range(100)), threads=2)
+    indices, examples = sampled(Counted(range(100)), threads=2)
     assert len(indices) == len(examples) == 8
     assert indices[0] == 0
     assert indices[-1] == 99
     assert sorted(counted[1:]) == indices.tolist()
-    assert len(data_checks.sampled(Made().split("train"), threads=1)[0]) == NUMBER
+    assert len(sampled(Made().split("train"), threads=1)[0]) == NUMBER
