@@ -201,7 +201,7 @@ def bounded_while(condition: Callable[[Any], jax.Array], step: Callable[[Any], A
 
         # Whether it goes on is found once and carried: under `vmap` the loop asks it at two places, and where rounding
         # made them differ it would never end.
-        first = (start, jnp.int32(0), condition(start))
+        first = (start, jnp.int32(0), condition(start) & (max_steps > 0))
         return jax.lax.while_loop(lambda carry: carry[2], following, first)[0]
 
     def maybe(_: Any, value: Any) -> Any:

@@ -41,6 +41,7 @@ def test_onto_simplex():
 def test_the_number_of_steps_is_bounded():
     counted = quadratic_program.bounded_while(lambda x: x < 100, lambda x: x + 1, jnp.int32(0), max_steps=7)
     assert counted == 7
+    assert quadratic_program.bounded_while(lambda x: x < 100, lambda x: x + 1, jnp.int32(0), max_steps=0) == 0
     assert quadratic_program.bounded_while(lambda x: x < 3, lambda x: x + 1, jnp.int32(0), max_steps=7) == 3
 
 
