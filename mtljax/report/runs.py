@@ -1,0 +1,97 @@
+"""What a report is made of: runs, each with its figures, and the metrics that they are judged by."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SINGLE = "single"  # in place of a method: a network of its own for every task
+
+Figures = Mapping[str, float]  # "<task>/<metric>" -> value
+Results = Mapping[str, Mapping[int, Figures]]  # method -> seed -> figures, of whole runs alone
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """What a task is judged by.
+
+    Attributes:
+        name: as in figures, `<task>/<metric>`.
+        higher_is_better: its direction.
+        primary: whether it is the one that its task is judged by where one must do.
+    """
+
+    name: str
+    higher_is_better: bool
+    primary: bool = False
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.name.partition("/")[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training run of a comparison.
+
+    Attributes:
+        method: value of the key that varies, or `single`.
+        seed: of the run.
+        task: the task that a single network is of; None where all are trained together.
+        share: of the training examples that it saw.
+        status: waiting, running, done, stopped (it goes on), failed or killed.
+        message: why it failed, one line.
+        step: the last that was taken.
+        figures: on the validation split at the end, NaN where they are not finite; none where it is not done.
+        record: what the run noted of itself, as `run.json` has it; empty where there is none.
+        folder: its workdir.
+    """
+
+    method: str
+    seed: int
+    task: str | None = None
+    share: float = 1.0
+    status: str = "done"
+    message: str = ""
+    step: int = 0
+    figures: Figures = dataclasses.field(default_factory=dict)
+    record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    folder: pathlib.Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Runs that are compared.
+
+    Attributes:
+        metrics: of all tasks, in the order of their columns.
+        runs: of all methods, seeds, tasks and shares.
+        methods: in the order of the rows.
+        baseline: the method that the others are held against; None for none.
+        vary: the config's key or keys that methods are values of.
+    """
+
+    metrics: Sequence[Metric]
+    runs: Sequence[Run]
+    methods: Sequence[str]
+    baseline: str | None = SINGLE
+    vary: str = "balance"
+
+    def results(self, share: float = 1.0) -> dict[str, dict[int, dict[str, float]]]:
+        """Method -> seed -> figures, of what is done: networks of single tasks count where all of a seed's are.
+
+        Args:
+            share: of the training examples.
+        """
+        tasks = {metric.task for metric in self.metrics}
+        found: dict[str, dict[int, dict[str, float]]] = {method: {} for method in self.methods}
+        covered: dict[tuple[str, int], set[str]] = {}
+        for run in self.runs:
+            if run.status == "done" and run.share == share and run.method in found:
+                found[run.method].setdefault(run.seed, {}).update(run.figures)
+                covered.setdefault((run.method, run.seed), set()).update(tasks if run.task is None else {run.task})
+        return {
+            method: {seed: figures for seed, figures in seeds.items() if covered[method, seed] >= tasks}
+            for method, seeds in found.items()
+        }
