@@ -1,1 +1,1 @@
-"""Reports of runs that were trained: tables, statistics over seeds, figures, pages. Needs no JAX, and trains nothing."""
+"""Reports of runs that were trained: tables, statistics over seeds, figures, pages. No JAX, no training."""
