@@ -39,6 +39,13 @@ def cifar100_dir(tmp_path_factory):
     return cifar.prepare(str(tmp_path_factory.mktemp("tfds")))
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """Where children of all tests, and of all workers, keep their compiled programs, and find those of others."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "compiled"
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _programs_are_freed():
     """Compiled programs are freed before a worker has so many that the system maps no more memory for it.

@@ -41,15 +41,15 @@ class Row:
 class Soak:
     """Runs on one folder of frames, with programs compiled once for all of them."""
 
-    def __init__(self, folder, steps=60):
-        self.folder, self.steps = folder, steps
+    def __init__(self, folder, steps=60, compiled=None):
+        self.folder, self.steps, self.compiled = folder, steps, compiled or folder / "compiled"
         self.frames = write_folder(folder / "frames", 20, tilted)
 
     def start(self, workdir, *arguments, config=runs.CONFIG, processes=1):
         """A run that saves after every other step, so that a kill often falls into a save."""
         often = ["--config.checkpoint_every=2", "--config.eval_every=1000", f"--config.steps={self.steps}"]
         config = f"{config}:{self.frames}"
-        children = runs.start(self.folder / "compiled", config, workdir, *often, *arguments, processes=processes)
+        children = runs.start(self.compiled, config, workdir, *often, *arguments, processes=processes)
         return children if processes > 1 else children[0]
 
     def finish(self, workdir, *arguments, status=0, **kwargs):

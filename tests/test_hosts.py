@@ -18,11 +18,6 @@ def frames(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    return tmp_path_factory.mktemp("compiled")
-
-
-@pytest.fixture(scope="module")
 def start(frames, compiled):
     """Starts `launch.py` in a number of processes; returns them."""
 

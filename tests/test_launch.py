@@ -31,8 +31,8 @@ def frames(base):
 
 
 @pytest.fixture(scope="module")
-def launch(base, frames):
-    return functools.partial(runs.launch, base / "compiled", config=f"{CONFIG}:{frames}")
+def launch(compiled, frames):
+    return functools.partial(runs.launch, compiled, config=f"{CONFIG}:{frames}")
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,9 @@ def frames(base):
 
 
 @pytest.fixture(scope="module")
-def finished(base, frames):
+def finished(compiled, frames):
     def run(*arguments, status=0, config=f"{CONFIG}:{frames}", **kwargs):
-        return runs.finish(runs.launch(base / "compiled", *arguments, config=config, **kwargs), status)
+        return runs.finish(runs.launch(compiled, *arguments, config=config, **kwargs), status)
 
     return run
 
@@ -54,7 +54,7 @@ MISUSES = [
 
 
 @pytest.fixture(scope="module")
-def misused(base, frames):
+def misused(base, frames, compiled):
     """What was said to each misuse, by its place in the list; to another config in a workdir; and by `python -m mtljax`."""
     used = base / "used"
     config_file.write(checked(small_config.get_config(str(frames))), used)
@@ -68,7 +68,7 @@ def misused(base, frames):
     commands.append(["launch.py", f"--config={CONFIG}:{frames}", f"--workdir={used}", *another])
     commands.append(["mtljax", "--mode=eval", "--workdir=/nowhere/at/all"])
     before = (used / "config.json").read_bytes()
-    told = runs.forked(base / "compiled", base, commands)
+    told = runs.forked(compiled, base, commands)
     assert not (base / "misused").exists()
     assert (used / "config.json").read_bytes() == before
     assert {file.name for file in used.iterdir()} == {"config.json"}

@@ -6,8 +6,8 @@ from tests import soak
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory):
-    return soak.Soak(tmp_path_factory.mktemp("soak"), steps=16)
+def short(tmp_path_factory, compiled):
+    return soak.Soak(tmp_path_factory.mktemp("soak"), steps=16, compiled=compiled)
 
 
 @pytest.mark.slow
