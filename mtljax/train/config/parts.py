@@ -22,8 +22,35 @@ from mtljax.train.config.default import RunConfig
 from mtljax.train.config.group_table import group_table, task_order
 from mtljax.train.spread import hosts
 from mtljax.train.spread.parallel import Spread
-from mtljax.train.step import state
+from mtljax.train.spread.program import Program
+from mtljax.train.step import state, streams
 from mtljax.train.step.step import make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """A training step, `(state, batch) -> (state, report)`, of one seed.
+
+    Attributes:
+        program: what is called, `(state, batch, seed of the noise) -> (state, report)`; one for all seeds.
+        seed: of the run.
+    """
+
+    program: Program
+    seed: int
+
+    def __call__(self, state: Any, batch: Any) -> tuple[Any, Any]:
+        """Takes the step."""
+        return self.program(state, batch, self.noise)
+
+    @functools.cached_property
+    def noise(self) -> np.ndarray:
+        """The seed of dropout and other noise, an array as programs take it."""
+        return np.array(streams.seed_of(self.seed, streams.DROPOUT), np.int32)
+
+    def lower(self, state: Any, batch: Any) -> Any:
+        """What is to be compiled; the result takes `noise` as a third argument."""
+        return self.program.lower(state, batch, self.noise)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +66,7 @@ class Experiment:
         transforms: group -> optax transformation.
         spread: how steps run on the devices.
         augmentation: what is done to the training examples, if anything.
+        programs: what has been compiled, by name; experiments that differ in nothing but their seed may share it.
     """
 
     config: RunConfig
@@ -49,6 +77,13 @@ class Experiment:
     transforms: Mapping[str, optax.GradientTransformation]
     spread: Spread
     augmentation: Augmentation | None
+    programs: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+
+    def program(self, name: str, make: Callable[[], Any]) -> Program:
+        """The program of a name; where there is none yet, of the jitted or mapped function that is made."""
+        if name not in self.programs:
+            self.programs[name] = Program(make())
+        return self.programs[name]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -120,24 +155,27 @@ class Experiment:
             decay.check(self.config.no_decay, params, self.config.optimizers)
         return state.partition(transforms, groups, self.config.clip_norm)
 
-    def train_step(self, optimizer: optax.GradientTransformation) -> Callable[..., Any]:
+    def train_step(self, optimizer: optax.GradientTransformation) -> TrainStep:
         """The training step, `(state, batch) -> (state, report)`, spread over the devices.
 
         Args:
             optimizer: over all parameters, as the method `optimizer` gives it.
         """
-        step = make_train_step(
-            self.model,
-            self.tasks,
-            self.balancer,
-            optimizer,
-            measure=self.config.measure,
-            seed=self.config.seed,
-            spread=self.spread,
-            accumulate=self.config.accumulate,
-            vectorised=_vectorised(self.config.jacobian),
-        )
-        return self.spread.train(step)
+
+        def made() -> Any:
+            step = make_train_step(
+                self.model,
+                self.tasks,
+                self.balancer,
+                optimizer,
+                measure=self.config.measure,
+                spread=self.spread,
+                accumulate=self.config.accumulate,
+                vectorised=_vectorised(self.config.jacobian),
+            )
+            return self.spread.train(step, 1)
+
+        return TrainStep(self.program("train", made), self.config.seed)
 
     def shapes(self, images: Any) -> Any:
         """The shapes of the model's variables, without computing any.
@@ -154,7 +192,8 @@ class Experiment:
         """The model's variables, from the config's seed."""
         # It runs once, so that optimising it would cost more than it gains.
         compiler_options = {"xla_backend_optimization_level": 0}
-        return jax.jit(self.model.init, compiler_options=compiler_options)(jax.random.key(self.config.seed), images)
+        init = self.program("init", lambda: jax.jit(self.model.init, compiler_options=compiler_options))
+        return init(jax.random.key(self.config.seed), images)
 
     def group_table(self, params: Any) -> str:
         """Every optimiser group: its number of parameters, its optimiser and schedule; and the tasks' order."""

@@ -46,8 +46,8 @@ def make_train_step(
     spread: OverDevices | None = None,
     accumulate: int = 1,
     vectorised: bool = False,
-) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
-    """Makes `(state, batch) -> (state, report)`.
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """Makes `(state, batch, seed=...) -> (state, report)`.
 
     An update is left out, and only the counters and the step go on, where losses or gradient are not finite, or what
     comes of it: parameters, batch statistics, or what the optimiser and the balancer remember. What no present task
@@ -60,7 +60,9 @@ def make_train_step(
         balancer: as `mtl.pcgrad(num_tasks)`.
         optimizer: over all parameters, as `partition` makes it.
         measure: what a balancer that sees gradients looks at; see `mtljax.train.step.gradients`.
-        seed: of dropout and other noise; its stream depends on (seed, name, step, replica, part).
+        seed: of dropout and other noise; its stream depends on (seed, name, step, replica, part). A step that is given
+            a third argument draws by that, `streams.seed_of(seed, streams.DROPOUT)`, which may be an array: so one
+            compiled step serves all seeds.
         spread: what the step will be spread by (`spread.train(step)`); None for one replica.
         accumulate: k parts of a replica's batch that are worked through one after the other.
         vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
@@ -76,20 +78,21 @@ def make_train_step(
     )
 
     def replica(
-        params: Any, model_state: Any, balance: Any, batch: Any, step: jax.Array, shards: Shards | None = None
+        params: Any, model_state: Any, balance: Any, batch: Any, step: Any, noise: Any, shards: Shards | None = None
     ) -> Balanced:
-        key = streams.key_of(seed, streams.DROPOUT, step)
+        key = streams.key_at(noise, step)
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
         # The step is for losses that change in training.
         batch = {**in_unit_range(batch), STEP: jnp.full(len(batch["image"]), step)}
         return gradient_of(params, model_state, balance, batch, key, shards)
 
+    of_noise = streams.seed_of(seed, streams.DROPOUT)
     replicas = replica if spread is None else spread.gradient(replica)
     holding = optimizer if isinstance(optimizer, Holding) else hold_absent(optimizer)
 
-    def train_step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
-        found = replicas(state.params, state.model_state, state.balance, batch, state.step)
+    def train_step(state: TrainState, batch: Any, seed: Any = of_noise) -> tuple[TrainState, dict[str, jax.Array]]:
+        found = replicas(state.params, state.model_state, state.balance, batch, state.step, seed)
         new = _moved(state, found, holding)
         finite = found.finite & _still_finite(new, state)
         kept = _where(finite, new, state)
