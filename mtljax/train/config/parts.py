@@ -14,6 +14,7 @@ from mtljax.balance import Balancer
 from mtljax.data import DataSet, Source, pipeline
 from mtljax.data.augment import Augmentation
 from mtljax.data.hidden import Hidden
+from mtljax.data.part import Part
 from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
 from mtljax.tasks import Task
@@ -24,7 +25,7 @@ from mtljax.train.spread import hosts
 from mtljax.train.spread.parallel import Spread
 from mtljax.train.spread.program import Program
 from mtljax.train.step import state, streams
-from mtljax.train.step.step import make_train_step
+from mtljax.train.step.step import make_cosine_step, make_train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Experiment:
         transforms: group -> optax transformation.
         spread: how steps run on the devices.
         augmentation: what is done to the training examples, if anything.
-        programs: what has been compiled, by name; experiments that differ in nothing but their seed may share it.
+        programs: what has been compiled, and found out of shapes, by name; experiments that differ in nothing but their
+            seed may share it (`mtljax.train.config.programs.Programs`).
     """
 
     config: RunConfig
@@ -92,11 +94,26 @@ class Experiment:
 
     @functools.cached_property
     def training(self) -> Tolerant:
-        """The training split; some labels hidden where the config wants it, and a few unreadable records left out."""
+        """The training split without unreadable records: a part of it, and labels hidden, where the config wants it.
+
+        Raises:
+            UserError: where a part is less than a batch.
+        """
         split = self.data.split("train")
+        if self.config.train_share < 1:
+            split = self._part(split)
         if self.config.missing:
             split = Hidden(split, self.config.missing, self.config.seed)
         return Tolerant(split, self.config.unreadable_share)
+
+    def _part(self, split: Source) -> Part:
+        config, part = self.config, Part(split, self.config.train_share, self.config.seed)
+        if len(part) < config.batch_size:
+            raise UserError(
+                f"config.train_share={config.train_share} leaves {len(part)} of {len(split)} training examples, less "
+                f"than batch_size={config.batch_size}; expected a larger share, or a smaller batch."
+            )
+        return part
 
     @functools.cached_property
     def validation(self) -> Source:
@@ -176,6 +193,22 @@ class Experiment:
             return self.spread.train(step, 1)
 
         return TrainStep(self.program("train", made), self.config.seed)
+
+    def cosines(self) -> Callable[[Any, Any], Any] | None:
+        """`(state, batch) -> {"cosines": (T, T)}` of gradients on the shared parameters, before the step on that batch.
+
+        None where the config does not ask for it, or the balancer sees them in its own step.
+        """
+        if not self.config.cosines_every or self.balancer.sees != "losses":
+            return None
+        options = {"accumulate": self.config.accumulate, "vectorised": _vectorised(self.config.jacobian)}
+
+        def made() -> Any:
+            return self.spread.evaluate(make_cosine_step(self.model, self.tasks, self.spread, **options))
+
+        program = self.program("cosines", made)
+        noise = np.array(streams.seed_of(self.config.seed, streams.DROPOUT), np.int32)
+        return lambda state, batch: program((state.params, state.model_state, state.step, noise), batch)[0]
 
     def shapes(self, images: Any) -> Any:
         """The shapes of the model's variables, without computing any.

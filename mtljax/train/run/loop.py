@@ -11,7 +11,8 @@ import ml_collections
 import numpy as np
 
 from mtljax.train.config import checks, experiment
-from mtljax.train.config.default import checked
+from mtljax.train.config.default import checked, flat
+from mtljax.train.config.programs import Programs
 from mtljax.train.run import config_file
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run.checkpoint import CHECKPOINTS, Checkpoints, Restored
@@ -27,9 +28,19 @@ __all__ = ["Stopped", "as_json", "evaluate", "train"]
 
 
 def train(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool = False
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    *,
+    allow_config_change: bool = False,
+    programs: Programs | None = None,
 ) -> dict[str, float]:
     """Trains as the config says, from the newest checkpoint in the workdir if there is one.
+
+    Args:
+        config: of the run.
+        workdir: where it leaves everything.
+        allow_config_change: whether to go on in a workdir of another config.
+        programs: where several runs follow each other, one for all of them: seeds of one config are compiled once.
 
     Returns:
         The figures on the validation split at the end.
@@ -40,7 +51,7 @@ def train(
         KeyboardInterrupt: after a second of them, at once.
     """
     called = time.perf_counter()
-    parts = experiment.build(checked(config))
+    parts = (programs or Programs()).build(checked(config))
     # Before the workdir is touched, so that a mistake leaves nothing behind.
     fitted = checks.fit(parts)
     state, started_from = start(parts, fitted, workdir)
@@ -64,13 +75,17 @@ def train(
         if hosts.first():
             if restored is not None:
                 print(f"resuming {workdir} at step {begun.step}", flush=True)
+            if parts.config.train_share < 1:
+                whole = len(parts.data.split("train"))
+                print(f"train_share={parts.config.train_share}: {len(parts.training)} of {whole} examples", flush=True)
             print(started_from + parts.group_table(begun.state.params), flush=True)
         writer = MetricWriter(workdir, begun.step) if hosts.first() else Silent()
         with contextlib.closing(writer):
             step = parts.train_step(fitted.optimizer)
             record = Record(parts, fitted, workdir, begun.step, step, called)
             evaluate = evaluation.evaluator(parts)
-            loop = Loop(parts, workdir, begun, step, evaluate, batches, checkpoints, writer, record)
+            looks = parts.cosines()
+            loop = Loop(parts, workdir, begun, step, evaluate, batches, checkpoints, writer, record, looks)
             del restored, begun  # the loop alone holds the state, which each step replaces
             with record.watching():
                 if not known:
@@ -86,6 +101,8 @@ def _finish(loop: Loop, fitted: checks.Fitted) -> dict[str, float]:
     settle(parts, loop.workdir)
     loop.writer.write(steps, "validation", figures)
     loop.writer.write(steps, "constant", constant)
+    if not loop.record.was_done:
+        loop.writer.settings(flat(parts.config))
     leave_panel(parts, loop.state, loop.workdir)
     loop.record.done(figures, constant)
     if hosts.first():

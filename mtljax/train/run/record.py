@@ -43,7 +43,8 @@ class Record:
     """The record of a run: kept in memory at every step, and written when the loop says so.
 
     A run that goes on from a checkpoint goes on with its record: seconds and steps add up. Seconds a step are as
-    `timing.StepTimes` has them; `compile` is what tracing and compiling the training step took, and is no part of
+    `timing.StepTimes` has them; `compile` is what tracing and compiling the training step took (and that which
+    measures cosines), and is no part of
     `training`, which is the loop without evaluations; `to_first_step` is from the call until the newest start's first
     step was on its way. FLOPs are what XLA counts, of a step on all devices, and of one example through all tasks'
     networks, unoptimised (`forward`); in loops it counts one turn. Of several hosts the first writes.
@@ -55,14 +56,20 @@ class Record:
         start: the step that the run goes on from; 0 for a new run, which takes nothing from a record that is there.
         step: the training step.
         called: when the run was called for, as `time.perf_counter` tells it.
+
+    Attributes:
+        clock: to which the loop charges its time.
+        was_done: whether the run had come to its end before, with as many steps.
     """
 
     def __init__(
         self, parts: Experiment, fitted: Fitted, workdir: pathlib.Path, start: int, step: TrainStep, called: float
     ) -> None:
         self._parts, self._fitted, self._workdir = parts, fitted, workdir
-        self._program, self._compiled_before, self._called = step.program, step.program.seconds, called
+        self._program, self._called = step.program, called
+        self._compiled_before = self._compiled()
         before = read(workdir) if start else {}
+        self.was_done = before.get("status") == "done" and before.get("steps") == parts.config.steps
         self._before: dict[str, Any] = before.get("seconds") or {}
         self._memory_before = int((before.get("memory") or {}).get("bytes") or 0)
         known = {name: self._before.get(name) or 0.0 for name in (TRAINING, EVALUATION)}
@@ -178,7 +185,7 @@ class Record:
 
     def _seconds(self) -> dict[str, Any]:
         self.clock.charge()
-        compiled = self._program.seconds - self._compiled_before
+        compiled = self._compiled() - self._compiled_before
         return {
             **self._times.figures(),
             "compile": (self._before.get("compile") or 0.0) + compiled,
@@ -186,6 +193,11 @@ class Record:
             TRAINING: self.clock.seconds[TRAINING] - compiled,
             EVALUATION: self.clock.seconds[EVALUATION],
         }
+
+    def _compiled(self) -> float:
+        """Seconds that tracing and compiling what steps take has taken so far, in all runs that share it."""
+        looking = self._parts.programs.get("cosines")
+        return self._program.seconds + (looking.seconds if looking else 0.0)
 
     def _forward(self) -> float | None:
         """FLOPs of one example through the networks of all tasks; not before the first step is on its way."""

@@ -16,7 +16,7 @@ from mtljax.train.config.parts import Experiment
 from mtljax.train.run import config_file, signals
 from mtljax.train.run.checkpoint import Checkpoints, Restored
 from mtljax.train.run.record import EVALUATION, TRAINING, Record
-from mtljax.train.run.report import check_losses, figures_of, not_finite
+from mtljax.train.run.report import check_losses, cosines_of, figures_of, not_finite
 from mtljax.train.run.writer import MetricWriter, Silent
 from mtljax.train.spread import hosts
 
@@ -48,6 +48,7 @@ class Loop:
         checkpoints: to add to.
         writer: of figures.
         record: of the run.
+        cosines: `(state, batch) -> {"cosines": (T, T)}` before a step, asked every `cosines_every` steps; or None.
     """
 
     def __init__(
@@ -61,10 +62,11 @@ class Loop:
         checkpoints: Checkpoints,
         writer: MetricWriter | Silent,
         record: Record,
+        cosines: Callable[..., Mapping[str, Any]] | None = None,
     ) -> None:
         self.parts, self.workdir, self.writer, self.record = parts, workdir, writer, record
         self.state, self._start = begun.state, begun.step
-        self.evaluate, self._step = evaluate, step
+        self.evaluate, self._step, self._cosines = evaluate, step, cosines
         self._batches, self._checkpoints = batches, checkpoints
         # More or less where the batch size was another before.
         self._seen = begun.examples - begun.step * parts.config.batch_size
@@ -90,7 +92,9 @@ class Loop:
         with signals.saving(self._ask_to_stop) as something_to_save, bar, self.record.clock.spent(TRAINING):
             for step in range(self._start + 1, config.steps + 1):
                 batch = self._next_batch(step)
+                seen = self._cosines(self.state, batch) if self._cosines is not None and self._looks(step) else {}
                 self.state, report = self._step(self.state, batch)
+                report = {**report, **seen}
                 self._latest = (step, report)
                 if step == self._start + 1:
                     self.record.dispatched()
@@ -131,7 +135,9 @@ class Loop:
             return
         step, report = pending
         report = jax.tree.map(np.asarray, report)
-        self.record.read(step, report, writes=self._writes(step))
+        if self._looks(step):
+            self.record.pause()
+        self.record.read(step, report, writes=self._writes(step) or self._looks(step))
         self._tell(step, report, bar)
         check_losses(self.parts, step, report)
         if report["skipped_in_row"] >= self.parts.config.max_skipped_in_row:
@@ -146,9 +152,15 @@ class Loop:
             shown = {n: f"{loss:.3g}" for n, loss in zip(names, report["losses"], strict=True)}
             bar.set_postfix(shown, refresh=False)
             self.writer.write(step, "train", self._figures(report))
+        elif self._looks(step):
+            self.writer.write(step, "train", cosines_of(names, report["cosines"]))
 
     def _writes(self, step: int) -> bool:
         return step % self.parts.config.log_every == 0 or step == self.parts.config.steps
+
+    def _looks(self, step: int) -> bool:
+        """Whether cosines are measured that the step itself does not see."""
+        return self._cosines is not None and step % self.parts.config.cosines_every == 0
 
     def _figures(self, report: Mapping[str, Any]) -> dict[str, float]:
         """What is written of a step: of its report, and of the reading of data."""

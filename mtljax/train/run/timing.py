@@ -131,4 +131,4 @@ def _sample(values: Sequence[float], weights: Sequence[float]) -> list[float]:
     """Few values that stand for many: all of them where there are few and they weigh the same."""
     if len(values) <= _KEPT and len(set(weights)) <= 1:
         return list(values)
-    return quantiles(values, weights, (np.arange(_KEPT) + 0.5) / _KEPT)
+    return quantiles(values, weights, [(i + 0.5) / _KEPT for i in range(_KEPT)])

@@ -10,7 +10,7 @@ from mtljax.errors import UserError
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run import loop, record
 from tests.runs import lines
-from tests.train.run.conftest import changed
+from tests.train.conftest import changed
 
 ONE = "mesh(data=1)"
 

@@ -7,7 +7,7 @@ from mtljax.train.config.parts import Experiment
 from mtljax.train.run import loop
 from mtljax.train.run.difference import can_start_from, differences
 from mtljax.train.spread.program import Program
-from tests.train.run.conftest import changed as a_copy
+from tests.train.conftest import changed as a_copy
 
 LEFT = "classify(num_classes=10, label='left')"
 RATE = "adam(1e-3)"
