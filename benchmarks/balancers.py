@@ -144,11 +144,12 @@ def steps(turns: int, chosen: list[str]) -> None:
     for variant in variants:
         run = prepared(*variant)
         batch = run.parts.spread.place_batch(next(run.train_batches()))
-        compiled = run.train_step().lower(run.state, batch).compile()
+        step = run.train_step()
+        compiled = step.lower(run.state, batch).compile()
         held = [run.state]
 
-        def call(compiled: Any = compiled, held: list[Any] = held, batch: Any = batch) -> None:
-            held[0], report = compiled(held[0], batch)
+        def call(compiled: Any = compiled, step: Any = step, held: list[Any] = held, batch: Any = batch) -> None:
+            held[0], report = compiled(held[0], batch, step.noise)
             jax.block_until_ready(report)
 
         base = base or (call, flops(compiled))

@@ -96,8 +96,10 @@ def main() -> None:
     backward = encoder_backward_flops(parts.model, state.params, raw)
     for name, variant in VARIANTS.items():
         parts, optax_tx, state = prepared(*variant)
-        compiled = parts.train_step(optax_tx).lower(state, batch).compile()
-        steps[name], states[name], counted[name] = compiled, (state,), flops(compiled)
+        step = parts.train_step(optax_tx)
+        compiled = step.lower(state, batch).compile()
+        steps[name] = lambda state, batch, f=compiled, noise=step.noise: f(state, batch, noise)
+        states[name], counted[name] = (state,), flops(compiled)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(turns + 2):
         for name, step in steps.items():

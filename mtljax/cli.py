@@ -35,6 +35,11 @@ _SIMULATE_DEVICES = flags.DEFINE_integer("simulate_devices", None, "Run on this 
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of the first, the same on all.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Several hosts: how many.", 1)
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Several hosts: which this one is, from 0.", 0)
+_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder of compiled programs for later runs; '' for none; default: the user's cache.",
+)
 _ALLOW_CHANGE = flags.DEFINE_bool("allow_config_change", False, "Go on in a workdir whose config differs.")
 
 
@@ -130,8 +135,9 @@ def _begin() -> None:
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", _SIMULATE_DEVICES.value)
     from mtljax.train.run import signals
-    from mtljax.train.spread import hosts
+    from mtljax.train.spread import compilation_cache, hosts
 
+    compilation_cache.keep(_CACHE.value)
     # 0 where the same command goes on, but no success where figures were wanted.
     failed: dict[int, int] = {signal.SIGTERM: 143} if _MODE.value == "eval" else {}
     status = signals.STATUS | failed

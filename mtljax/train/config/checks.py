@@ -37,6 +37,12 @@ def fit(parts: Experiment) -> Fitted:
     Raises:
         UserError: where labels, images, model, tasks, augmentation or optimisers do not fit each other.
     """
+    if "fitted" not in parts.programs:
+        parts.programs["fitted"] = _fit(parts)
+    return parts.programs["fitted"]
+
+
+def _fit(parts: Experiment) -> Fitted:
     sample = next(iter(parts.eval_batches()))
     for task in parts.tasks.values():
         if not set(task.labels) <= set(sample):
@@ -62,7 +68,11 @@ def notes(parts: Experiment, fitted: Fitted) -> list[str]:
     draws = parts.config.panel_images > 0 and hosts.first()
     check_on_host(parts.tasks, fitted.predictions, fitted.sample, draws=draws)
     indices, examples = sampled(parts.training, parts.config.loader_threads)
-    found = [*_idle_balancer(parts, fitted), *data_checks.look_at_images(indices, examples)]
+    found = [
+        *_idle_balancer(parts, fitted),
+        *_no_cosines(parts, fitted),
+        *data_checks.look_at_images(indices, examples),
+    ]
     prepare = pipeline.Prepare((*parts.labels, "segmentations"))
     pairs = zip(indices, examples, strict=True)
     examples = [parts.augmented(prepare.chosen(example), int(i)) for i, example in pairs]
@@ -99,9 +109,20 @@ def _check_augmented(parts: Experiment, fitted: Fitted) -> None:
     _predictions(parts, fitted.shapes, sample)
 
 
+def _shares_nothing(parts: Experiment, fitted: Fitted) -> bool:
+    return set(jax.tree.leaves(parts.model.groups(fitted.shapes["params"]))) <= set(parts.tasks)
+
+
+def _no_cosines(parts: Experiment, fitted: Fitted) -> Iterator[str]:
+    every = parts.config.cosines_every
+    if every and len(parts.tasks) < 2:
+        yield f"config.cosines_every={every}: one task alone has no cosines with others; none are written."
+    elif every and _shares_nothing(parts, fitted):
+        yield f"config.cosines_every={every}: none are written, since tasks share nothing in {parts.config.model!r}."
+
+
 def _idle_balancer(parts: Experiment, fitted: Fitted) -> Iterator[str]:
-    groups = set(jax.tree.leaves(parts.model.groups(fitted.shapes["params"])))
-    if parts.balancer.sees != "losses" and len(parts.tasks) > 1 and groups <= set(parts.tasks):
+    if parts.balancer.sees != "losses" and len(parts.tasks) > 1 and _shares_nothing(parts, fitted):
         yield (
             f"balance={parts.config.balance!r} balances gradients of what tasks share, and in model "
             f"{parts.config.model!r} they share nothing: it changes nothing."

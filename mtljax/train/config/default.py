@@ -40,8 +40,10 @@ class RunConfig(ml_collections.ConfigDict):
     loader_threads: int
     unreadable_share: float
     missing: float
+    train_share: float
     panel_images: int
     baseline_examples: int
+    cosines_every: int
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -74,9 +76,11 @@ def default_config() -> ml_collections.ConfigDict:
             "max_skipped_in_row": 10,  # non-finite updates in a row after which the run stops
             "loader_threads": 2,
             "unreadable_share": 0.01,  # of the training records that may be unreadable; they are told and left out
+            "train_share": 1.0,  # of the training examples, by the seed; a smaller part is a part of every larger one
             "missing": 0.0,  # share of the labels of training examples that are hidden, each at random
             "panel_images": 4,
             "baseline_examples": 256,  # training examples from which the constant predictor is made
+            "cosines_every": 0,  # steps after which gradient cosines are measured for methods that do not; 0 for never
         }
     )
 
@@ -99,12 +103,14 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
     for key in ("tasks", "optimizers"):
         known[key] = ml_collections.ConfigDict(dict(cast(Mapping[str, Any], config.get(key, {}))))
     for key, value in known.items():
-        least = 0 if key in ("seed", "panel_images") else 1
+        least = 0 if key in ("seed", "panel_images", "cosines_every") else 1
         if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise UserError(f"config.{key}={value}: expected at least {least}.")
     for key, share in (("unreadable_share", known.unreadable_share), ("missing", known.missing)):
         if not 0 <= share < 1:
             raise UserError(f"config.{key}={share}: expected a share, from 0 to below 1.")
+    if not 0 < known.train_share <= 1:
+        raise UserError(f"config.train_share={known.train_share}: expected a share, above 0 and at most 1.")
     if not 0 <= known.clip_norm < float("inf"):
         raise UserError(f"config.clip_norm={known.clip_norm}: expected a positive number, or 0 for none.")
     for key, choices in _CHOICES.items():

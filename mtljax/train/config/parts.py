@@ -14,6 +14,7 @@ from mtljax.balance import Balancer
 from mtljax.data import DataSet, Source, pipeline
 from mtljax.data.augment import Augmentation
 from mtljax.data.hidden import Hidden
+from mtljax.data.part import Part
 from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
 from mtljax.tasks import Task
@@ -22,8 +23,35 @@ from mtljax.train.config.default import RunConfig
 from mtljax.train.config.group_table import group_table, task_order
 from mtljax.train.spread import hosts
 from mtljax.train.spread.parallel import Spread
-from mtljax.train.step import state
-from mtljax.train.step.step import make_train_step
+from mtljax.train.spread.program import Program
+from mtljax.train.step import state, streams
+from mtljax.train.step.step import make_cosine_step, make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """A training step, `(state, batch) -> (state, report)`, of one seed.
+
+    Attributes:
+        program: what is called, `(state, batch, seed of the noise) -> (state, report)`; one for all seeds.
+        seed: of the run.
+    """
+
+    program: Program
+    seed: int
+
+    def __call__(self, state: Any, batch: Any) -> tuple[Any, Any]:
+        """Takes the step."""
+        return self.program(state, batch, self.noise)
+
+    @functools.cached_property
+    def noise(self) -> np.ndarray:
+        """The seed of dropout and other noise, an array as programs take it."""
+        return np.array(streams.seed_of(self.seed, streams.DROPOUT), np.int32)
+
+    def lower(self, state: Any, batch: Any) -> Any:
+        """What is to be compiled; the result takes `noise` as a third argument."""
+        return self.program.lower(state, batch, self.noise)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +67,8 @@ class Experiment:
         transforms: group -> optax transformation.
         spread: how steps run on the devices.
         augmentation: what is done to the training examples, if anything.
+        programs: what has been compiled, and found out of shapes, by name; experiments that differ in nothing but their
+            seed may share it (`mtljax.train.config.programs.Programs`).
     """
 
     config: RunConfig
@@ -49,6 +79,13 @@ class Experiment:
     transforms: Mapping[str, optax.GradientTransformation]
     spread: Spread
     augmentation: Augmentation | None
+    programs: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+
+    def program(self, name: str, make: Callable[[], Any]) -> Program:
+        """The program of a name; where there is none yet, of the jitted or mapped function that is made."""
+        if name not in self.programs:
+            self.programs[name] = Program(make())
+        return self.programs[name]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -57,11 +94,26 @@ class Experiment:
 
     @functools.cached_property
     def training(self) -> Tolerant:
-        """The training split; some labels hidden where the config wants it, and a few unreadable records left out."""
+        """The training split without unreadable records: a part of it, and labels hidden, where the config wants it.
+
+        Raises:
+            UserError: where a part is less than a batch.
+        """
         split = self.data.split("train")
+        if self.config.train_share < 1:
+            split = self._part(split)
         if self.config.missing:
             split = Hidden(split, self.config.missing, self.config.seed)
         return Tolerant(split, self.config.unreadable_share)
+
+    def _part(self, split: Source) -> Part:
+        config, part = self.config, Part(split, self.config.train_share, self.config.seed)
+        if len(part) < config.batch_size:
+            raise UserError(
+                f"config.train_share={config.train_share} leaves {len(part)} of {len(split)} training examples, less "
+                f"than batch_size={config.batch_size}; expected a larger share, or a smaller batch."
+            )
+        return part
 
     @functools.cached_property
     def validation(self) -> Source:
@@ -120,24 +172,43 @@ class Experiment:
             decay.check(self.config.no_decay, params, self.config.optimizers)
         return state.partition(transforms, groups, self.config.clip_norm)
 
-    def train_step(self, optimizer: optax.GradientTransformation) -> Callable[..., Any]:
+    def train_step(self, optimizer: optax.GradientTransformation) -> TrainStep:
         """The training step, `(state, batch) -> (state, report)`, spread over the devices.
 
         Args:
             optimizer: over all parameters, as the method `optimizer` gives it.
         """
-        step = make_train_step(
-            self.model,
-            self.tasks,
-            self.balancer,
-            optimizer,
-            measure=self.config.measure,
-            seed=self.config.seed,
-            spread=self.spread,
-            accumulate=self.config.accumulate,
-            vectorised=_vectorised(self.config.jacobian),
-        )
-        return self.spread.train(step)
+
+        def made() -> Any:
+            step = make_train_step(
+                self.model,
+                self.tasks,
+                self.balancer,
+                optimizer,
+                measure=self.config.measure,
+                spread=self.spread,
+                accumulate=self.config.accumulate,
+                vectorised=_vectorised(self.config.jacobian),
+            )
+            return self.spread.train(step, 1)
+
+        return TrainStep(self.program("train", made), self.config.seed)
+
+    def cosines(self) -> Callable[[Any, Any], Any] | None:
+        """`(state, batch) -> {"cosines": (T, T)}` of gradients on the shared parameters, before the step on that batch.
+
+        None where the config does not ask for it, or the balancer sees them in its own step.
+        """
+        if not self.config.cosines_every or self.balancer.sees != "losses":
+            return None
+        options = {"accumulate": self.config.accumulate, "vectorised": _vectorised(self.config.jacobian)}
+
+        def made() -> Any:
+            return self.spread.evaluate(make_cosine_step(self.model, self.tasks, self.spread, **options))
+
+        program = self.program("cosines", made)
+        noise = np.array(streams.seed_of(self.config.seed, streams.DROPOUT), np.int32)
+        return lambda state, batch: program((state.params, state.model_state, state.step, noise), batch)[0]
 
     def shapes(self, images: Any) -> Any:
         """The shapes of the model's variables, without computing any.
@@ -154,7 +225,8 @@ class Experiment:
         """The model's variables, from the config's seed."""
         # It runs once, so that optimising it would cost more than it gains.
         compiler_options = {"xla_backend_optimization_level": 0}
-        return jax.jit(self.model.init, compiler_options=compiler_options)(jax.random.key(self.config.seed), images)
+        init = self.program("init", lambda: jax.jit(self.model.init, compiler_options=compiler_options))
+        return init(jax.random.key(self.config.seed), images)
 
     def group_table(self, params: Any) -> str:
         """Every optimiser group: its number of parameters, its optimiser and schedule; and the tasks' order."""

@@ -1,8 +1,9 @@
 """Evaluation: metrics over a whole split, of a model and of the best constant predictor."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -79,7 +80,9 @@ def evaluator(parts: Experiment) -> Callable[..., dict[str, float]]:
 
     What `between` raises, which is called as `evaluate` has it, ends an evaluation.
     """
-    step = parts.spread.evaluate(make_eval_step(parts.model, parts.tasks, parts.spread))
+    step = parts.program(
+        "evaluate", lambda: parts.spread.evaluate(make_eval_step(parts.model, parts.tasks, parts.spread))
+    )
 
     def figures(state: TrainState, between: Callable[[], None] = lambda: None) -> dict[str, float]:
         variables = (state.params, state.model_state)
@@ -97,7 +100,8 @@ def figures_of_constant(parts: Experiment, fitted: Fitted) -> dict[str, float]:
         for name, prediction in fitted.predictions.items()
         if parts.tasks[name].constant is not None
     }
-    return evaluate_constant(labels, parts.eval_batches((0, 1)), parts.tasks, shapes)
+    measure = parts.program("constant", lambda: jax.jit(functools.partial(_measured, _with_constant(parts.tasks))))
+    return evaluate_constant(labels, parts.eval_batches((0, 1)), parts.tasks, shapes, measure)
 
 
 def evaluate(
@@ -129,7 +133,11 @@ def evaluate(
 
 
 def evaluate_constant(
-    train_labels: Any, batches: Iterable[Any], tasks: Mapping[str, Task], shapes: Mapping[str, tuple[int, ...]]
+    train_labels: Any,
+    batches: Iterable[Any],
+    tasks: Mapping[str, Task],
+    shapes: Mapping[str, tuple[int, ...]],
+    measure: Callable[..., Any] | None = None,
 ) -> dict[str, float]:
     """The figures of the best constant predictor, of the tasks that have one: what every model must beat.
 
@@ -138,23 +146,28 @@ def evaluate_constant(
         batches: to evaluate on.
         tasks: name -> task.
         shapes: name -> shape of a prediction for a batch.
+        measure: `(predictions, batch) -> what adds up` of those tasks, where it is compiled already.
     """
-    makers = {name: task.constant for name, task in tasks.items() if task.constant is not None}
-    tasks = {name: tasks[name] for name in makers}
+    tasks = _with_constant(tasks)
+    measure = measure or jax.jit(functools.partial(_measured, tasks))
     constants = {}
-    for name, make in makers.items():
-        constant = np.asarray(make(train_labels), np.float32)
+    for name, task in tasks.items():
+        constant = np.asarray(cast(Callable[..., Any], task.constant)(train_labels), np.float32)
         # A prediction may have more channels than are judged.
         constants[name] = np.broadcast_to(constant, (*shapes[name][:-1], *constant.shape))
-
-    @jax.jit
-    def measure(predictions: Mapping[str, jax.Array], batch: Any) -> dict[str, Any]:
-        return {name: measured(task, predictions[name], batch) for name, task in tasks.items()}
 
     found = Accumulator(tasks)
     for batch in batches:
         found.add(measure(constants, batch), constants, batch)
     return found.figures()
+
+
+def _with_constant(tasks: Mapping[str, Task]) -> dict[str, Task]:
+    return {name: task for name, task in tasks.items() if task.constant is not None}
+
+
+def _measured(tasks: Mapping[str, Task], predictions: Mapping[str, jax.Array], batch: Any) -> dict[str, Any]:
+    return {name: measured(task, predictions[name], batch) for name, task in tasks.items()}
 
 
 def table(tasks: Mapping[str, Task], model: Mapping[str, float], constant: Mapping[str, float]) -> str:

@@ -3,40 +3,44 @@
 import contextlib
 import json
 import pathlib
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from collections.abc import Mapping
 
-import jax
 import ml_collections
 import numpy as np
-from tqdm import tqdm
 
-from mtljax.errors import UserError
 from mtljax.train.config import checks, experiment
-from mtljax.train.config.default import checked
-from mtljax.train.config.parts import Experiment
-from mtljax.train.run import config_file, signals
+from mtljax.train.config.default import checked, flat
+from mtljax.train.config.programs import Programs
+from mtljax.train.run import config_file
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run.checkpoint import CHECKPOINTS, Checkpoints, Restored
 from mtljax.train.run.panel import leave_panel
-from mtljax.train.run.report import check_losses, figures_of, not_finite
+from mtljax.train.run.record import EVALUATION, Record
 from mtljax.train.run.start import newest, resume, start
+from mtljax.train.run.steps import Loop, Stopped, settle
 from mtljax.train.run.workdir import sole_use
 from mtljax.train.run.writer import MetricWriter, Silent
 from mtljax.train.spread import hosts
 
-
-class Stopped(SystemExit):
-    """A run that was asked to stop, and saved its state first."""
+__all__ = ["Stopped", "as_json", "evaluate", "train"]
 
 
 def train(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_config_change: bool = False
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    *,
+    allow_config_change: bool = False,
+    programs: Programs | None = None,
 ) -> dict[str, float]:
     """Trains as the config says, from the newest checkpoint in the workdir if there is one.
+
+    Args:
+        config: of the run.
+        workdir: where it leaves everything.
+        allow_config_change: whether to go on in a workdir of another config.
+        programs: where several runs follow each other, one for all of them: seeds of one config are compiled once.
 
     Returns:
         The figures on the validation split at the end.
@@ -46,7 +50,8 @@ def train(
         Stopped: after SIGTERM (status 0) or SIGINT (status 130), when the state is saved.
         KeyboardInterrupt: after a second of them, at once.
     """
-    parts = experiment.build(checked(config))
+    called = time.perf_counter()
+    parts = (programs or Programs()).build(checked(config))
     # Before the workdir is touched, so that a mistake leaves nothing behind.
     fitted = checks.fit(parts)
     state, started_from = start(parts, fitted, workdir)
@@ -64,211 +69,44 @@ def train(
         del state  # where a run resumes, it takes no memory
         batches = parts.train_batches(begun.examples)
         if not known:
-            _settle(parts, workdir)
+            settle(parts, workdir)
         checkpoints = Checkpoints(workdir / CHECKPOINTS, parts.config.keep_checkpoints)
         until_the_end.enter_context(contextlib.closing(checkpoints))
         if hosts.first():
             if restored is not None:
                 print(f"resuming {workdir} at step {begun.step}", flush=True)
+            if parts.config.train_share < 1:
+                whole = len(parts.data.split("train"))
+                print(f"train_share={parts.config.train_share}: {len(parts.training)} of {whole} examples", flush=True)
             print(started_from + parts.group_table(begun.state.params), flush=True)
         writer = MetricWriter(workdir, begun.step) if hosts.first() else Silent()
         with contextlib.closing(writer):
-            steps = parts.train_step(fitted.optimizer), evaluation.evaluator(parts)
-            loop = _Loop(parts, workdir, begun, *steps, batches, checkpoints, writer)
+            step = parts.train_step(fitted.optimizer)
+            record = Record(parts, fitted, workdir, begun.step, step, called)
+            evaluate = evaluation.evaluator(parts)
+            looks = parts.cosines()
+            loop = Loop(parts, workdir, begun, step, evaluate, batches, checkpoints, writer, record, looks)
             del restored, begun  # the loop alone holds the state, which each step replaces
-            loop.run()
-            return _finish(loop, fitted)
+            with record.watching():
+                if not known:
+                    record.begin()
+                loop.run()
+                return _finish(loop, fitted)
 
 
-def _settle(parts: Experiment, workdir: pathlib.Path) -> None:
-    """Writes the config into the workdir: where it changes one that is there, only when what it asks for has worked."""
-    if hosts.first():
-        config_file.write(parts.config, workdir)
-
-
-class _Asked(Exception):
-    """A signal has come in the middle of an evaluation."""
-
-
-class _Loop:
-    """The loop over steps, and the state that it moves.
-
-    Args:
-        parts: of the run.
-        workdir: of the run.
-        begun: what the run starts or goes on from.
-        step: `(state, batch) -> (state, report)`.
-        evaluate: `(state, between) -> figures`, as `evaluation.evaluator` makes it.
-        batches: to train on.
-        checkpoints: to add to.
-        writer: of figures.
-    """
-
-    def __init__(
-        self,
-        parts: Experiment,
-        workdir: pathlib.Path,
-        begun: Restored,
-        step: Callable[..., tuple[Any, Any]],
-        evaluate: Callable[..., dict[str, float]],
-        batches: Iterator[Any],
-        checkpoints: Checkpoints,
-        writer: MetricWriter | Silent,
-    ) -> None:
-        self.parts, self.workdir, self.writer = parts, workdir, writer
-        self.state, self._start = begun.state, begun.step
-        self.evaluate, self._step = evaluate, step
-        self._batches, self._checkpoints = batches, checkpoints
-        # More or less where the batch size was another before.
-        self._seen = begun.examples - begun.step * parts.config.batch_size
-        self._latest: tuple[int, Any] = (begun.step, None)  # the step that the state is of, and its report
-        self._signal: int | None = None
-        self._waited = 0.0  # seconds for data, since
-        self._timed_from: float | None = None
-
-    def run(self) -> None:
-        config = self.parts.config
-        pending: tuple[int, Any] | None = None
-        # In a log file, a line every half minute.
-        often = 0.1 if sys.stderr.isatty() else 30.0
-        bar = tqdm(
-            total=config.steps,
-            initial=self._start,
-            unit="step",
-            dynamic_ncols=True,
-            mininterval=often,
-            disable=not hosts.first(),
-        )
-        with signals.saving(self._ask_to_stop) as something_to_save, bar:
-            for step in range(self._start + 1, config.steps + 1):
-                batch = self._next_batch(step)
-                self.state, report = self._step(self.state, batch)
-                self._latest = (step, report)
-                if step == self._start + 1:
-                    self._begin()
-                    something_to_save()
-                # One step late, so that reading the figures never holds up the device.
-                self._note(pending, bar)
-                pending = (step, report)
-                bar.update()
-                if self._stops(step):
-                    self._note(pending, bar)
-                    self._stop(step)
-                if step % config.checkpoint_every == 0 and step != config.steps:
-                    self._note(pending, bar)
-                    pending = None
-                    self._save(step)
-                if step % config.eval_every == 0 and step != config.steps:
-                    self._note(pending, bar)
-                    pending = None
-                    self._evaluate(step)
-            self._note(pending, bar)
-            if self._start < config.steps:
-                self._save(config.steps, wait=True)
-            if self._signal is not None and hosts.shard()[1] == 1:
-                self._leave(config.steps)
-
-    def _next_batch(self, step: int) -> Any:
-        begin = time.perf_counter()
-        batch = next(self._batches)
-        if self._timed_from is None and step > self._start + 1:  # The first step compiles.
-            self._timed_from, self._waited = begin, 0.0
-        self._waited += time.perf_counter() - begin
-        return self.parts.spread.place_batch(batch)
-
-    def _note(self, pending: tuple[int, Any] | None, bar: tqdm) -> None:
-        """Reads a step's report: shows it, writes it, and stops the run when too many updates were skipped."""
-        if pending is None:
-            return
-        step, report = pending
-        report = jax.tree.map(np.asarray, report)
-        self._tell(step, report, bar)
-        check_losses(self.parts, step, report)
-        if report["skipped_in_row"] >= self.parts.config.max_skipped_in_row:
-            self._give_up(step, int(report["skipped_in_row"]), bar)
-
-    def _tell(self, step: int, report: Mapping[str, Any], bar: tqdm) -> None:
-        names, config = list(self.parts.tasks), self.parts.config
-        if not report["finite"]:
-            what = not_finite(names, report)
-            bar.write(f"step {step}: non-finite {what}; update skipped ({report['skipped']} in all).", file=sys.stderr)
-        if step % config.log_every == 0 or step == config.steps:
-            shown = {n: f"{loss:.3g}" for n, loss in zip(names, report["losses"], strict=True)}
-            bar.set_postfix(shown, refresh=False)
-            self.writer.write(step, "train", self._figures(report))
-
-    def _figures(self, report: Mapping[str, Any]) -> dict[str, float]:
-        """What is written of a step: of its report, and of the reading of data."""
-        figures = figures_of(list(self.parts.tasks), report)
-        if self._timed_from is not None:
-            figures["input/wait_share"] = self._waited / (time.perf_counter() - self._timed_from)
-        counts = {"skipped": report["skipped"], "input/unreadable": self.parts.training.unreadable}
-        return figures | {name: float(count) for name, count in counts.items()}
-
-    def _save(self, step: int, *, wait: bool = False) -> None:
-        examples = self._seen + step * self.parts.config.batch_size
-        self._checkpoints.save(step, self.parts.spread.to_disk(self.state), examples, wait=wait)
-
-    def _stops(self, step: int) -> bool:
-        """Whether a signal has come. All hosts stop at one step: they ask each other, but not at every step."""
-        if hosts.shard()[1] == 1:
-            return self._signal is not None
-        return step % self.parts.config.log_every == 0 and hosts.anywhere(self._signal is not None)
-
-    def _evaluate(self, step: int) -> None:
-        try:
-            figures = self.evaluate(self.state, self._leave_if_asked)
-        except _Asked:
-            self._stop(step)
-        self.writer.write(step, "validation", figures)
-        self._timed_from = None
-
-    def _begin(self) -> None:
-        """Changes the workdir of an earlier run: not before a step has shown that this one can go on from it."""
-        _settle(self.parts, self.workdir)
-        self.writer.begin()
-
-    def _leave_if_asked(self) -> None:
-        """Ends an evaluation where a signal has come; not with other hosts, whose devices wait for this one's."""
-        if self._signal is not None and hosts.shard()[1] == 1:
-            raise _Asked
-
-    def _ask_to_stop(self, number: int) -> None:
-        self._signal = number
-
-    def _stop(self, step: int) -> NoReturn:
-        self._save(step, wait=True)
-        self._leave(step)
-
-    def _leave(self, step: int) -> NoReturn:
-        number = self._signal or signal.SIGTERM  # another host's
-        name = signal.Signals(number).name
-        if hosts.first():
-            print(f"\n{name}: saved step {step} in {self.workdir}; the same command resumes it.", flush=True)
-        raise Stopped(0 if number == signal.SIGTERM else 130)
-
-    def _give_up(self, step: int, in_row: int, bar: tqdm) -> None:
-        """Saves the state as that of the step it is of: the loop is one step ahead of what it has read."""
-        taken, report = self._latest
-        if taken > step:
-            self._tell(taken, jax.tree.map(np.asarray, report), bar)
-        self._save(taken, wait=True)
-        raise UserError(
-            f"{in_row} updates in a row were not finite (max_skipped_in_row), the last at step {step}; the last "
-            f"good state is saved in {self.workdir} as step {taken}. A lower learning rate or gradient clipping "
-            "may help."
-        )
-
-
-def _finish(loop: _Loop, fitted: checks.Fitted) -> dict[str, float]:
+def _finish(loop: Loop, fitted: checks.Fitted) -> dict[str, float]:
     parts, steps = loop.parts, loop.parts.config.steps
-    figures, constant = loop.evaluate(loop.state), evaluation.figures_of_constant(parts, fitted)
-    _settle(parts, loop.workdir)
+    with loop.record.clock.spent(EVALUATION):
+        figures, constant = loop.evaluate(loop.state), evaluation.figures_of_constant(parts, fitted)
+    settle(parts, loop.workdir)
     loop.writer.write(steps, "validation", figures)
     loop.writer.write(steps, "constant", constant)
+    if not loop.record.was_done:
+        loop.writer.settings(flat(parts.config))
     leave_panel(parts, loop.state, loop.workdir)
+    loop.record.done(figures, constant)
     if hosts.first():
-        print(evaluation.table(parts.tasks, figures, constant), flush=True)
+        print(f"{evaluation.table(parts.tasks, figures, constant)}\n{loop.record.lines()}", flush=True)
     return figures
 
 

@@ -27,7 +27,7 @@ def leave_panel(parts: Experiment, state: TrainState, workdir: pathlib.Path) -> 
     if number == 0:
         return
     drawn = [name for name, task in parts.tasks.items() if task.draw is not None]
-    step = parts.spread.evaluate(make_predict_step(parts.model, drawn))
+    step = parts.program("predict", lambda: parts.spread.evaluate(make_predict_step(parts.model, drawn)))
     index, count = hosts.shard()
     chosen = np.linspace(0, len(parts.validation) - 1, parts.config.batch_size).astype(int)[index::count]
     batch = parts.batch_of(parts.validation, chosen)

@@ -24,10 +24,23 @@ def figures_of(names: Sequence[str], report: Report) -> dict[str, float]:
     if not report["solved"]:
         figures["balance/unsolved"] = 1.0
     if "cosines" in report:
-        for i, a in enumerate(names):
-            for j, b in enumerate(names[i + 1 :], i + 1):
-                figures[f"balance/cosine/{a}/{b}"] = float(report["cosines"][i, j])
+        figures |= cosines_of(names, report["cosines"])
     return figures
+
+
+def cosines_of(names: Sequence[str], cosines: Any) -> dict[str, float]:
+    """Figures of the cosines between gradients, of the pairs that have one.
+
+    Args:
+        names: of the tasks, in the order of the losses.
+        cosines: (T, T), with 0 on the diagonal for a task without a gradient: absent, not finite, or of nothing shared.
+
+    Example:
+        >>> cosines_of(["a", "b", "c"], np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 0]]))
+        {'balance/cosine/a/b': 0.5}
+    """
+    pairs = [(i, j) for i in range(len(names)) for j in range(i + 1, len(names)) if cosines[i, i] and cosines[j, j]]
+    return {f"balance/cosine/{names[i]}/{names[j]}": float(cosines[i, j]) for i, j in pairs}
 
 
 def not_finite(names: Sequence[str], report: Report) -> str:

@@ -5,8 +5,10 @@ import math
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from tensorboardX import SummaryWriter
+from tensorboardX.summary import hparams
 
 from mtljax.errors import UserError
 from mtljax.train.run.workdir import replacing
@@ -58,6 +60,27 @@ class MetricWriter:
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def settings(self, values: Mapping[str, Any]) -> None:
+        """Tells TensorBoard's HParams view of this run: one line, with the scalars that were written.
+
+        Only the run's own session is told, in its own folder, and no experiment: of several that declare one, as in a
+        tree of runs of different tasks, the view would take any, and hide what the others have. Without one it gathers
+        the settings and scalars of all runs.
+
+        Args:
+            values: numbers, bools and texts by name; anything else is left out.
+
+        Raises:
+            UserError: where the workdir cannot be written.
+        """
+        flat = {key: value for key, value in values.items() if isinstance(value, str | bool | int | float)}
+        _, begin, end = hparams(flat, {})
+        try:
+            for summary in (begin, end):
+                self._opened()._get_file_writer().add_summary(summary)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
     def close(self) -> None:
         """Flushes the events."""
         if self._events is not None:
@@ -93,6 +116,9 @@ class Silent:
         """Does nothing."""
 
     def write(self, step: int, split: str, figures: Mapping[str, float]) -> None:
+        """Does nothing."""
+
+    def settings(self, values: Mapping[str, Any]) -> None:
         """Does nothing."""
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ class Spread:
         axis: the mapped axis or axes over replicas.
         gradient: wraps the part of a training step that each replica takes on its own part of the batch.
         train: wraps a training step made with that, `(state, batch) -> (state, report)`. It gives up its old state.
+            A second argument says how many more the step takes, which are the same on all replicas.
         evaluate: wraps an evaluation step, `(variables, batch) -> (added up, predictions)`.
         place_batch: puts a host's batch of NumPy arrays where the steps want it.
         place_state: does the same for a state that each host has whole, or that was loaded into the form of `to_disk`.
@@ -40,7 +41,7 @@ class Spread:
     num_devices: int
     axis: Axis
     gradient: Callable[[Callable[..., Balanced]], Callable[..., Balanced]]
-    train: Callable[[Callable], Callable]
+    train: Callable[..., Any]
     evaluate: Callable[[Callable], Callable]
     place_batch: Callable[[Any], Any]
     place_state: Callable[[Any], Any]
@@ -74,8 +75,8 @@ def pmap() -> Spread:
         num_devices=count,
         axis=DATA,
         gradient=lambda replica: replica,  # all of the step runs on every replica
-        train=lambda step: jax.pmap(
-            step, axis_name=DATA, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,)
+        train=lambda step, alike=0: jax.pmap(
+            step, axis_name=DATA, in_axes=(None, 0, *[None] * alike), out_axes=(None, None), donate_argnums=(0,)
         ),
         evaluate=lambda step: jax.pmap(step, axis_name=DATA, in_axes=(None, 0), out_axes=(None, 0)),
         place_batch=place_batch,
@@ -149,16 +150,16 @@ class _OverMesh:
             return jax.shard_map(
                 functools.partial(replica, shards=shards),
                 mesh=self.mesh,
-                in_specs=(specs, P(), P(), _BATCH, P()),
+                in_specs=(specs, P(), P(), _BATCH, *[P()] * (len(state) - 3)),
                 out_specs=out,
                 check_vma=False,
             )(params, *state)
 
         return replicas
 
-    def train(self, step: Callable) -> Callable:
-        def placed(state: Any, batch: Any) -> tuple[Any, Any]:
-            state, report = step(state, batch)
+    def train(self, step: Callable, alike: int = 0) -> Any:
+        def placed(state: Any, batch: Any, *others: Any) -> tuple[Any, Any]:
+            state, report = step(state, batch, *others)
             return jax.lax.with_sharding_constraint(state, self.shardings(state)), report
 
         return jax.jit(placed, donate_argnums=(0,))

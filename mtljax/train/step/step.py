@@ -1,13 +1,13 @@
 """The training step and the evaluation step, written once, for one replica."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from mtljax.balance import Holding, hold_absent, reached_by
+from mtljax.balance import Gramian, Holding, from_rule, hold_absent, reached_by
 from mtljax.data.pipeline import in_unit_range
 from mtljax.tasks import Task
 from mtljax.train.step import streams
@@ -46,8 +46,8 @@ def make_train_step(
     spread: OverDevices | None = None,
     accumulate: int = 1,
     vectorised: bool = False,
-) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
-    """Makes `(state, batch) -> (state, report)`.
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """Makes `(state, batch, seed=...) -> (state, report)`.
 
     An update is left out, and only the counters and the step go on, where losses or gradient are not finite, or what
     comes of it: parameters, batch statistics, or what the optimiser and the balancer remember. What no present task
@@ -60,7 +60,9 @@ def make_train_step(
         balancer: as `mtl.pcgrad(num_tasks)`.
         optimizer: over all parameters, as `partition` makes it.
         measure: what a balancer that sees gradients looks at; see `mtljax.train.step.gradients`.
-        seed: of dropout and other noise; its stream depends on (seed, name, step, replica, part).
+        seed: of dropout and other noise; its stream depends on (seed, name, step, replica, part). A step that is given
+            a third argument draws by that, `streams.seed_of(seed, streams.DROPOUT)`, which may be an array: so one
+            compiled step serves all seeds.
         spread: what the step will be spread by (`spread.train(step)`); None for one replica.
         accumulate: k parts of a replica's batch that are worked through one after the other.
         vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
@@ -75,21 +77,13 @@ def make_train_step(
         model, tasks, balancer, measure, axis_name, accumulate=accumulate, vectorised=vectorised
     )
 
-    def replica(
-        params: Any, model_state: Any, balance: Any, batch: Any, step: jax.Array, shards: Shards | None = None
-    ) -> Balanced:
-        key = streams.key_of(seed, streams.DROPOUT, step)
-        if axis_name is not None:
-            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
-        # The step is for losses that change in training.
-        batch = {**in_unit_range(batch), STEP: jnp.full(len(batch["image"]), step)}
-        return gradient_of(params, model_state, balance, batch, key, shards)
-
+    replica = _replica(gradient_of, axis_name)
+    of_noise = streams.seed_of(seed, streams.DROPOUT)
     replicas = replica if spread is None else spread.gradient(replica)
     holding = optimizer if isinstance(optimizer, Holding) else hold_absent(optimizer)
 
-    def train_step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
-        found = replicas(state.params, state.model_state, state.balance, batch, state.step)
+    def train_step(state: TrainState, batch: Any, seed: Any = of_noise) -> tuple[TrainState, dict[str, jax.Array]]:
+        found = replicas(state.params, state.model_state, state.balance, batch, state.step, seed)
         new = _moved(state, found, holding)
         finite = found.finite & _still_finite(new, state)
         kept = _where(finite, new, state)
@@ -101,6 +95,53 @@ def make_train_step(
         return kept, _report(found, kept, finite)
 
     return train_step
+
+
+def _replica(gradient_of: Callable[..., Balanced], axis_name: Axis | None) -> Callable[..., Balanced]:
+    """What a replica does with its part of a batch as it was read, at a step, with a seed of the noise."""
+
+    def replica(
+        params: Any, model_state: Any, balance: Any, batch: Any, step: Any, noise: Any, shards: Shards | None = None
+    ) -> Balanced:
+        key = streams.key_at(noise, step)
+        if axis_name is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+        # The step is for losses that change in training.
+        batch = {**in_unit_range(batch), STEP: jnp.full(len(batch["image"]), step)}
+        return gradient_of(params, model_state, balance, batch, key, shards)
+
+    return replica
+
+
+def make_cosine_step(
+    model: Any,
+    tasks: Mapping[str, Task],
+    spread: OverDevices | None = None,
+    *,
+    accumulate: int = 1,
+    vectorised: bool = False,
+) -> Callable[[tuple[Any, Any, Any, Any], Any], tuple[dict[str, jax.Array], dict[str, Any]]]:
+    """Makes `((params, model_state, step, seed of the noise), batch) -> ({"cosines": (T, T)}, {})`.
+
+    They are the cosines between the tasks' gradients on all shared parameters that the training step on the batch
+    would see: of the same noise, parts and masks. The row of a task that is absent, whose gradient is not finite, or
+    which reaches nothing that is shared, is 0, on the diagonal too. It is spread as an evaluation step is, so that each
+    device holds T whole gradients. Arguments are those of `make_train_step`.
+    """
+    number, axis_name = len(tasks), None if spread is None else spread.axis
+    looking = from_rule(lambda seen, state: (jnp.ones(number), state), number, sees="gramian")
+    gradient_of = balanced_gradient(
+        model, tasks, looking, "shared", axis_name, accumulate=accumulate, vectorised=vectorised
+    )
+    replica = _replica(gradient_of, axis_name)
+
+    def cosine_step(variables: tuple[Any, Any, Any, Any], batch: Any) -> tuple[dict[str, jax.Array], dict[str, Any]]:
+        params, model_state, step, seed = variables
+        found = replica(params, model_state, looking.init(params), batch, step, seed)
+        there = found.present[:, None] & found.present
+        return {"cosines": jnp.where(there, cast(Gramian, found.gramian).cosines, 0.0)}, {}
+
+    return cosine_step
 
 
 def _moved(state: TrainState, found: Balanced, optimizer: Holding) -> TrainState:

@@ -20,4 +20,9 @@ def seed_of(seed: int, name: str) -> int:
 
 def key_of(seed: int, name: str, step: int | jax.Array = 0) -> jax.Array:
     """The key of the stream of a name at a step."""
-    return jax.random.fold_in(jax.random.key(seed_of(seed, name)), step)
+    return key_at(seed_of(seed, name), step)
+
+
+def key_at(seed: int | jax.Array, step: int | jax.Array) -> jax.Array:
+    """The key at a step, of a stream whose seed (`seed_of`) is known; both may be arrays, inputs of a program."""
+    return jax.random.fold_in(jax.random.key(seed), step)

@@ -5,6 +5,7 @@ import json
 import math
 import signal
 import types
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from mtljax import train
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run import loop
 from mtljax.train.run.checkpoint import Restored
+from mtljax.train.run.steps import Loop, Stopped
 from mtljax.train.step.step import make_eval_step, make_predict_step
 from tests.train import toys
 
@@ -136,8 +138,9 @@ def test_a_signal_that_comes_during_evaluation_saves_the_state_and_stops(number,
     spread = types.SimpleNamespace(to_disk=lambda state: state)
     parts = types.SimpleNamespace(config=types.SimpleNamespace(batch_size=4), spread=spread)
     checkpoints = types.SimpleNamespace(save=lambda *args, wait: saved.append((*args, wait)))
-    the_loop = loop._Loop(parts, "workdir", Restored("state", 0, 0), None, evaluate, None, checkpoints, None)
-    with pytest.raises(loop.Stopped) as stopped:
+    record = mock.MagicMock()
+    the_loop = Loop(parts, "workdir", Restored("state", 0, 0), None, evaluate, None, checkpoints, None, record)
+    with pytest.raises(Stopped) as stopped:
         the_loop._evaluate(7)
     assert stopped.value.code == status
     assert saved == [(7, "state", 28, True)]

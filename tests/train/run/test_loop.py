@@ -1,12 +1,13 @@
 """What the loop does with a step's report: it reads it one step late."""
 
 import types
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train.run import loop
+from mtljax.train.run import steps
 from mtljax.train.run.checkpoint import Restored
 
 GOOD = {
@@ -38,7 +39,7 @@ class Kept:
 
 @pytest.fixture(autouse=True)
 def no_workdir(monkeypatch):
-    monkeypatch.setattr(loop, "_settle", lambda parts, workdir: None)
+    monkeypatch.setattr(steps, "settle", lambda parts, workdir: None)
 
 
 def run_of(reports, balancer=None, start=0, **changes):
@@ -60,7 +61,8 @@ def run_of(reports, balancer=None, start=0, **changes):
     )
     kept = Kept()
     begun = Restored(start, step=start, examples=4 * start)
-    return loop._Loop(parts, "runs/a", begun, step, None, iter(range(100)), kept, kept), kept
+    record = mock.MagicMock()
+    return steps.Loop(parts, "runs/a", begun, step, None, iter(range(100)), kept, kept, record), kept
 
 
 def skipped(in_row, **changes):

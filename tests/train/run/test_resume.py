@@ -1,39 +1,25 @@
 """Going on with a changed config: what cannot be gone on from is named, and a resume that fails changes nothing."""
 
-import ml_collections
-import numpy as np
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train import default_config
 from mtljax.train.config.parts import Experiment
 from mtljax.train.run import loop
 from mtljax.train.run.difference import can_start_from, differences
-from tests.data.sources.test_multi_mnist import write
+from mtljax.train.spread.program import Program
+from tests.train.conftest import changed as a_copy
 
 LEFT = "classify(num_classes=10, label='left')"
 RATE = "adam(1e-3)"
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    images = np.random.default_rng(0).integers(0, 256, (12, 28, 28), np.uint8)
-    digits = write(tmp_path_factory.mktemp("digits"), "train", images, (np.arange(12) % 10).astype(np.uint8))
-    made = default_config()
-    made.data = f"multi_mnist({digits!r})"
-    made.tasks = {side: f"classify(num_classes=10, label='{side}')" for side in ("left", "right")}
-    made.optimizers = dict.fromkeys(("shared", "left", "right"), RATE)
-    made.model = "MultiTask(MLP((4,)))"
-    made.balance = "uncertainty()"
-    made.batch_size, made.steps, made.panel_images = 8, 2, 0
-    return made
+def config(digits):
+    return digits
 
 
 def changed(config, **changes):
-    other = ml_collections.ConfigDict(config.to_dict())
-    for key, value in {"steps": 4, **changes}.items():
-        other[key] = ml_collections.ConfigDict(value) if isinstance(value, dict) else value
-    return other
+    return a_copy(config, **{"steps": 4, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +139,7 @@ def test_what_fails_after_the_checkpoint_was_read_changes_nothing_either(config,
     def step(state, batch):
         raise UserError("it cannot be compiled")
 
+    step.program = Program(step)
     monkeypatch.setattr(Experiment, "train_step", lambda self, optimizer: step)
     assert refusal(config, trained[0], seed=3) == "it cannot be compiled"
 

@@ -2,9 +2,12 @@
 
 import json
 import os
+import struct
 import time
 
 import pytest
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from mtljax.errors import UserError
 from mtljax.train.run.writer import MetricWriter
@@ -12,6 +15,15 @@ from mtljax.train.run.writer import MetricWriter
 
 def lines(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def events(file):
+    """The records of an event file: a length, its checksum, the bytes, their checksum."""
+    data, place = file.read_bytes(), 0
+    while place < len(data):
+        (length,) = struct.unpack_from("<Q", data, place)
+        yield Event.FromString(data[place + 12 : place + 12 + length])
+        place += 16 + length
 
 
 def write(workdir, start, steps, value=1.0):
@@ -78,3 +90,26 @@ def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(UserError, match=r"cannot write .*metrics.jsonl"):
         MetricWriter(tmp_path, 0).write(1, "train", {})
+
+
+def test_a_line_in_the_hparams_view_stands_in_the_folder_of_the_run(tmp_path):
+    """Read as TensorBoard reads it: a session's start with the settings, its end, and no experiment."""
+    writer = MetricWriter(tmp_path, 0)
+    writer.write(1, "validation", {"depth/AbsRel": 0.25})
+    writer.settings({"steps": 1, "balance": "equal()", "remat": False, "tasks": {"a": 1}})
+    writer.close()
+    [file] = (tmp_path / "tensorboard").iterdir()
+    told = {}
+    for event in events(file):
+        for value in event.summary.value:
+            told.setdefault(value.tag, value)
+    assert {"_hparams_/session_start_info", "_hparams_/session_end_info", "validation/depth/AbsRel"} <= set(told)
+    assert "_hparams_/experiment" not in told
+    start = HParamsPluginData.FromString(told["_hparams_/session_start_info"].metadata.plugin_data.content)
+    given = start.session_start_info.hparams
+    assert {key: given[key].WhichOneof("kind") for key in given} == {
+        "steps": "number_value",
+        "balance": "string_value",
+        "remat": "bool_value",
+    }
+    assert (given["steps"].number_value, given["balance"].string_value) == (1, "equal()")

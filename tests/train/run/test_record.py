@@ -1,0 +1,153 @@
+"""What a run tells of itself in run.json."""
+
+import json
+import signal
+
+import pytest
+
+import mtljax
+from mtljax.errors import UserError
+from mtljax.train.run import evaluate as evaluation
+from mtljax.train.run import loop, record
+from tests.runs import lines
+from tests.train.conftest import changed
+
+ONE = "mesh(data=1)"
+
+
+def told(workdir):
+    """The record of a run, whose figures must all be what JSON knows."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads((workdir / "run.json").read_text(), parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def done(digits, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("record") / "run"
+    config = changed(digits, steps=6, eval_every=3, checkpoint_every=3, log_every=2, parallel=ONE)
+    loop.train(config, workdir)
+    return workdir
+
+
+def test_a_run_that_is_done_tells_how_it_went(done):
+    found = told(done)
+    kept = {"version": 1, "status": "done", "message": "", "step": 6, "steps": 6, "losses_step": 6}
+    assert {key: found[key] for key in kept} == kept
+    assert found["tasks"]["left"] == {"primary": "accuracy", "metrics": {"accuracy": True}}
+    last = lines(done, "train")[-1]
+    assert found["losses"] == {"left": last["left/loss"], "right": last["right/loss"]}
+    for key, split in (("figures", "validation"), ("constant", "constant")):
+        figures = lines(done, split)[-1]
+        assert found[key] == {k: v for k, v in figures.items() if k not in ("step", "split", "time")}
+    assert found["began"] < found["ended"]
+    assert found["versions"]["mtljax"] == mtljax.__version__
+
+
+def test_a_run_that_is_done_tells_what_it_cost(done):
+    found = told(done)
+    seconds = found["seconds"]
+    # From step 1 to 2 and from 5 to 6: not across the evaluation after 3, nor while figures of 2 and 4 are written.
+    assert seconds["steps_timed"] == len(seconds["step_sample"]) == 2
+    assert 0 < seconds["step_median"] <= seconds["step_p95"] < seconds["training"]
+    assert 0 < seconds["compile"] < seconds["to_first_step"]
+    assert seconds["evaluation"] > 0
+    assert seconds["training"] + seconds["evaluation"] + seconds["compile"] < found["ended"] - found["began"]
+    assert found["memory"]["bytes"] > 2**20
+    products = 2 * (28 * 28 * 4 + 2 * 4 * 10)
+    assert products < found["flops"]["forward"] < 1.1 * products
+    assert found["flops"]["step"] > 8 * 1.5 * products
+    assert found["parameters"] == 28 * 28 * 4 + 4 + 2 * (4 * 10 + 10)
+    assert found["devices"] == {"kind": "cpu", "number": 1}
+
+
+def test_the_closing_table_ends_with_what_a_run_cost(digits, tmp_path, capsys):
+    loop.train(changed(digits, parallel=ONE, log_every=1, steps=4), tmp_path / "run")
+    *_, first, second = capsys.readouterr().out.splitlines()
+    for part in ("s a step (p95", "of 3), ", "s to compile", "MiB of the process"):
+        assert part in first
+    assert second.endswith("FLOPs an example forward, 3,240 parameters")
+
+
+@pytest.mark.parametrize("parallel", ["pmap()", "mesh(data=4)"])
+def test_flops_of_a_step_are_those_of_all_devices(digits, done, tmp_path, parallel):
+    loop.train(changed(digits, parallel=parallel, steps=1), tmp_path / "run")
+    found = told(tmp_path / "run")
+    number = {"pmap()": 8, "mesh(data=4)": 4}[parallel]
+    assert found["devices"]["number"] == number
+    assert (found["seconds"]["steps_timed"], found["seconds"]["step_median"]) == (0, None)
+    # Every device updates all parameters, and divides its own part of the batch.
+    alone = told(done)["flops"]["step"]
+    assert alone < found["flops"]["step"] < number * alone
+
+
+def test_a_run_that_diverges_tells_its_last_good_losses(digits, tmp_path):
+    rates = dict.fromkeys(("shared", "left", "right"), "sgd(1e25)")
+    config = changed(digits, optimizers=rates, balance="equal()", steps=9, max_skipped_in_row=2, parallel=ONE)
+    with pytest.raises(UserError, match="not finite") as error:
+        loop.train(config, tmp_path / "run")
+    found = told(tmp_path / "run")
+    assert (found["status"], found["message"]) == ("failed", str(error.value))
+    assert 1 <= found["losses_step"] < found["step"] < 9
+    assert set(found["losses"]) == {"left", "right"}
+    assert found["figures"] == {}
+    assert found["ended"] is not None
+
+
+def test_any_error_is_told_in_one_line(digits, tmp_path, monkeypatch):
+    def of_no_memory(parts):
+        def evaluate(state, between=None):
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nwhile allocating\n")
+
+        return evaluate
+
+    monkeypatch.setattr(evaluation, "evaluator", of_no_memory)
+    with pytest.raises(RuntimeError):
+        loop.train(changed(digits, parallel=ONE), tmp_path / "run")
+    found = told(tmp_path / "run")
+    assert (found["status"], found["step"]) == ("failed", 2)
+    assert found["message"] == "RuntimeError: RESOURCE_EXHAUSTED: Out of memory"
+
+
+def test_a_stopped_run_goes_on_with_its_record(digits, tmp_path, monkeypatch):
+    evaluator = evaluation.evaluator
+
+    def stopping(parts):
+        evaluate = evaluator(parts)
+
+        def asked(state, between=lambda: None):
+            signal.raise_signal(signal.SIGTERM)
+            return evaluate(state, between)
+
+        return asked
+
+    config = changed(digits, steps=6, eval_every=4, log_every=1, parallel=ONE)
+    monkeypatch.setattr(evaluation, "evaluator", stopping)
+    with pytest.raises(loop.Stopped):
+        loop.train(config, tmp_path / "run")
+    before = told(tmp_path / "run")
+    assert (before["status"], before["message"], before["step"]) == ("stopped", "", 4)
+    assert before["figures"] == {}
+    monkeypatch.undo()
+    loop.train(config, tmp_path / "run")
+    after = told(tmp_path / "run")
+    assert (after["status"], after["step"], after["began"]) == ("done", 6, before["began"])
+    timed = [found["seconds"]["steps_timed"] for found in (before, after)]
+    assert timed == [3, 4]
+    for name in ("training", "evaluation", "compile"):
+        assert after["seconds"][name] > before["seconds"][name] > 0
+    assert after["memory"]["bytes"] >= before["memory"]["bytes"]
+
+
+def test_a_record_that_cannot_be_written_is_told(digits, tmp_path):
+    (tmp_path / "run" / "run.json").mkdir(parents=True)
+    with pytest.raises(UserError, match="cannot write to workdir"):
+        loop.train(changed(digits, parallel=ONE), tmp_path / "run")
+
+
+def test_what_is_no_record_is_none(tmp_path):
+    assert record.read(tmp_path) == {}
+    (tmp_path / "run.json").write_text('{"version": 1, "sta')
+    assert record.read(tmp_path) == {}

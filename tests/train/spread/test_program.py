@@ -1,0 +1,39 @@
+"""Programs are compiled once for each form of their arguments."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtljax.train.spread.program import Program, flops_of
+
+
+def test_each_form_is_compiled_once():
+    traced = []
+
+    def function(first, x, seed):
+        traced.append(x.shape)
+        return first * x.sum() + seed
+
+    program = Program(jax.jit(function))
+    for x in (np.ones(3, np.float32), np.zeros(3, np.float32), np.ones(3, np.uint8), np.ones(4, np.float32)):
+        for seed in (0, 1):
+            assert float(program(2.0, x, np.int32(seed))) == 2 * x.sum() + seed
+    assert traced == [(3,), (3,), (4,)]
+    jax.clear_caches()
+    program(2.0, np.ones(3, np.float32), np.int32(5))
+    assert len(traced) == 3, "what is compiled stays with the program"
+
+
+def test_flops_are_those_of_the_product():
+    program = Program(jax.jit(lambda a, b: a @ b))
+    assert program.flops is None
+    program(jnp.ones((4, 8)), jnp.ones((8, 16)))
+    assert program.flops == 2 * 4 * 8 * 16
+
+
+def test_a_backend_that_does_not_count_is_unknown():
+    class Silent:
+        def cost_analysis(self):
+            return None
+
+    assert flops_of(Silent()) is None
