@@ -91,7 +91,10 @@ class Board:
             taken.lock.close()
             with self._mutex:
                 del self._running[taken.job]
-                self.ended[taken.job] = outcome
+                if outcome.status == HELD:
+                    self._is_held(taken.job, outcome.message)
+                else:
+                    self.ended[taken.job] = outcome
 
     def _next(self, last: Program | None) -> Job | None:
         fresh = [job for job in self.left if job not in self._running and job not in self._held]
@@ -108,9 +111,7 @@ class Board:
         try:
             lock.enter_context(sole_use(folder, notes.JOB_LOCK))
         except InUse as held:
-            if job in self._held:
-                self.ended[job] = Outcome(HELD, str(held))
-            self._held[job] = job in self._held
+            self._is_held(job, str(held))
             return None
         before = self._noted(job)
         if self._is_over(before):
@@ -122,6 +123,12 @@ class Board:
                 notes.clear(folder)
             notes.note(self.workdir, job, Outcome())
             return Taken(job, lock.pop_all())
+
+    def _is_held(self, job: Job, message: str) -> None:
+        """Leaves a job to who holds it; it is asked for once more, when nothing else is left."""
+        if job in self._held:
+            self.ended[job] = Outcome(HELD, message)
+        self._held[job] = job in self._held
 
     def _noted(self, job: Job) -> Outcome:
         return notes.outcome(self.workdir / job.folder)

@@ -12,7 +12,7 @@ from mtljax.studies.comparison.values import folder_of
 from mtljax.studies.results import load as load_json
 from mtljax.train.run.workdir import InUse, sole_use
 
-FILE = "compare.json"
+FILE, KEPT = "compare.json", "earlier.json"  # the second is where reports put the first before they write their own
 
 
 def load(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, float]]]:
@@ -21,8 +21,11 @@ def load(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, float]]]:
     Raises:
         UserError: where it cannot be read.
     """
+    kept = load_json(workdir / KEPT)
+    if kept:
+        return kept["figures"]
     found = load_json(workdir / FILE)
-    return {} if not isinstance(found, dict) or "version" in found else found
+    return {} if "version" in found else found
 
 
 def adopt(workdir: pathlib.Path, vary: str, tasks: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mtljax import report as reports
@@ -25,8 +25,8 @@ def write(workdir: pathlib.Path, *, baseline: str | None = None, metrics: Sequen
 
     Args:
         workdir: of the comparison.
-        baseline: the method that the others are held against; by default `single`.
-        metrics: that tables show; by default the primary ones.
+        baseline: the method that the others are held against, once it is there; by default `single`.
+        metrics: that tables show, of those that a run has told of; by default the primary ones.
 
     Returns:
         The table.
@@ -34,16 +34,34 @@ def write(workdir: pathlib.Path, *, baseline: str | None = None, metrics: Sequen
     Raises:
         UserError: where the workdir cannot be written.
     """
+    room: Any = reports
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with _in_turn(workdir / LOCK_FILE):
-            results, primary = _read(workdir)
-            shown = table(results, primary, list(results))
-            notes.write_json(workdir / RESULTS, {"version": 2, "methods": results})
-            replace_text(workdir / TABLE, shown + "\n")
+            jobs = notes.jobs_there(workdir)
+            if hasattr(room, "write") and jobs:
+                there = baseline if baseline in {job["method"] for job in jobs} else None
+                known = [name for name in metrics if name in _metrics_there(workdir, jobs)]
+                room.write([workdir], workdir, baseline=there, metrics=known or None)
+            else:
+                _write_table(workdir, jobs)
+        return (workdir / TABLE).read_text().strip() if (workdir / TABLE).exists() else ""
     except OSError as error:
         raise unwritable(workdir, error) from error
-    return shown
+
+
+def _metrics_there(workdir: pathlib.Path, jobs: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The metrics that runs have told of."""
+    records = (notes.read_json(workdir / job["folder"] / notes.RECORD) for job in jobs)
+    tasks = (pair for record in records for pair in record.get("tasks", {}).items())
+    return {f"{task}/{name}" for task, about in tasks for name in about["metrics"]}
+
+
+def _write_table(workdir: pathlib.Path, jobs: Iterable[Mapping[str, Any]]) -> None:
+    results, primary = _read(workdir, jobs)
+    shown = table(results, primary, list(results))
+    notes.write_json(workdir / RESULTS, {"version": 2, "methods": results})
+    replace_text(workdir / TABLE, shown + "\n")
 
 
 def report(
@@ -98,11 +116,11 @@ def _in_turn(file: pathlib.Path) -> Iterator[None]:
         os.close(held)
 
 
-def _read(workdir: pathlib.Path) -> tuple[Results, dict[str, tuple[str, bool]]]:
+def _read(workdir: pathlib.Path, jobs: Iterable[Mapping[str, Any]]) -> tuple[Results, dict[str, tuple[str, bool]]]:
     """The figures of all that is done, and what they are judged by."""
     results: Results = {}
     tasks: dict[str, Any] = {}
-    for job in notes.jobs_there(workdir):
+    for job in jobs:
         if job.get("outcome") != notes.DONE or job.get("share") != 1:
             continue
         record = notes.read_json(workdir / job["folder"] / notes.RECORD)

@@ -1,5 +1,6 @@
 """What a comparison tells as it goes: a line a run, a bar of what is under way, a table at the end."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from mtljax.studies.comparison import notes
 from mtljax.studies.comparison.board import Board, Taken
 from mtljax.studies.comparison.notes import DONE, HELD, STOPPED, Outcome
 from mtljax.studies.comparison.plan import Job
+from mtljax.train.run.loop import Stopped
 from mtljax.train.spread import hosts
 
 
@@ -35,8 +37,12 @@ class Told:
         self._bar = tqdm(total=len(board.jobs), initial=done, **options)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.close()
+        if isinstance(error[1], Stopped) and hosts.first():
+            with contextlib.suppress(UserError):
+                self._gather()
+            self.line("stopped, and every run saved that had begun; the same command goes on.")
 
     def line(self, text: str) -> None:
         """Tells a line."""
@@ -62,10 +68,13 @@ class Told:
             self.line(f"{job}: {outcome.status.upper()}, {where}{outcome.message}".rstrip(": ") + f" ({seconds:.1f} s)")
         else:
             self.line(f"{job}: done ({seconds:.1f} s)")
-        self._bar.update()
+        self._bar.update(outcome.status != HELD)
         self._trained += outcome.status != HELD
         if outcome.status not in (HELD, STOPPED):
-            self._gather()
+            try:
+                self._gather()
+            except Exception as error:  # training goes on; what is wrong is told at the end
+                self.line(f"warning: not gathered after this run: {error}")
 
     def end(self) -> int:
         """Gathers for the last time, shows the table, and what is not done; returns how many runs failed.
@@ -75,7 +84,6 @@ class Told:
         """
         if not hosts.first():
             return 0
-        self.line(f"\n{self._gather()}")
         failed, held = self._of(lambda outcome: outcome.failed), self._of(lambda outcome: outcome.status == HELD)
         if held and not self._trained:
             lines = [f"  {job}: {outcome.message}" for job, outcome in held.items()]
@@ -83,6 +91,7 @@ class Told:
         for job, outcome in {**held, **failed}.items():
             log = self._board.workdir / job.folder / notes.LOG_FILE
             self.line(f"{job}: {outcome.status}: {outcome.message}" + (f"; see {log}" if log.exists() else ""))
+        self.line(f"\n{self._gather()}\n")
         if failed:
             self.line(f"{len(failed)} of {len(self._board.jobs)} runs failed; --retry_failed tries them again.")
         return len(failed)

