@@ -8,7 +8,7 @@ import ml_collections
 
 from mtljax.errors import unknown
 from mtljax.studies import cross_stitch, toy
-from mtljax.studies.compare import run as compare
+from mtljax.studies.comparison.run import run as compare
 from mtljax.train.run.workdir import sole_use
 
 __all__ = ["STUDIES", "compare", "run"]

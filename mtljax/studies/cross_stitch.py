@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 
 from mtljax.errors import UserError
-from mtljax.studies.compare import primary_metrics
+from mtljax.studies.comparison.metrics import metrics_of, primary_metrics
 from mtljax.studies.cross_stitch_plot import draw, unit_table
 from mtljax.studies.results import load, write, write_json
 from mtljax.train.config import default as run_config
@@ -100,7 +100,7 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     variants = _questions(chosen) if wanted.table else [chosen]
     for variant in variants:
         experiment.build(_second(wanted, workdir, variant))
-    primary = primary_metrics(_first(wanted))
+    primary = primary_metrics(metrics_of(_first(wanted)))
     results = load(workdir / RESULTS)
     if not (workdir / ALONE / "checkpoints").exists() or ALONE not in results:
         results[ALONE] = loop.train(_first(wanted), workdir / ALONE)

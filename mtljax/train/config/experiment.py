@@ -31,11 +31,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         UserError: where any part is unknown, malformed, or does not fit the others.
     """
     config = cast(RunConfig, config)
-    chosen = {name: _task(name, text) for name, text in config.tasks.items()}
-    for task in chosen.values():
-        for parent in task.parents:
-            if not isinstance(parent, str) or parent not in chosen:
-                raise unknown(f"parent of task {task.name!r}:", parent, chosen)
+    chosen = tasks_of(config)
     spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel", returns=parallel.Spread)
     spread.check_batch_size(config.batch_size)
     model = _model(config, chosen, spread)
@@ -58,6 +54,20 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
         data_set = cast(data.DataSet, data_set.of_labels(labels_of(chosen)))
     augmentation = augmentation_of(config.augment) if config.augment else None
     return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
+
+
+def tasks_of(config: ml_collections.ConfigDict) -> dict[str, tasks.Task]:
+    """The tasks of a checked config by their names.
+
+    Raises:
+        UserError: for an unknown name or argument, what a task refuses, or a parent that is not among them.
+    """
+    chosen = {name: _task(name, text) for name, text in cast(RunConfig, config).tasks.items()}
+    for task in chosen.values():
+        for parent in task.parents:
+            if not isinstance(parent, str) or parent not in chosen:
+                raise unknown(f"parent of task {task.name!r}:", parent, chosen)
+    return chosen
 
 
 def augmentation_of(text: str) -> augment.Augmentation:

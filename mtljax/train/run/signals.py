@@ -17,8 +17,8 @@ HURRIED: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}  # of one th
 class _Watch:
     """What a thread does about signals, since Python's own handlers wait for compiled code to return."""
 
-    def __init__(self, status: dict[int, int]) -> None:
-        self.status = status
+    def __init__(self, status: dict[int, int], patient: bool) -> None:
+        self.status, self.patient = status, patient
         self.ask: Callable[[int], None] | None = None  # where there is something to save
         self._asked = False
         self._read, write = socket.socketpair()
@@ -29,14 +29,17 @@ class _Watch:
 
     def _run(self) -> None:
         while numbers := self._read.recv(1):
-            self._arrived(numbers[0])
+            self.arrived(numbers[0])
 
-    def _arrived(self, number: int) -> None:
+    def arrived(self, number: int) -> None:
+        """What a signal does."""
         if number not in STATUS:
             return
         name = signal.Signals(number).name
         if self.ask is None:
             _leave(f"{name}: nothing is to be saved; the same command starts it again or goes on.", self.status[number])
+        if self._asked and self.patient:
+            return
         if self._asked:
             _leave(f"{name} again: left without saving; the newest finished checkpoint stays.", HURRIED[number])
         self._asked = True
@@ -46,20 +49,28 @@ class _Watch:
 _watch: _Watch | None = None
 
 
-def watch(status: dict[int, int] = STATUS) -> None:
+def watch(status: dict[int, int] = STATUS, *, patient: bool = False) -> None:
     """From now on SIGTERM and SIGINT end this process at once, also while it compiles, but for what `saving` says.
 
     For a command line, once, from the main thread. Library users keep the handlers they have.
 
     Args:
         status: the exit status by signal.
+        patient: whether a second signal is as the first: for a process that is told by its parent when to hurry, where
+            signals may come from the parent and from the system.
     """
     global _watch
     if _watch is None:
-        _watch = _Watch(status)
+        _watch = _Watch(status, patient)
     _watch.status = status
     for number in STATUS:
         signal.signal(number, _wait)
+
+
+def ask(number: int) -> None:
+    """Does what a signal would, for a process that its parent asks by other means; only where signals are watched."""
+    if _watch is not None:
+        _watch.arrived(number)
 
 
 def _wait(number: int, frame: Any) -> None:

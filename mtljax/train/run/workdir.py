@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 from mtljax.errors import UserError
+from mtljax.train.run import holder
 from mtljax.train.spread import hosts
 
 LOCK_FILE = ".lock"
@@ -18,15 +19,25 @@ _CHUNK = 1 << 22
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
+class InUse(UserError):
+    """A workdir is held by another process."""
+
+
 @contextlib.contextmanager
-def sole_use(workdir: pathlib.Path) -> Iterator[None]:
+def sole_use(workdir: pathlib.Path, lock: str = LOCK_FILE) -> Iterator[None]:
     """Holds a workdir, made if need be, for this process alone; the system lets it go however the process ends.
 
-    It is held by a lock on a file in it, opened for writing, as NFS wants; the file goes when the holder is done. Of
-    several hosts, the first holds it for all.
+    It is held by a lock on a file in it, opened for writing, as NFS wants, which names the holder and which it touches
+    now and then (`mtljax.train.run.holder`); the file goes when the holder is done. Of several hosts that train
+    together, the first holds it for all.
+
+    Args:
+        workdir: to hold.
+        lock: the name of the file.
 
     Raises:
-        UserError: where another process holds it, or it cannot be made or written.
+        InUse: where another process holds it, on this host or another.
+        UserError: where it cannot be made or written.
     """
     if not hosts.first():
         yield
@@ -34,26 +45,29 @@ def sole_use(workdir: pathlib.Path) -> Iterator[None]:
     made = not workdir.exists()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        held = _locked(workdir)
+        held = _locked(workdir / lock)
     except OSError as error:
         raise unwritable(workdir, error) from error
     try:
-        yield
+        with holder.noted(held):
+            yield
     finally:
-        (workdir / LOCK_FILE).unlink(missing_ok=True)  # before it is let go: the next one makes its own
+        (workdir / lock).unlink(missing_ok=True)  # before it is let go: the next one makes its own
         os.close(held)
         if made:
             with contextlib.suppress(OSError):
                 workdir.rmdir()  # where nothing was left in it
 
 
-def _locked(workdir: pathlib.Path) -> int:
+def _locked(file: pathlib.Path) -> int:
     """A descriptor of the lock file, locked."""
     while True:
-        held = os.open(workdir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        held = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _lock(held, workdir)
-            if _is_still(held, workdir / LOCK_FILE):
+            _lock(held, file)
+            if _is_still(held, file):
+                if holder.alive_elsewhere(file):
+                    raise _in_use(file)
                 return held
         except BaseException:
             os.close(held)
@@ -61,16 +75,22 @@ def _locked(workdir: pathlib.Path) -> int:
         os.close(held)  # the one who held it took the file away between the two calls
 
 
-def _lock(held: int, workdir: pathlib.Path) -> None:
+def _in_use(file: pathlib.Path) -> InUse:
+    found = holder.named(file)
+    who = f" ({found})" if found else ""
+    return InUse(
+        f"workdir {str(file.parent)!r} is in use by another run{who}; stop it first, or choose another --workdir."
+    )
+
+
+def _lock(held: int, file: pathlib.Path) -> None:
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _HELD:
-            raise UserError(
-                f"workdir {str(workdir)!r} is in use by another run; stop it first, or choose another --workdir."
-            ) from None
+            raise _in_use(file) from None
         print(
-            f"workdir {workdir} cannot be locked ({error.strerror}): see to it that no other run uses it.",
+            f"workdir {file.parent} cannot be locked ({error.strerror}): see to it that no other run uses it.",
             file=sys.stderr,
             flush=True,
         )

@@ -1,0 +1,71 @@
+"""What is wrong with the jobs of a comparison, told before any of them is trained."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+import ml_collections
+
+from mtljax.errors import UserError
+from mtljax.studies.comparison.notes import RECORD, jobs_there
+from mtljax.studies.comparison.plan import Job, config_of, one_of_each
+from mtljax.train.config import checks, default, experiment
+from mtljax.train.run.checkpoint import CHECKPOINTS
+from mtljax.train.run.writer import METRICS_FILE
+
+_OF_BALANCERS = ("balance", "measure", "seed")  # keys that data, model and tasks do not look at
+
+
+def check(config: ml_collections.ConfigDict, jobs: Sequence[Job]) -> list[str]:
+    """Builds every method's run, and reads what data it needs to see whether its parts fit each other.
+
+    Returns:
+        Notes on what may be meant, and more often is not.
+
+    Raises:
+        UserError: with all that is wrong, of all methods.
+    """
+    wrong: dict[str, str] = {}
+    notes: dict[str, None] = {}
+    fitted: set[str] = set()
+    for job in one_of_each(jobs):
+        try:
+            part = default.checked(config_of(config, job))
+            parts = experiment.build(part)
+            others = {key: value for key, value in part.to_dict().items() if key not in _OF_BALANCERS}
+            if (key := json.dumps(others, sort_keys=True)) not in fitted:
+                fitted.add(key)
+                notes |= dict.fromkeys(checks.notes(parts, checks.fit(parts)))
+        except UserError as error:
+            task = f" ({job.task})" if job.task else ""
+            wrong[f"{job.method}{task}"] = str(error)
+    if len(set(wrong.values())) == 1:
+        raise UserError(next(iter(wrong.values())))
+    if wrong:
+        lines = [f"  {name}: {message}" for name, message in wrong.items()]
+        raise UserError("of --methods, these cannot be trained:\n" + "\n".join(lines))
+    return list(notes)
+
+
+def refuse_run(workdir: pathlib.Path) -> None:
+    """Raises `UserError` where a folder for a comparison is that of a training run."""
+    if is_run(workdir):
+        raise UserError(f"workdir {str(workdir)!r} holds a training run; choose another --workdir for a comparison.")
+
+
+def is_run(workdir: pathlib.Path) -> bool:
+    """Whether a folder is that of a training run."""
+    return any((workdir / name).exists() for name in (METRICS_FILE, CHECKPOINTS, RECORD))
+
+
+def is_comparison(workdir: pathlib.Path) -> bool:
+    """Whether a folder is that of a comparison."""
+    return (workdir / "compare.json").exists() or bool(jobs_there(workdir))
+
+
+def refuse_comparison(workdir: pathlib.Path) -> None:
+    """Raises `UserError` where a folder for a training run is that of a comparison."""
+    if is_comparison(workdir):
+        raise UserError(
+            f"workdir {str(workdir)!r} holds a comparison: go on by --mode=compare, or choose another --workdir."
+        )

@@ -1,0 +1,68 @@
+"""One job of a comparison, trained by this process."""
+
+import json
+import pathlib
+import sys
+import traceback
+
+import jax
+import ml_collections
+
+from mtljax.errors import UserError
+from mtljax.studies.comparison import notes
+from mtljax.studies.comparison.metrics import metrics_of
+from mtljax.studies.comparison.notes import DONE, FAILED, HELD, Outcome
+from mtljax.studies.comparison.plan import Job, config_of
+from mtljax.train.run import loop
+from mtljax.train.run.workdir import InUse
+from mtljax.train.spread import hosts
+
+_kept: list[tuple[str, str | None]] = []  # the programs that are compiled now
+
+
+def train(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, job: Job, *, allow_config_change: bool = False
+) -> Outcome:
+    """Trains a job from where it stands; whatever goes wrong is an outcome, told on standard error.
+
+    Args:
+        config: of the comparison.
+        workdir: of the comparison.
+        job: to train.
+        allow_config_change: whether to go on with a run of another config.
+
+    Raises:
+        mtljax.train.run.loop.Stopped: after a signal, when its state is saved.
+    """
+    if _kept != [job.program]:
+        jax.clear_caches()  # compiled steps of another method would only take memory
+        _kept[:] = [job.program]
+    try:
+        part = config_of(config, job)
+        figures = loop.train(part, workdir / job.folder, allow_config_change=allow_config_change)
+    except InUse as error:
+        return Outcome(HELD, str(error))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return Outcome(FAILED, one_line(error))
+    except Exception as error:  # whatever it is, the other jobs go on
+        if hosts.shard()[1] > 1:
+            raise
+        traceback.print_exc()
+        return Outcome(FAILED, one_line(error))
+    _leave_record(part, workdir / job.folder, figures)
+    return Outcome(DONE)
+
+
+def one_line(error: BaseException) -> str:
+    """What is said of an error in one line, with its kind where it is no mistake in the input."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"[:500].strip(" :")
+
+
+def _leave_record(part: ml_collections.ConfigDict, folder: pathlib.Path, figures: dict[str, float]) -> None:
+    """Leaves the figures of a run that has not left them itself."""
+    if hosts.first() and not (folder / notes.RECORD).exists():
+        finite = json.loads(loop.as_json(figures))
+        record = {"version": 1, "status": DONE, "tasks": metrics_of(part), "figures": finite}
+        notes.write_json(folder / notes.RECORD, record)

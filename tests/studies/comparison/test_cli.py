@@ -1,0 +1,62 @@
+"""What `launch.py` says of flags of comparisons and reports that cannot be."""
+
+import json
+
+import pytest
+
+from tests import runs
+from tests.studies.comparison.digits_config import write_digits
+
+CONFIG = "tests/studies/comparison/digits_config.py"
+COMPARE = ["--mode=compare", "--methods=equal();geometric_mean()"]
+# Arguments, and what is said; all but those that name one are on a new workdir.
+MISUSES = [
+    (["--mode=compare"], "--mode=compare and --methods go together"),
+    (["--methods=equal()"], "--methods goes with --mode=compare or --mode=report"),
+    (["--jobs=2"], "--jobs goes with --mode=compare"),
+    (["--retry_failed"], "--retry_failed goes with --mode=compare"),
+    ([*COMPARE, "--workdirs=a;b"], "--workdirs goes with --mode=report"),
+    ([*COMPARE, "--jobs=-1"], "jobs"),
+    ([*COMPARE, "--jobs=2", "--coordinator=a:1"], "it goes without --coordinator"),
+    (["--mode=compare", "--methods=equal();equal()"], "--methods names 'equal()' twice"),
+    ([*COMPARE, "--job=17/16"], "--job=17/16: expected i/n, with i from 1 to n"),
+    ([*COMPARE, "--shares=0.5;1.5"], "'1.5' is no share of the training examples"),
+    ([*COMPARE, "--baseline=single"], "unknown method as --baseline: 'single'"),
+    (
+        [*COMPARE, "--metrics=left/acuracy"],
+        "unknown metric in --metrics: 'left/acuracy'; did you mean 'left/accuracy'?",
+    ),
+    ([*COMPARE, "--vary=balanse"], "unknown config key to vary (--vary): 'balanse'; did you mean 'balance'?"),
+    ([*COMPARE, "--jobs=3", "--simulate_devices=2"], "takes 3; expected at most the 2 there are"),
+    ([*COMPARE, "--workdir={run}"], "holds a training run; choose another --workdir for a comparison"),
+    (["--workdir={comparison}"], "holds a comparison: go on by --mode=compare"),
+    (["--mode=report"], "holds neither a run nor a comparison"),
+    (["--mode=report", "--workdirs=nowhere"], "'nowhere' holds neither a run nor a comparison"),
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What was said to each misuse, by its place in the list."""
+    base = tmp_path_factory.mktemp("misused")
+    digits = write_digits(base / "mnist")
+    (base / "run/checkpoints").mkdir(parents=True)
+    (base / "comparison/equal/seed-0").mkdir(parents=True)
+    (base / "comparison/equal/seed-0/job.json").write_text(json.dumps({"method": "equal()", "outcome": "done"}))
+    commands = []
+    for arguments, _ in MISUSES:
+        given = [argument.format(run=base / "run", comparison=base / "comparison") for argument in arguments]
+        workdir = [] if "--workdir" in str(given).replace("--workdirs", "") else [f"--workdir={base / 'new'}"]
+        commands.append(["launch.py", f"--config={CONFIG}:{digits}", *given, *workdir])
+    found = runs.forked(base / "compiled", base, commands)
+    assert not (base / "new").exists()
+    return found
+
+
+@pytest.mark.parametrize("number", range(len(MISUSES)), ids=[message for _, message in MISUSES])
+def test_misuse_gets_one_message_and_status_2(told, number):
+    status, out, err = told[number]
+    assert status == 2, out + err
+    assert MISUSES[number][-1] in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) <= 2
