@@ -1,9 +1,12 @@
 """What a report is made of: runs, each with its figures, and the metrics that they are judged by."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from mtljax.errors import unknown
 
 SINGLE = "single"  # in place of a method: a network of its own for every task
 
@@ -59,6 +62,12 @@ class Run:
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     folder: pathlib.Path | None = None
 
+    def recorded(self, group: str, key: str) -> float:
+        """A number of the run's record, such as `seconds`, `step_median`; NaN where it is not there or not finite."""
+        values = self.record.get(group)
+        value = values.get(key) if isinstance(values, Mapping) else None
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -78,6 +87,21 @@ class Comparison:
     baseline: str | None = SINGLE
     vary: str = "balance"
 
+    def directions(self, names: Sequence[str] | None = None) -> dict[str, bool]:
+        """Metric -> whether higher is better, as the figures of a comparison take it.
+
+        Args:
+            names: of the metrics that are wanted; None for all.
+
+        Raises:
+            UserError: for a name that no metric has.
+        """
+        known = {metric.name: metric.higher_is_better for metric in self.metrics}
+        for name in names or ():
+            if name not in known:
+                raise unknown("metric:", name, known)
+        return known if names is None else {name: up for name, up in known.items() if name in names}
+
     def results(self, share: float = 1.0) -> dict[str, dict[int, dict[str, float]]]:
         """Method -> seed -> figures, of what is done: networks of single tasks count where all of a seed's are.
 
@@ -95,3 +119,21 @@ class Comparison:
             method: {seed: figures for seed, figures in seeds.items() if covered[method, seed] >= tasks}
             for method, seeds in found.items()
         }
+
+    def recorded(self, group: str, key: str, share: float = 1.0) -> dict[str, dict[int, dict[str | None, float]]]:
+        """Method -> seed -> task (None: all in one) -> a number that the run noted of itself; seeds as in `results`.
+
+        Args:
+            group: of the record, such as `seconds`.
+            key: in it, such as `step_median`.
+            share: of the training examples.
+
+        Returns:
+            NaN where a run did not note it.
+        """
+        whole = self.results(share)
+        found: dict[str, dict[int, dict[str | None, float]]] = {m: {s: {} for s in seeds} for m, seeds in whole.items()}
+        for run in self.runs:
+            if run.status == "done" and run.share == share and run.seed in found.get(run.method, {}):
+                found[run.method][run.seed][run.task] = run.recorded(group, key)
+        return found
