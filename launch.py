@@ -1,10 +1,13 @@
-"""Trains a config, evaluates a run, or compares balancers on a config.
+"""Trains a config, evaluates a run, compares balancers on a config, or writes the page of what is there.
 
 python launch.py --config configs/quickstart.py
 python launch.py --config configs/quickstart.py --workdir runs/a --config.balance='gradnorm(alpha=1.5)'
 python launch.py --mode=eval --workdir runs/a
 python launch.py --config configs/quickstart.py --mode=compare --methods='single;equal();pcgrad()' --seeds=3
+python launch.py --config configs/scenes.py --mode=compare --methods='equal();famo()' --jobs=2 --workdir runs/c
+python launch.py --workdir runs/c --mode=compare --methods='nash_mtl()'
 python launch.py --config configs/adult.py --mode=compare --vary=model --methods='MMoE(MLP((64,)));PLE(MLP((64,)))'
+python launch.py --mode=report --workdir runs/c
 """
 
 import os

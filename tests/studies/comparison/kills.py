@@ -66,11 +66,13 @@ def killed(comparisons, kills, seed=0):
         if done < kills and _reached_a_moment(comparisons, name, process, rng):
             _kill_all(process, rng)
             done += 1
+            print(f"kill {done} of {name}: {comparisons.steps_told(name)} steps told", flush=True)
             continue
         runs.finish(process)
         attempts = {job["attempts"] for job in notes.jobs_there(comparisons.base / name)}
         unlike += comparisons.figures(name) != expected or attempts != {1}
         ended += 1
+        print(f"{name} ended: {unlike} of {ended} unlike one left alone", flush=True)
         if done == kills:
             return ended, unlike
 
