@@ -13,11 +13,13 @@ from mtljax.studies.comparison import notes
 from mtljax.studies.comparison.metrics import metrics_of
 from mtljax.studies.comparison.notes import DONE, FAILED, HELD, Outcome
 from mtljax.studies.comparison.plan import Job, config_of
+from mtljax.train.config.programs import Programs
 from mtljax.train.run import loop
 from mtljax.train.run.workdir import InUse
 from mtljax.train.spread import hosts
 
-_kept: list[tuple[str, str | None]] = []  # the programs that are compiled now
+_programs = Programs()  # those of the latest method: its seeds share them
+_kept: list[tuple[str, str | None]] = []  # whose programs they are
 
 
 def train(
@@ -39,7 +41,8 @@ def train(
         _kept[:] = [job.program]
     try:
         part = config_of(config, job)
-        figures = loop.train(part, workdir / job.folder, allow_config_change=allow_config_change)
+        options = {"programs": _programs, "times_predictions": True}
+        figures = loop.train(part, workdir / job.folder, allow_config_change=allow_config_change, **options)
     except InUse as error:
         return Outcome(HELD, str(error))
     except UserError as error:

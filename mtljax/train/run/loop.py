@@ -16,6 +16,7 @@ from mtljax.train.config.programs import Programs
 from mtljax.train.run import config_file
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run.checkpoint import CHECKPOINTS, Checkpoints, Restored
+from mtljax.train.run.inference import seconds_of_prediction
 from mtljax.train.run.panel import leave_panel
 from mtljax.train.run.record import EVALUATION, Record
 from mtljax.train.run.start import newest, resume, start
@@ -33,6 +34,7 @@ def train(
     *,
     allow_config_change: bool = False,
     programs: Programs | None = None,
+    times_predictions: bool = False,
 ) -> dict[str, float]:
     """Trains as the config says, from the newest checkpoint in the workdir if there is one.
 
@@ -41,6 +43,7 @@ def train(
         workdir: where it leaves everything.
         allow_config_change: whether to go on in a workdir of another config.
         programs: where several runs follow each other, one for all of them: seeds of one config are compiled once.
+        times_predictions: whether the record is to say how long a prediction takes; see `inference`.
 
     Returns:
         The figures on the validation split at the end.
@@ -91,10 +94,10 @@ def train(
                 if not known:
                     record.begin()
                 loop.run()
-                return _finish(loop, fitted)
+                return _finish(loop, fitted, times_predictions)
 
 
-def _finish(loop: Loop, fitted: checks.Fitted) -> dict[str, float]:
+def _finish(loop: Loop, fitted: checks.Fitted, times_predictions: bool) -> dict[str, float]:
     parts, steps = loop.parts, loop.parts.config.steps
     with loop.record.clock.spent(EVALUATION):
         figures, constant = loop.evaluate(loop.state), evaluation.figures_of_constant(parts, fitted)
@@ -104,6 +107,8 @@ def _finish(loop: Loop, fitted: checks.Fitted) -> dict[str, float]:
     if not loop.record.was_done:
         loop.writer.settings(flat(parts.config))
     leave_panel(parts, loop.state, loop.workdir)
+    if times_predictions:
+        loop.record.predicted(seconds_of_prediction(parts, fitted, loop.state))
     loop.record.done(figures, constant)
     if hosts.first():
         print(f"{evaluation.table(parts.tasks, figures, constant)}\n{loop.record.lines()}", flush=True)

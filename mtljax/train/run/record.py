@@ -75,6 +75,7 @@ class Record:
         known = {name: self._before.get(name) or 0.0 for name in (TRAINING, EVALUATION)}
         self.clock, self._times, self._memory = Clock(known), StepTimes(self._before), PeakMemory()
         self._to_first_step: float | None = None
+        self._predictions: dict[str, float] = {}
         self._finite: tuple[int, Any] | None = None
         self._begins = False
         self._told = {
@@ -139,6 +140,10 @@ class Record:
         self._told["step"] = self._parts.config.steps
         self._end("done", "")
 
+    def predicted(self, seconds: Mapping[str, float]) -> None:
+        """Notes how long predictions take, as `inference.seconds_of_prediction` tells it."""
+        self._predictions = dict(seconds)
+
     def _end(self, status: str, message: str) -> None:
         self._told |= {"status": status, "message": message, "ended": time.time()}
         self.write()
@@ -192,6 +197,7 @@ class Record:
             "to_first_step": self._to_first_step,
             TRAINING: self.clock.seconds[TRAINING] - compiled,
             EVALUATION: self.clock.seconds[EVALUATION],
+            **self._predictions,
         }
 
     def _compiled(self) -> float:

@@ -28,7 +28,7 @@ def told(workdir):
 def done(digits, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("record") / "run"
     config = changed(digits, steps=6, eval_every=3, checkpoint_every=3, log_every=2, parallel=ONE)
-    loop.train(config, workdir)
+    loop.train(config, workdir, times_predictions=True)
     return workdir
 
 
@@ -55,6 +55,7 @@ def test_a_run_that_is_done_tells_what_it_cost(done):
     assert 0 < seconds["compile"] < seconds["to_first_step"]
     assert seconds["evaluation"] > 0
     assert seconds["training"] + seconds["evaluation"] + seconds["compile"] < found["ended"] - found["began"]
+    assert min(seconds["inference"], seconds["inference_8"]) > 0
     assert found["memory"]["bytes"] > 2**20
     products = 2 * (28 * 28 * 4 + 2 * 4 * 10)
     assert products < found["flops"]["forward"] < 1.1 * products

@@ -1,0 +1,58 @@
+"""How long a trained model takes to predict all tasks."""
+
+import statistics
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from mtljax.train.config.checks import Fitted
+from mtljax.train.config.parts import Experiment
+from mtljax.train.step.state import TrainState
+
+BATCHES = {"inference": 1, "inference_8": 8}  # name of a figure -> examples in the batch
+_CALLS, _LONG = 20, 2.0  # calls that are timed, and seconds after which no more are, once there are three
+
+
+def seconds_of_prediction(parts: Experiment, fitted: Fitted, state: TrainState) -> dict[str, float]:
+    """Median seconds of a compiled prediction of all tasks, on one device, its inputs there already.
+
+    Args:
+        parts: of the run.
+        fitted: what is known of them.
+        state: whose model predicts.
+
+    Returns:
+        `inference`, of one example; `inference_8`, of a batch of eight.
+    """
+    saved = parts.spread.to_disk(state)
+    device = jax.local_devices()[0]
+    variables = jax.device_put(jax.tree.map(np.asarray, {"params": saved.params, **saved.model_state}), device)
+
+    def predict(variables: Any, inputs: Any) -> Any:
+        return parts.model.apply(variables, inputs["image"], camera=inputs.get("camera"))
+
+    program = parts.program("predict", lambda: jax.jit(predict))
+    inputs = {key: fitted.sample[key] for key in ("image", "camera") if key in fitted.sample}
+    return {
+        name: _median(
+            program, variables, jax.device_put(jax.tree.map(lambda x, n=number: _of_size(x, n), inputs), device)
+        )
+        for name, number in BATCHES.items()
+    }
+
+
+def _of_size(array: Any, number: int) -> np.ndarray:
+    """So many examples of a batch, over and over where there are fewer."""
+    return np.take(np.asarray(array), np.arange(number) % len(array), axis=0)
+
+
+def _median(program: Any, variables: Any, inputs: Any) -> float:
+    jax.block_until_ready(program(variables, inputs))  # compiles
+    taken, begin = [], time.perf_counter()
+    while len(taken) < 3 or (len(taken) < _CALLS and time.perf_counter() - begin < _LONG):
+        start = time.perf_counter()
+        jax.block_until_ready(program(variables, inputs))
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
