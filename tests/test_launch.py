@@ -79,6 +79,7 @@ def test_what_a_run_leaves(whole):
     assert names == {
         "config.json",
         "metrics.jsonl",
+        "run.json",
         "checkpoints",
         "checkpoints.crc32.json",
         "tensorboard",

@@ -6,12 +6,14 @@ import pathlib
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import ml_collections
 import numpy as np
 
 from mtljax.train.config import checks, experiment
 from mtljax.train.config.default import checked, flat
+from mtljax.train.config.parts import Experiment
 from mtljax.train.config.programs import Programs
 from mtljax.train.run import config_file
 from mtljax.train.run import evaluate as evaluation
@@ -78,10 +80,7 @@ def train(
         if hosts.first():
             if restored is not None:
                 print(f"resuming {workdir} at step {begun.step}", flush=True)
-            if parts.config.train_share < 1:
-                whole = len(parts.data.split("train"))
-                print(f"train_share={parts.config.train_share}: {len(parts.training)} of {whole} examples", flush=True)
-            print(started_from + parts.group_table(begun.state.params), flush=True)
+            print(started_from + _told_of(parts, begun.state.params), flush=True)
         writer = MetricWriter(workdir, begun.step) if hosts.first() else Silent()
         with contextlib.closing(writer):
             step = parts.train_step(fitted.optimizer)
@@ -95,6 +94,14 @@ def train(
                     record.begin()
                 loop.run()
                 return _finish(loop, fitted, times_predictions)
+
+
+def _told_of(parts: Experiment, params: Any) -> str:
+    """What is said of a run before its first step: of the part of the examples that it sees, and its groups."""
+    share, table = parts.config.train_share, parts.group_table(params)
+    if share == 1:
+        return table
+    return f"train_share={share}: {len(parts.training)} of {len(parts.data.split('train'))} examples\n{table}"
 
 
 def _finish(loop: Loop, fitted: checks.Fitted, times_predictions: bool) -> dict[str, float]:

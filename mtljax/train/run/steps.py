@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import jax
 import numpy as np
@@ -92,10 +92,7 @@ class Loop:
         with signals.saving(self._ask_to_stop) as something_to_save, bar, self.record.clock.spent(TRAINING):
             for step in range(self._start + 1, config.steps + 1):
                 batch = self._next_batch(step)
-                seen = self._cosines(self.state, batch) if self._cosines is not None and self._looks(step) else {}
-                self.state, report = self._step(self.state, batch)
-                report = {**report, **seen}
-                self._latest = (step, report)
+                report = self._take(step, batch)
                 if step == self._start + 1:
                     self.record.dispatched()
                     self._begin()
@@ -128,6 +125,13 @@ class Loop:
             self._timed_from, self._waited = begin, 0.0
         self._waited += time.perf_counter() - begin
         return self.parts.spread.place_batch(batch)
+
+    def _take(self, step: int, batch: Any) -> Mapping[str, Any]:
+        # Before the step, which gives up the state.
+        seen = cast(Any, self._cosines)(self.state, batch) if self._looks(step) else {}
+        self.state, report = self._step(self.state, batch)
+        self._latest = (step, {**report, **seen})
+        return self._latest[1]
 
     def _note(self, pending: tuple[int, Any] | None, bar: tqdm) -> None:
         """Reads a step's report: shows it, writes it, and stops the run when too many updates were skipped."""

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
+from mtljax.train.config import checks
 from mtljax.train.config import programs as of_configs
 from mtljax.train.config.default import checked
 from mtljax.train.config.programs import Programs
 from mtljax.train.run import loop
+from mtljax.train.run.start import start
 from tests.runs import lines, state
 from tests.train.conftest import changed
 
@@ -40,6 +42,24 @@ def test_a_second_seed_compiles_nothing_and_gives_what_it_gives_alone(config, tm
     told = [[figures(line) for line in lines(tmp_path / name)] for name in ("1", "alone")]
     assert told[0] == told[1]
     assert any((value != state(tmp_path / "0", 2)[key]).any() for key, value in found.items() if "kernel" in key)
+
+
+def test_the_seed_is_an_input_of_what_is_compiled(config):
+    """So that the persistent cache finds in another process what a run of another seed has compiled."""
+
+    def programs(seed):
+        parts = Programs().build(checked(changed(config, seed=seed)))
+        fitted = checks.fit(parts)
+        state, _ = start(parts, fitted)
+        batch = parts.spread.place_batch(next(parts.train_batches()))
+        key = jax.random.key(seed)
+        lowered = (
+            parts.train_step(fitted.optimizer).lower(state, batch),
+            jax.jit(parts.model.init).lower(key, batch["image"]),
+        )
+        return [program.as_text() for program in lowered]
+
+    assert programs(0) == programs(1)
 
 
 def figures(line):
