@@ -23,6 +23,7 @@ from mtljax.studies.comparison.plan import Job
 from mtljax.studies.comparison.told import Told
 from mtljax.train.run import loop, signals
 
+_ASKED = (0, 130, -signal.SIGTERM, -signal.SIGINT)  # exit statuses of a child that was asked to leave by others
 _LOOK = 1.0  # seconds between looks at how far jobs are
 
 
@@ -195,7 +196,7 @@ class Pool:
         if reply is not None:
             return Outcome(**reply)
         status = self._gone(number)
-        if self._signal is not None or status in (0, 130, -signal.SIGTERM, -signal.SIGINT):
+        if self._signal is not None or status in _ASKED:
             return Outcome(STOPPED)  # before there was anything to save
         step = notes.last_step(self._workdir / job.folder)
         return Outcome(KILLED if status < 0 else FAILED, f"{_how(status)} at step {step}")
@@ -205,9 +206,8 @@ class Pool:
         child = self._children.get(number)
         if child is None:
             child = self._children[number] = Child(self._arguments, self._shares[number], self._begun)
-            if not child.is_ready() and self._signal is None:
-                how = _how(self._gone(number))
-                raise UserError(f"a process that trains jobs {how} before it was ready; see above.")
+            if not child.is_ready() and self._signal is None and (status := self._gone(number)) not in _ASKED:
+                raise UserError(f"a process that trains jobs {_how(status)} before it was ready; see above.")
         return child
 
     def _gone(self, number: int) -> int:

@@ -18,6 +18,7 @@ from mtljax.studies.comparison.told import Told
 from mtljax.studies.comparison.values import BALANCE, keys_of
 from mtljax.train.config import default as run_config
 from mtljax.train.run import config_file
+from mtljax.train.spread import hosts
 
 
 def run(
@@ -88,7 +89,8 @@ def run(
     wanted = plan.part_of(wanted, part) if part else wanted
     config = _as_there(config, workdir)
     config_file.refuse_change(config, workdir, allow_change=allow_config_change)
-    earlier.adopt(workdir, vary, tasks)
+    if hosts.first():
+        earlier.adopt(workdir, vary, tasks)
     board = Board(workdir, wanted, retry_failed=retry_failed)
     told = Told(board, lambda: gather.write(workdir, baseline=baseline, metrics=metrics))
     if board.left:
@@ -100,7 +102,8 @@ def run(
         with runner:
             for line in runner.check(board.left):
                 told.line(f"warning: {line}")
-            config_file.settle(config, workdir, allow_change=allow_config_change)
+            if hosts.first():
+                config_file.settle(config, workdir, allow_change=allow_config_change)
             with told:
                 runner.train(board, told)
     return told.end()
