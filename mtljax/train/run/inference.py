@@ -33,7 +33,7 @@ def seconds_of_prediction(parts: Experiment, fitted: Fitted, state: TrainState) 
     def predict(variables: Any, inputs: Any) -> Any:
         return parts.model.apply(variables, inputs["image"], camera=inputs.get("camera"))
 
-    program = parts.program("predict", lambda: jax.jit(predict))
+    program = parts.program("inference", lambda: jax.jit(predict))
     inputs = {key: fitted.sample[key] for key in ("image", "camera") if key in fitted.sample}
     return {
         name: _median(
