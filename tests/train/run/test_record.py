@@ -27,7 +27,7 @@ def told(workdir):
 @pytest.fixture(scope="module")
 def done(digits, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("record") / "run"
-    config = changed(digits, steps=6, eval_every=3, checkpoint_every=3, log_every=2, parallel=ONE)
+    config = changed(digits, steps=6, eval_every=3, checkpoint_every=3, log_every=2, parallel=ONE, panel_images=1)
     loop.train(config, workdir, times_predictions=True)
     return workdir
 
