@@ -38,14 +38,28 @@ class Program:
         """Gives what the function gives."""
         leaves, structure = jax.tree.flatten(others)
         form = (structure, *((leaf.shape, leaf.dtype) for leaf in leaves))
-        compiled = self._compiled.get(form)
-        if compiled is None:
-            compiled = self._compiled[form] = self._ready(first, *others)
-        return compiled(first, *others)
+        if form not in self._compiled:
+            if jax.process_count() > 1:
+                return self._first_of_several(form, first, *others)
+            self._compiled[form] = self._ready(first, *others)
+        compiled = self._compiled[form]
+        try:
+            return compiled(first, *others)
+        except ValueError:  # what a checkpoint gave lies elsewhere than what a step gives
+            return compiled(*_placed((first, *others), compiled))
 
     def lower(self, *arguments: Any) -> Any:
         """As `jax.jit(function).lower`."""
         return self._function.lower(*arguments)
+
+    def _first_of_several(self, form: Any, *arguments: Any) -> Any:
+        """The first call among several processes, where the function itself sees to what each of them holds."""
+        begin = time.perf_counter()
+        self.flops = flops_of(self.lower(*arguments))
+        found = self._function(*arguments)
+        self.seconds += time.perf_counter() - begin
+        self._compiled[form] = self._function
+        return found
 
     def _ready(self, *arguments: Any) -> Callable[..., Any]:
         begin = time.perf_counter()
@@ -53,6 +67,17 @@ class Program:
         self.seconds += time.perf_counter() - begin
         self.flops = flops_of(compiled)
         return compiled
+
+
+def _placed(arguments: tuple[Any, ...], compiled: Any) -> Any:
+    """Arguments where a compiled function wants them."""
+    leaves, structure = jax.tree.flatten(arguments)
+    wanted = jax.tree.leaves(compiled.input_shardings[0], is_leaf=lambda x: x is None)
+
+    def placed(x: Any, sharding: Any) -> Any:
+        return jax.device_put(x, sharding) if isinstance(x, jax.Array) and sharding is not None else x
+
+    return structure.unflatten([placed(x, sharding) for x, sharding in zip(leaves, wanted, strict=True)])
 
 
 def flops_of(stage: Any) -> float | None:

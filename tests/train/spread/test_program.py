@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mtljax import train
 from mtljax.train.spread.program import Program, flops_of
 
 
@@ -37,3 +38,14 @@ def test_a_backend_that_does_not_count_is_unknown():
             return None
 
     assert flops_of(Silent()) is None
+
+
+def test_a_state_that_lies_elsewhere_is_brought_where_it_is_wanted():
+    """As that of a checkpoint, which is on one device, where a step's own is on all."""
+    spread = train.pmap()
+    program = Program(spread.train(lambda state, batch, seed: (state + batch.mean() + seed, batch.sum()), 1))
+    batch = spread.place_batch(np.ones((8, 1), np.float32))
+    state = jax.device_put(jnp.float32(1.0), jax.devices()[0])
+    for expected in (5.0, 9.0):
+        state, _ = program(state, batch, np.int32(3))
+        assert float(state) == expected
