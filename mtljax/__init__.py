@@ -1,6 +1,6 @@
 """mtljax: multi-task learning in JAX and Flax. One model, many tasks, gradients that do not fight."""
 
-from mtljax import balance, geometry, models, tasks
+from mtljax import balance, geometry, models, relations, report, tasks
 from mtljax.balance import (
     aligned_mtl,
     cagrad,
@@ -116,6 +116,8 @@ __all__ = [
     "pcgrad",
     "random_direction",
     "random_weighting",
+    "relations",
+    "report",
     "sdmgrad",
     "stch",
     "sum",
