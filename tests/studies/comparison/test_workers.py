@@ -28,14 +28,17 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def compare(base):
     """Starts a comparison in the folder `name`."""
-    digits = write_digits(base / "mnist")
+    digits, started = write_digits(base / "mnist"), []
 
     def start(name, methods, *arguments, seeds=1, config=f"{CONFIG}:{digits}"):
         often = ["--config.max_skipped_in_row=2"] if config else []
         given = [f"--workdir={base / name}", "--mode=compare", f"--methods={methods}", f"--seeds={seeds}"]
-        return runs.launch(base / "compiled", *given, *often, *arguments, config=config)
+        started.append(runs.launch(base / "compiled", *given, *often, *arguments, config=config))
+        return started[-1]
 
-    return start
+    yield start
+    for process in started:
+        process.kill()  # what a test has left when it failed
 
 
 def note(folder):
@@ -171,7 +174,7 @@ def test_no_child_outlives_a_parent_that_is_killed_and_its_job_just_goes_on(base
     wait_until_gone(child)
     assert note(folder)["outcome"] == ""
     process = compare("orphans", ENDLESS)
-    assert wait_for(process, functools.partial(trainer, folder)) != child
+    wait_for(process, lambda: trainer(folder) not in (None, child))
     process.send_signal(signal.SIGTERM)
     runs.finish(process)
     assert note(folder)["attempts"] == 1
