@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 
 from mtljax.errors import UserError, unknown
-from mtljax.studies.results import load, write, write_json
+from mtljax.report.files import load, write, write_json
 from mtljax.tasks import delta_m
 from mtljax.train.config import default as run_config
 from mtljax.train.config import experiment
