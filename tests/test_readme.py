@@ -114,10 +114,10 @@ def test_rooms_import_downwards_only():
         "balance": {"balance", "errors"},
         "geometry": {"geometry"},
         "models": {"geometry", "models", "errors"},
-        "tasks": {"geometry", "tasks", "models", "errors"},
+        "tasks": {"geometry", "tasks", "models", "delta", "errors"},
         "data": {"geometry", "data", "errors"},
         "train": {"balance", "models", "tasks", "data", "train", "errors"},
-        "report": {"report", "errors"},
+        "report": {"report", "delta", "errors"},
         "relations": {"relations", "errors"},
         "studies": {"balance", "tasks", "train", "report", "relations", "studies", "errors"},
     }

@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from mtljax.tasks.metrics.delta import delta_m
+from mtljax.delta import delta_m
 from mtljax.tasks.task import Metric, Task
 
 ROOMS = ("scene", "self_supervision", "values")

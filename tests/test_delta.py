@@ -34,6 +34,12 @@ def test_published_figures_are_over_all_metrics_at_once(ours, published):
     np.testing.assert_allclose(found, published, atol=0.011)
 
 
+def test_a_baseline_below_zero_keeps_the_sign():
+    up, alone = {"a": {"correlation": True}}, {"a": {"correlation": -0.5}}
+    assert mtl.delta_m({"a": {"correlation": -0.25}}, alone, up) == -50
+    assert mtl.delta_m({"a": {"correlation": -0.75}}, alone, up) == 50
+
+
 def test_where_it_has_no_meaning_it_is_nan():
     assert math.isnan(mtl.delta_m(ALONE, ALONE | {"depth": {"AbsErr": 0.0}}, UP))
     assert math.isnan(mtl.delta_m(ALONE | {"depth": {"AbsErr": math.nan}}, ALONE, UP))

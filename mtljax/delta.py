@@ -50,9 +50,27 @@ def delta_m(figures: _Figures, baseline: _Figures, higher_is_better: Mapping[str
                 float(_of(x, metric, f"metric of task {task!r}", name))
                 for x, name in ((ours, "figures"), (alone, "baseline"))
             )
-            worse.append((-1 if up else 1) * (m - b) / b if b else math.nan)
+            worse.append(worsening(m, b, up))
         by_task.append(np.mean(worse))
-    return float(100 * np.mean(by_task))
+    return float(np.mean(by_task))
+
+
+def worsening(figure: float, baseline: float, higher_is_better: bool) -> float:
+    """How much worse a figure is than a baseline's, in per cent of the baseline's size. Positive is worse.
+
+    Args:
+        figure: of the model that is judged.
+        baseline: of what it is held against. Below 0 (a correlation, say) its size counts, so that the sign stays.
+        higher_is_better: the figure's direction.
+
+    Returns:
+        Per cent; NaN where the baseline is 0 or either is NaN.
+
+    Example:
+        >>> worsening(0.25, 0.5, higher_is_better=True)
+        50.0
+    """
+    return 100 * (-1 if higher_is_better else 1) * (figure - baseline) / abs(baseline) if baseline else math.nan
 
 
 def _of(values: Mapping[str, _T], name: str, kind: str, where: str) -> _T:
