@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtljax.errors import unknown
+
 SINGLE = "single"  # in place of a method: a network of its own for every task
 
 Figures = Mapping[str, float]  # "<task>/<metric>" -> value
@@ -77,6 +79,21 @@ class Comparison:
     methods: Sequence[str]
     baseline: str | None = SINGLE
     vary: str = "balance"
+
+    def directions(self, names: Sequence[str] | None = None) -> dict[str, bool]:
+        """Metric -> whether higher is better, as the figures of a comparison take it.
+
+        Args:
+            names: of the metrics that are wanted; None for all.
+
+        Raises:
+            UserError: for a name that no metric has.
+        """
+        known = {metric.name: metric.higher_is_better for metric in self.metrics}
+        for name in names or ():
+            if name not in known:
+                raise unknown("metric:", name, known)
+        return known if names is None else {name: up for name, up in known.items() if name in names}
 
     def results(self, share: float = 1.0) -> dict[str, dict[int, dict[str, float]]]:
         """Method -> seed -> figures, of what is done: networks of single tasks count where all of a seed's are.
