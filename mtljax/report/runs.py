@@ -1,6 +1,7 @@
 """What a report is made of: runs, each with its figures, and the metrics that they are judged by."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,6 +62,12 @@ class Run:
     record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     folder: pathlib.Path | None = None
 
+    def recorded(self, group: str, key: str) -> float:
+        """A number of the run's record, such as `seconds`, `step_median`; NaN where it is not there or not finite."""
+        values = self.record.get(group)
+        value = values.get(key) if isinstance(values, Mapping) else None
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -112,3 +119,21 @@ class Comparison:
             method: {seed: figures for seed, figures in seeds.items() if covered[method, seed] >= tasks}
             for method, seeds in found.items()
         }
+
+    def recorded(self, group: str, key: str, share: float = 1.0) -> dict[str, dict[int, dict[str | None, float]]]:
+        """Method -> seed -> task (None: all in one) -> a number that the run noted of itself; seeds as in `results`.
+
+        Args:
+            group: of the record, such as `seconds`.
+            key: in it, such as `step_median`.
+            share: of the training examples.
+
+        Returns:
+            NaN where a run did not note it.
+        """
+        whole = self.results(share)
+        found: dict[str, dict[int, dict[str | None, float]]] = {m: {s: {} for s in seeds} for m, seeds in whole.items()}
+        for run in self.runs:
+            if run.status == "done" and run.share == share and run.seed in found.get(run.method, {}):
+                found[run.method][run.seed][run.task] = run.recorded(group, key)
+        return found
