@@ -4,6 +4,7 @@ from mtljax.report import promises
 from mtljax.report.delta_table import delta_m_table
 from mtljax.report.label_curves import LabelCurve, label_curve
 from mtljax.report.pairs import Pair, Transfer, negative_transfer, paired
+from mtljax.report.promised import label_curves, promised
 from mtljax.report.promises import Promise
 from mtljax.report.ranks import Rank, mean_rank
 from mtljax.report.runs import SINGLE, Comparison, Metric, Run
@@ -28,11 +29,13 @@ __all__ = [
     "delta_m_table",
     "intervals",
     "label_curve",
+    "label_curves",
     "latex",
     "markdown",
     "mean_rank",
     "negative_transfer",
     "paired",
+    "promised",
     "promises",
     "runs_csv",
     "summarise",

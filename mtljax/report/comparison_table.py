@@ -121,7 +121,8 @@ def _judging(comparison: Comparison, judged: Mapping[str, bool]) -> list[Column]
         for over, number in weighed.items():
             cells: dict[str, Summary | None] = dict(delta_m_table(results, judged, baseline, over))
             cells[baseline] = None
-            columns.append(column(f"delta_m over {number} {over}, %", False, cells, baseline, 2))
+            what = over if number > 1 else over.removesuffix("s")
+            columns.append(column(f"Δm over {number} {what}, %", False, cells, baseline, 2))
     ranks = {method: rank.of_means for method, rank in mean_rank(results, judged, baseline).items() if results[method]}
     cells = {method: Summary(dict.fromkeys(results[method], mean), mean, None, None) for method, mean in ranks.items()}
     return [*columns, column("mean rank", False, cells, baseline, 2)]
@@ -149,14 +150,14 @@ def _notes(comparison: Comparison, judged: Mapping[str, bool]) -> list[str]:
     results, baseline = comparison.results(), comparison.baseline
     notes = ["Mean ± standard error over n seeds."]
     if baseline is None:
-        notes.append("No delta_m: there is no baseline.")
+        notes.append("No Δm: there is no baseline.")
     elif not results[baseline]:
-        notes.append(f"No delta_m: the baseline {baseline} has no whole seed.")
+        notes.append(f"No Δm: the baseline {baseline} has no whole seed.")
     else:
-        notes.append(f"delta_m is against the mean of {baseline}: positive is worse.")
+        notes.append(f"Δm is against the mean of {baseline}: positive is worse.")
         zero = [name for name, mean in means({baseline: results[baseline]}, judged)[baseline].items() if mean == 0]
         if zero:
-            notes.append(f"delta_m is nan: {', '.join(zero)} of the baseline is 0.")
+            notes.append(f"Δm is nan: {', '.join(zero)} of the baseline is 0.")
     if baseline is not None:
         notes.append(f"{baseline} is not ranked.")
     lacking = [

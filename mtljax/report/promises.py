@@ -187,7 +187,7 @@ def accuracy(
         "accuracy",
         "Tasks trained together are predicted better than by single networks",
         figure,
-        f"delta_m over {over}, %",
+        f"Δm over {over}, %",
         0,
         judged(figure, 0),
         "" if figure.n else "no seed in common",

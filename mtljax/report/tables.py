@@ -22,6 +22,7 @@ _LATEX = {
     "|": r"\textbar{}",
     '"': r"\symbol{34}",
     "±": r"$\pm$",
+    "Δ": r"$\Delta$",
     "†": r"$\dagger$",
     "‡": r"$\ddagger$",
     **{letter: "\\" + letter for letter in "{}$&#%_"},
@@ -88,6 +89,7 @@ def latex(comparison: Comparison, metrics: Sequence[str] | None = None) -> str:
     whole = table(comparison, metrics)
     arrows = {True: r" $\uparrow$", False: r" $\downarrow$"}
     headings = ["method", "n", *(escaped(_heading(one)) + arrows[one.higher_is_better] for one in whole.columns)]
+    marked = "Best bold, second underlined."
     styles = {BEST: r"\mathbf", SECOND: r"\underline"}
 
     def cell(mean: str, error: str, place: str) -> str:
@@ -108,7 +110,7 @@ def latex(comparison: Comparison, metrics: Sequence[str] | None = None) -> str:
         r"\bottomrule",
         r"\end{tabular}",
         r"\par\smallskip{\footnotesize\raggedright",
-        *(escaped(note) + r"\par" for note in _of_marks(whole)),
+        *(escaped(note) + r"\par" for note in _notes(whole, marked)),
         "}",
         r"% Needs \usepackage{booktabs} and, for letters beyond ASCII, \usepackage[T1]{fontenc} or XeLaTeX.",
     ]
@@ -137,6 +139,7 @@ def markdown(comparison: Comparison, metrics: Sequence[str] | None = None) -> st
     whole = table(comparison, metrics)
     arrows = {True: " (up)", False: " (down)"}
     headings = ["method", "n", *(plain(_heading(one)) + arrows[one.higher_is_better] for one in whole.columns)]
+    marked = "Best bold, second in italics."
     styles = {BEST: "**", SECOND: "*", "": ""}
 
     def cell(mean: str, error: str, place: str) -> str:
@@ -145,7 +148,7 @@ def markdown(comparison: Comparison, metrics: Sequence[str] | None = None) -> st
     lines = [headings, ["---"] * len(headings), *_rows(whole, lambda method, mark: _code(method) + mark, cell)]
     text = ["| " + " | ".join(line) + " |" for line in lines]
     text[1] = text[1].replace(" ", "")
-    return "\n".join(text) + "\n\n" + "".join(f"{plain(note)}  \n" for note in _of_marks(whole))
+    return "\n".join(text) + "\n\n" + "".join(f"{plain(note)}  \n" for note in _notes(whole, marked))
 
 
 def _rows(whole: Table, name: Callable[[str, str], str], cell: Callable[[str, str, str], str]) -> Iterator[list[str]]:
@@ -158,9 +161,10 @@ def _rows(whole: Table, name: Callable[[str, str], str], cell: Callable[[str, st
         yield row
 
 
-def _of_marks(whole: Table) -> list[str]:
-    styled = any(column.places for column in whole.columns)
-    return [*whole.notes[:1], *(["The best mean of each column stands out."] if styled else []), *whole.notes[1:]]
+def _notes(whole: Table, marked: str) -> list[str]:
+    """The notes of a table, and how its best figures are marked where any is."""
+    shown = [marked] if any(column.places for column in whole.columns) else []
+    return [*whole.notes[:1], *shown, *whole.notes[1:]]
 
 
 def _heading(column: Column) -> str:
