@@ -1,7 +1,7 @@
 """The promises of multi-task learning, judged by the runs of a comparison."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mtljax.errors import unknown
 from mtljax.report.label_curves import LabelCurve, label_curve
@@ -14,7 +14,11 @@ _COSTS = {"seconds of a prediction": ("seconds", "inference"), "forward FLOPs": 
 
 
 def promised(
-    comparison: Comparison, method: str, times: Mapping[int, TrainingTime] | None = None, level: float = LEVEL
+    comparison: Comparison,
+    method: str,
+    times: Mapping[int, TrainingTime] | None = None,
+    metrics: Sequence[str] | None = None,
+    level: float = LEVEL,
 ) -> list[Promise]:
     """What the runs of a method and of the single networks show of each promise.
 
@@ -22,14 +26,15 @@ def promised(
         comparison: with runs of `single`.
         method: which is judged.
         times: seed -> `training_time` of its curves; None where there are none.
+        metrics: `<task>/<metric>` that delta_m counts; None for all.
         level: of the intervals.
 
     Returns:
         Promises that the runs have anything on: inference (a promise a cost), training, labels (with runs on shares of
-        the examples) and accuracy (delta_m of all metrics, over tasks and over metrics).
+        the examples) and accuracy (delta_m over tasks and over metrics).
 
     Raises:
-        UserError: where the method or `single` is not in the comparison.
+        UserError: where the method or `single` is not in the comparison, or for an unknown metric.
     """
     for name in (method, SINGLE):
         if name not in comparison.methods:
@@ -46,9 +51,9 @@ def promised(
     curves = label_curves(comparison, method)
     if curves:
         found.append(labels(curves, level))
-    results, metrics = comparison.results(), comparison.directions()
+    results, judged = comparison.results(), comparison.directions(metrics)
     if results[method] and results[SINGLE]:
-        found += [accuracy(results, metrics, SINGLE, method, over, level) for over in ("tasks", "metrics")]
+        found += [accuracy(results, judged, SINGLE, method, over, level) for over in ("tasks", "metrics")]
     return found
 
 

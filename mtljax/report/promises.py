@@ -46,11 +46,11 @@ class Promise:
         if math.isnan(figure.mean):
             shown = f"no {self.unit}"
         else:
-            ends = "" if figure.interval is None else " ({:.4g} to {:.4g})".format(*figure.interval)
+            ends = "" if figure.interval is None else ", interval {:.4g} to {:.4g}".format(*figure.interval)
             shown = f"{self.unit} {figure.mean:.4g}{ends}"
         seeds = "1 seed" if figure.n == 1 else f"{figure.n} seeds"
         note = f"; {self.note}" if self.note else ""
-        return f"{self.claim}: {self.verdict} for this config ({shown}, {seeds}{note})."
+        return f"{self.claim}: {self.verdict} for this config ({shown}; {seeds}{note})."
 
 
 def inference(
@@ -78,7 +78,7 @@ def inference(
 
     Example:
         >>> print(inference({0: 3.0}, {0: {"depth": 2.0, "segment": 2.0}}, counted=True).sentence)
-        One model answers at less cost than the single networks: holds for this config (ratio of FLOPs 0.75, 1 seed).
+        One model answers at less cost than the single networks: holds for this config (ratio of FLOPs 0.75; 1 seed).
     """
     tasks = {task for costs in alone.values() for task in costs}
     ratios = {
@@ -187,7 +187,7 @@ def accuracy(
         "accuracy",
         "Tasks trained together are predicted better than by single networks",
         figure,
-        f"Δm over {over}, %",
+        f"Δm in per cent over {over}",
         0,
         judged(figure, 0),
         "" if figure.n else "no seed in common",

@@ -8,6 +8,7 @@ import pytest
 
 from mtljax import report
 from mtljax.errors import UserError
+from mtljax.report.pairs import sign_flip_p
 
 UP = {"a/mIoU": True, "a/accuracy": True, "b/error": False}
 RNG = np.random.default_rng(0)
@@ -52,6 +53,7 @@ def assert_same(a, b):
 def test_the_order_of_methods_seeds_and_metrics_does_not_matter():
     turned = {m: {s: dict(reversed(RUNS[m][s].items())) for s in reversed(range(4))} for m in reversed(METHODS)}
     assert_same(figures(turned, dict(reversed(UP.items()))), figures(RUNS))
+    assert list(report.delta_m_table(turned, UP, "single")["equal()"].values) == [0, 1, 2, 3]
 
 
 def test_the_scale_of_a_metric_does_not_matter():
@@ -111,7 +113,8 @@ def test_a_figure_that_is_missing_or_not_finite_is_never_a_good_one():
         assert math.isnan(found.mean)
         assert (found.n, found.standard_error, found.interval) == (4, None, None)
         assert math.isnan(report.intervals(runs, UP)["famo()"]["b/error"].mean)
-        assert report.mean_rank(runs, {"b/error": False}, "single")["famo()"].of_means == 3
+        rank = report.mean_rank(runs, {"b/error": False}, "single")["famo()"]
+        assert rank.of_means == rank.by_seed.values[2] == 3
         assert report.negative_transfer(runs, UP, "single")["famo()"]["b"].verdict == "no difference shown"
         pair = next(p for p in report.paired(runs, UP, "single") if p.first == "famo()")
         assert (pair.p, pair.sign_flip_p, pair.better) == (None, None, None)
@@ -139,6 +142,7 @@ def test_holm_and_sign_flips_of_many_seeds():
     (pair,) = report.paired(runs, {"b/error": False}, "single")
     assert (pair.sign_flip_p, pair.note) == (None, "21 seeds: too many for all sign flips")
     assert pair.holm_p == pair.p
+    assert sign_flip_p([0.1 + 0.2, -0.3, 0.4]) == 0.75  # equal but for rounding: 0.4 twice, 1.0, 0.2
 
 
 def test_an_interval_holds_the_truth_as_often_as_it_says():

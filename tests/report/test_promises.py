@@ -53,7 +53,7 @@ def time(goal_at, length=2.0):
 
 def test_a_goal_counts_by_the_best_so_far_and_what_is_not_finite_never_does():
     alone = report.Curve([0, 1, 2, 3], [math.nan, 2.0, 1.0, 1.5], 2.0)
-    joint = report.Curve([1, 2, 3], [2.0, math.nan, 0.5], 1.0)
+    joint = report.Curve([1, 2, 3], [2.0, -math.inf, 0.5], 1.0)
     found = report.training_time({"depth": alone}, {"depth": joint}, {"depth": False}).tasks["depth"]
     assert (found.goal, found.steps_alone, found.seconds_alone) == (1.0, 2.0, 4.0)
     close(found.steps_joint, 2 + (2.0 - 1.0) / 1.5)
@@ -66,6 +66,24 @@ def test_a_goal_counts_by_the_best_so_far_and_what_is_not_finite_never_does():
     assert found.steps_joint == 1.5
 
 
+def test_the_last_task_tells_when_all_are_there():
+    alone = {task: report.Curve([0, 4], [2.0, 1.0], 0.5) for task in "ab"}
+    joint = {"a": report.Curve([0, 4], [2.0, 0.0], 0.75), "b": report.Curve([0, 4], [2.0, 1.0], 0.75)}
+    found = report.training_time(alone, joint, {"a": False, "b": False})
+    assert (found.seconds_joint, found.seconds_alone, found.ratio) == (3.0, 4.0, 0.75)
+
+
+def test_accuracy_has_the_spread_of_the_baseline_too(seeds, runs):
+    from scipy.stats import ttest_rel
+
+    found = promises.accuracy(runs, seeds["metrics"], "single", "pcgrad()")
+    ours, alone = (seeds["table"][method]["delta_m_over_tasks"] for method in ("pcgrad()", "single"))
+    expected = ttest_rel(ours, alone).confidence_interval(0.95)
+    close(found.figure.interval, [expected.low, expected.high])
+    assert found.verdict == "holds"
+    assert promises.accuracy(runs, seeds["metrics"], "single", "equal()").verdict == "does not hold"
+
+
 def test_training_is_judged_over_seeds():
     def verdict(*goals):
         return promises.training({seed: time(goal) for seed, goal in enumerate(goals)})
@@ -73,7 +91,7 @@ def test_training_is_judged_over_seeds():
     sooner = verdict(1.0, 1.1, 1.05)
     assert sooner.verdict == "holds"
     close(list(sooner.figure.values.values()), [0.5, 0.55, 0.525])
-    assert "(ratio of seconds 0.525 (0.4629 to 0.5871), 3 seeds)" in sooner.sentence
+    assert "(ratio of seconds 0.525, interval 0.4629 to 0.5871; 3 seeds)" in sooner.sentence
     assert verdict(1.0).verdict == "not shown"
     assert verdict(1.0, 1.99, 1.5).verdict == "not shown"
     assert verdict(8.0, 8.0).verdict == "does not hold"
@@ -148,8 +166,8 @@ def test_a_comparison_is_judged_by_what_its_runs_show():
     assert list(found) == [
         "ratio of forward FLOPs",
         "mean relative gain over log2 share",
-        "Δm over tasks, %",
-        "Δm over metrics, %",
+        "Δm in per cent over tasks",
+        "Δm in per cent over metrics",
     ]
     assert {promise.figure.n for promise in found.values()} == {3}
     assert [promise.verdict for promise in found.values()] == ["holds", "holds", "does not hold", "does not hold"]
@@ -160,5 +178,7 @@ def test_a_comparison_is_judged_by_what_its_runs_show():
     times = {seed: time(1.0) for seed in range(3)}
     assert "training" in [p.name for p in report.promised(made.comparison(), "equal()", times)]
     assert [p.name for p in report.promised(made.comparison(), "equal()")] == ["inference", "accuracy", "accuracy"]
+    one = report.promised(made.comparison(), "equal()", metrics=["depth/delta1"])[1].figure
+    close(list(one.values.values()), [100 / 9] * 3)
     with pytest.raises(UserError, match="unknown method of the comparison: 'equal'"):
         report.promised(made.comparison(), "equal")

@@ -77,6 +77,10 @@ def test_what_is_missing_is_said():
     assert "‡ equal(): 1 run is not finished." in text
     assert "nan: there is no finite depth/AbsRel of equal(), seed 6." in text
     assert "| nan |" in text
+    on_a_quarter = report.Run("equal()", 0, status="failed", message="of a quarter", share=0.25)
+    text = report.markdown(comparison(on_a_quarter))
+    assert "`equal()` |" in text
+    assert "of a quarter" not in text
     assert "No Δm: there is no baseline." in report.markdown(comparison(baseline=None))
     assert "No Δm: the baseline none has no whole seed." in report.markdown(
         comparison(methods=("none", "equal()"), baseline="none")
@@ -121,8 +125,9 @@ def test_latex_is_balanced_and_escaped():
     widths = {line.replace(r"\&", "").count("&") for line in text.splitlines() if line.endswith(r" \\")}
     assert widths == {7}
     assert r"\texttt{\textless{}b\textgreater{}\textbar{}" in text
+    assert r"\&\$\_\{\}\#\%\textasciitilde{}\textasciicircum{}\textbackslash{}" in text
     assert r"$\mathbf{0.1505} \pm 0.0005$" in text
-    assert r"$\underline{12.73} \pm" in text or r"\underline{" in text
+    assert r"$\underline{-1.19} \pm" in text
     assert "100 \\% of it" in text
     assert text.splitlines()[-1].startswith(r"% Needs \usepackage{booktabs}")
 
