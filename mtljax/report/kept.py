@@ -5,6 +5,7 @@ import contextvars
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ParamSpec
@@ -51,10 +52,8 @@ def kept(draw: Callable[_P, Drawn]) -> Callable[_P, Drawn]:
 @functools.cache
 def _code() -> str:
     """A digest of what draws."""
-    import matplotlib
-
     here = pathlib.Path(__file__).parent
-    return matplotlib.__version__ + "".join(
+    return importlib.metadata.version("matplotlib") + "".join(
         _digest((here / f"{name}.py").read_text()) for name in ("drawing", "charts")
     )
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import pathlib
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from mtljax.report.blocks import BAD, GOOD, QUIET, Cell, Code, Facts, Heading, Section, Table, Text, duration, number
 from mtljax.report.context import BROKEN, Context, recorded
 from mtljax.report.files import load
-from mtljax.report.folders import CONFIG, flat
+from mtljax.report.folders import CONFIG, RECORD, flat
 from mtljax.report.runs import Run
 
 _FIRST = ("data", "model", "steps", "batch_size")  # of the config, what is told at once
@@ -53,7 +54,7 @@ def environment(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 def commands(context: Context) -> str:
     """The commands that go on with a comparison and write its page again."""
     comparison = context.comparison
-    if len(context.workdirs) != 1 or not any(run.record or run.folder for run in comparison.runs):
+    if len(context.workdirs) != 1 or not _is_comparison(context.workdirs[0]):
         joined = shlex.quote(";".join(map(str, context.workdirs)))
         return f"python launch.py --mode=report --workdirs={joined} --workdir=WHERE"
     workdir, seeds = shlex.quote(str(context.workdirs[0])), len({run.seed for run in comparison.runs})
@@ -63,6 +64,10 @@ def commands(context: Context) -> str:
     shares = sorted({run.share for run in comparison.runs})
     parts += [f"--shares='{';'.join(f'{share:g}' for share in shares)}'"] if shares != [1.0] else []
     return f"{' '.join(parts)}\npython launch.py --workdir={workdir} --mode=report"
+
+
+def _is_comparison(workdir: pathlib.Path) -> bool:
+    return (workdir / CONFIG).is_file() and not (workdir / RECORD).exists()
 
 
 def runs(context: Context) -> Section:

@@ -8,11 +8,10 @@ from mtljax.report.blocks import BAD, GOOD, QUIET, Block, Cell, Figures, Heading
 from mtljax.report.charts import Line, lines
 from mtljax.report.context import Context, recorded
 from mtljax.report.curves import Curves, band
-from mtljax.report.delta_table import METRICS, TASKS
 from mtljax.report.drawing import Drawn, file_name
 from mtljax.report.label_curves import LabelCurve
 from mtljax.report.promised import label_curves, promised
-from mtljax.report.promises import FAILS, HOLDS, Promise, accuracy
+from mtljax.report.promises import FAILS, HOLDS, Promise
 from mtljax.report.runs import SINGLE, Run
 from mtljax.report.training_time import Curve, TrainingTime, training_time
 
@@ -34,20 +33,13 @@ def promises(context: Context) -> Section:
         return Section("promises", title, intro, [Text([told])])
     found: dict[str, dict[str, dict[str, Promise]]] = {"inference": {}, "training": {}, "labels": {}, "accuracy": {}}
     for method in methods:
-        for one in _judged(context, method):
+        for one in promised(context.comparison, method, _times(context, method), list(context.judged)):
             found[one.name].setdefault(one.unit, {})[method] = one
     blocks: list[Block] = []
     for name, units in found.items():
         blocks += [_table(context, unit) for unit in units.values()] or [Text([_MISSING[name]])]
         blocks += _of_labels(context, methods) if name == "labels" and units else []
     return Section("promises", title, intro, blocks)
-
-
-def _judged(context: Context, method: str) -> list[Promise]:
-    """All promises of a method; of accuracy, by the metrics that methods are judged by."""
-    found = [one for one in promised(context.comparison, method, _times(context, method)) if one.name != "accuracy"]
-    results, judged = context.results, context.judged
-    return found + [accuracy(results, judged, SINGLE, method, over) for over in (TASKS, METRICS)]
 
 
 def _table(context: Context, found: Mapping[str, Promise]) -> Table:
