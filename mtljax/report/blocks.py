@@ -179,7 +179,7 @@ def duration(seconds: float | None) -> Cell:
 
     Example:
         >>> duration(75.0).text, duration(0.25).text, duration(7300.0).text
-        ('1 min 15 s', '0.25 s', '2 h 2 min')
+        ('1 min 15 s', '0.25 s', '2 h 1 min')
     """
     if seconds is None or not math.isfinite(seconds):
         return Cell(NOTHING, None, QUIET)

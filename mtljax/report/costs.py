@@ -45,7 +45,7 @@ def cost(context: Context) -> Section:
     intro = "What a method costs beside its figures."
     if not known:
         return Section("cost", "Cost", intro, [Text(["No run that is done has recorded what it cost."])])
-    reference = next((m for m in (_REFERENCE, context.comparison.baseline, *methods) if m in methods), methods[0])
+    reference = _REFERENCE if _REFERENCE in methods else context.comparison.baseline or methods[0]
     drawn = [_ratios(context, c, column, reference) for c, column in known.items() if c.drawn]
     rows = []
     for method in methods:

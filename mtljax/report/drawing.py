@@ -7,7 +7,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,7 +113,7 @@ def panel(height: float = 2.6, labels: Sequence[str] = (), below: float = 0.5) -
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(dict(_RC)), warnings.catch_warnings():
+    with matplotlib.rc_context(cast(Any, dict(_RC))), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # in the PNG: the SVG's text is text
         figure = Figure(figsize=(_WIDTH, height + below))
         left = min(0.55 * _WIDTH, 0.15 + _LETTER * max(map(len, labels))) if labels else 0.58

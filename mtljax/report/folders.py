@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import pathlib
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +15,7 @@ from mtljax.report.curves import METRICS_FILE
 from mtljax.report.files import load
 
 RECORD, JOB, CONFIG, LOCK = "run.json", "job.json", "config.json", ".lock"
+_GONE = 60.0  # seconds without a sign of life, after which the holder of a lock on another host is gone
 _NOT_RUNS = ("checkpoints", "tensorboard", "figures")
 _DONE, _RUNNING, _KILLED = "done", "running", "killed"
 
@@ -99,7 +102,12 @@ def numbers(figures: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def held(folder: pathlib.Path) -> bool:
-    """Whether a process holds a run's folder, by the lock that every training has on a file in it."""
+    """Whether a process holds a run's folder, by the lock that every training has on a file in it.
+
+    Locks may not count between hosts: one of another host holds it while it gives signs of life, by touching the file.
+    """
+    if _alive_elsewhere(folder / LOCK):
+        return True
     try:
         descriptor = os.open(folder / LOCK, os.O_RDONLY)
     except OSError:
@@ -111,6 +119,14 @@ def held(folder: pathlib.Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _alive_elsewhere(file: pathlib.Path) -> bool:
+    try:
+        host = json.loads(file.read_text())["host"]
+        return host != socket.gethostname() and time.time() - file.stat().st_mtime < _GONE
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

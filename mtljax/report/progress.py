@@ -90,8 +90,9 @@ def balancer(context: Context) -> Section:
     drawn, left_out = _best(context, together)
     weights, constant = _weights(context, drawn)
     maps = [one for method in drawn if (one := _map(context, method)) is not None]
-    shown: list[Block] = [Text([f"Drawn of the {_MOST} methods with the best Δm; without {', '.join(left_out)}."])]
-    shown = shown if left_out else []
+    which = "methods with the best Δm" if context.baseline else "first methods"
+    told = f"Drawn of the {_MOST} {which}; without {', '.join(left_out)}."
+    shown: list[Block] = [Text([told])] if left_out else []
     if weights:
         shown.append(Figures("Weights of the tasks over training, mean and range over seeds.", weights))
     if constant:

@@ -113,13 +113,14 @@ def _figures(own: _Own) -> Section:
     )
     if not figures:
         return Section("figures", title, "", [Text(["The run has not been evaluated yet."])])
+    ways = own.ways | {name: False for name in figures if name.endswith("/loss")}
     words = {True: "higher is better", False: "lower is better"}
     rows = [
         [
             Cell(name.replace("/", " ", 1), name),
             blocks.number(value),
             *([blocks.number(constant.get(name))] if constant else []),
-            Cell("lower is better" if name.endswith("/loss") else words.get(own.ways.get(name), "")),
+            Cell(words[ways[name]] if name in ways else ""),
         ]
         for name, value in figures.items()
     ]

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -40,6 +41,15 @@ def test_a_run_that_runs_while_nobody_holds_its_folder_was_killed(tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert held(tmp_path / "a")
         assert statuses(tmp_path) == {("equal()", 0): ("running", "")}
+    assert statuses(tmp_path)["equal()", 0][0] == "killed"
+
+
+def test_a_process_of_another_host_holds_a_folder_while_it_gives_signs_of_life(tmp_path):
+    made.run(tmp_path / "a", "equal()", 0, status="running", outcome="")
+    lock = tmp_path / "a" / ".lock"
+    lock.write_text('{"host": "elsewhere.example", "pid": 1}')
+    assert statuses(tmp_path)["equal()", 0][0] == "running"
+    os.utime(lock, (1.7e9, 1.7e9))
     assert statuses(tmp_path)["equal()", 0][0] == "killed"
 
 
