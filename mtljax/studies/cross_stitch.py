@@ -11,9 +11,9 @@ import ml_collections
 import numpy as np
 
 from mtljax.errors import UserError
+from mtljax.report.files import load, write, write_json
 from mtljax.studies.comparison.metrics import metrics_of, primary_metrics
 from mtljax.studies.cross_stitch_plot import draw, unit_table
-from mtljax.studies.results import load, write, write_json
 from mtljax.train.config import default as run_config
 from mtljax.train.config import experiment
 from mtljax.train.run import loop

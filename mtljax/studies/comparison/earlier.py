@@ -5,11 +5,11 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from mtljax.report.files import load as load_json
 from mtljax.report.runs import SINGLE
 from mtljax.studies.comparison import notes
 from mtljax.studies.comparison.plan import Job
 from mtljax.studies.comparison.values import folder_of
-from mtljax.studies.results import load as load_json
 from mtljax.train.run.workdir import InUse, sole_use
 
 FILE, KEPT = "compare.json", "earlier.json"  # the second is where reports put the first before they write their own

@@ -11,11 +11,9 @@ from mtljax import report as reports
 from mtljax.errors import UserError
 from mtljax.studies.comparison import notes
 from mtljax.studies.comparison.check import is_comparison, is_run
-from mtljax.studies.comparison.metrics import primary_metrics
-from mtljax.studies.comparison.table import Results, table
-from mtljax.train.run.workdir import replace_text, unwritable
+from mtljax.train.run.workdir import unwritable
 
-RESULTS, TABLE, LOCK_FILE = "compare.json", "compare.md", ".gather.lock"
+TABLE, LOCK_FILE = "compare.md", ".gather.lock"
 
 
 def write(workdir: pathlib.Path, *, baseline: str | None = None, metrics: Sequence[str] = ()) -> str:
@@ -29,22 +27,19 @@ def write(workdir: pathlib.Path, *, baseline: str | None = None, metrics: Sequen
         metrics: that tables show, of those that a run has told of; by default the primary ones.
 
     Returns:
-        The table.
+        The table; empty while there is none.
 
     Raises:
         UserError: where the workdir cannot be written.
     """
-    room: Any = reports
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with _in_turn(workdir / LOCK_FILE):
             jobs = notes.jobs_there(workdir)
-            if hasattr(room, "write") and jobs:
+            if jobs:
                 there = baseline if baseline in {job["method"] for job in jobs} else None
                 known = [name for name in metrics if name in _metrics_there(workdir, jobs)]
-                room.write([workdir], workdir, baseline=there, metrics=known or None)
-            else:
-                _write_table(workdir, jobs)
+                reports.write([workdir], workdir, baseline=there, metrics=known or None)
         return (workdir / TABLE).read_text().strip() if (workdir / TABLE).exists() else ""
     except OSError as error:
         raise unwritable(workdir, error) from error
@@ -55,13 +50,6 @@ def _metrics_there(workdir: pathlib.Path, jobs: Iterable[Mapping[str, Any]]) -> 
     records = (notes.read_json(workdir / job["folder"] / notes.RECORD) for job in jobs)
     tasks = (pair for record in records for pair in record.get("tasks", {}).items())
     return {f"{task}/{name}" for task, about in tasks for name in about["metrics"]}
-
-
-def _write_table(workdir: pathlib.Path, jobs: Iterable[Mapping[str, Any]]) -> None:
-    results, primary = _read(workdir, jobs)
-    shown = table(results, primary, list(results))
-    notes.write_json(workdir / RESULTS, {"version": 2, "methods": results})
-    replace_text(workdir / TABLE, shown + "\n")
 
 
 def report(
@@ -93,13 +81,12 @@ def report(
     for folder in found:
         if not (is_run(folder) or is_comparison(folder)):
             raise UserError(f"{str(folder)!r} holds neither a run nor a comparison.")
-    room: Any = reports
     if not workdirs and is_run(workdir):
-        return room.write_run(workdir)
+        return reports.write_run(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with _in_turn(workdir / LOCK_FILE):
-            return room.write(found, workdir, methods=methods or None, baseline=baseline, metrics=metrics or None)
+            return reports.write(found, workdir, methods=methods or None, baseline=baseline, metrics=metrics or None)
     except OSError as error:
         raise unwritable(workdir, error) from error
 
@@ -114,22 +101,3 @@ def _in_turn(file: pathlib.Path) -> Iterator[None]:
         yield
     finally:
         os.close(held)
-
-
-def _read(workdir: pathlib.Path, jobs: Iterable[Mapping[str, Any]]) -> tuple[Results, dict[str, tuple[str, bool]]]:
-    """The figures of all that is done, and what they are judged by."""
-    results: Results = {}
-    tasks: dict[str, Any] = {}
-    for job in jobs:
-        if job.get("outcome") != notes.DONE or job.get("share") != 1:
-            continue
-        record = notes.read_json(workdir / job["folder"] / notes.RECORD)
-        tasks |= record.get("tasks", {})
-        figures = {key: float("nan") if value is None else value for key, value in record["figures"].items()}
-        results.setdefault(job["method"], {}).setdefault(str(job["seed"]), {}).update(figures)
-    primary = primary_metrics(tasks)
-    whole = {
-        method: {seed: run for seed, run in runs.items() if primary.keys() <= run.keys()}
-        for method, runs in results.items()
-    }
-    return {method: runs for method, runs in whole.items() if runs}, primary

@@ -1,0 +1,51 @@
+"""Runs that were trained one by one, not as jobs of a comparison: what differs between their configs is the method."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtljax.report.folders import Folder
+from mtljax.report.runs import SINGLE
+
+_NOT_METHODS = ("seed", "train_share", "log_every", "eval_every", "checkpoint_every", "keep_checkpoints")
+_NOR_THESE = ("panel_images", "loader_threads", "cosines_every")  # what is logged or kept, and how fast data is read
+_DEFAULT = "balance"
+
+
+def compared(folders: Sequence[Folder]) -> tuple[list[tuple[str, int, str | None, float]], str]:
+    """Method, seed, task and share of every run, and the config's keys that methods are values of.
+
+    A run of one task among runs of several is the network of that task alone.
+
+    Args:
+        folders: of the runs.
+    """
+    configs = [folder.config() for folder in folders]
+    tasks = [_tasks(config) for config in configs]
+    several = len(set().union(*tasks)) > 1 if tasks else False
+    alone = [next(iter(own)) if several and len(own) == 1 else None for own in tasks]
+    together = [config for config, task in zip(configs, alone, strict=True) if task is None]
+    keys = _differing(together) or [_DEFAULT]
+    found = [
+        (_method(config, keys) if task is None else SINGLE, int(config.get("seed", 0)), task, _share(config))
+        for config, task in zip(configs, alone, strict=True)
+    ]
+    return found, ",".join(keys)
+
+
+def _tasks(config: Mapping[str, Any]) -> set[str]:
+    return {key.removeprefix("tasks.") for key in config if key.startswith("tasks.")}
+
+
+def _share(config: Mapping[str, Any]) -> float:
+    return float(config.get("train_share", 1.0))
+
+
+def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    keys = {key: None for config in configs for key in config if key not in (*_NOT_METHODS, *_NOR_THESE)}
+    return [key for key in keys if len({repr(config.get(key)) for config in configs}) > 1]
+
+
+def _method(config: Mapping[str, Any], keys: Sequence[str]) -> str:
+    if len(keys) == 1:
+        return str(config.get(keys[0], ""))
+    return ", ".join(f"{key}={config.get(key, '')}" for key in keys)

@@ -1,0 +1,89 @@
+"""The section of what training costs: time, memory, FLOPs, compiling, each as a ratio to one method."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from mtljax.report.blocks import Block, Cell, Figures, Heading, Section, Table, Text, duration, number, size
+from mtljax.report.charts import Dot, dots
+from mtljax.report.context import Context, recorded
+from mtljax.report.drawing import Drawn, file_name
+from mtljax.report.summary import Summary
+
+_REFERENCE = "equal()"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cost:
+    """A column: its name, where a record has it, how it is shown, and how those of single networks go together."""
+
+    name: str
+    keys: tuple[str, ...]
+    show: Callable[[float | None], Cell]
+    together: Callable = math.fsum
+    drawn: bool = True
+
+
+_COSTS = (
+    _Cost("step, median", ("seconds", "step_median"), duration),
+    _Cost("step, p95", ("seconds", "step_p95"), duration, drawn=False),
+    _Cost("peak memory", ("memory", "bytes"), lambda value: size(value, "B"), max),
+    _Cost("FLOPs a step", ("flops", "step"), lambda value: size(value, "FLOP")),
+    _Cost("compiling", ("seconds", "compile"), duration),
+    _Cost("training", ("seconds", "training"), duration, drawn=False),
+    _Cost("parameters", ("parameters",), lambda value: size(value, ""), drawn=False),
+    _Cost("forward FLOPs", ("flops", "forward"), lambda value: size(value, "FLOP"), drawn=False),
+)
+
+
+def cost(context: Context) -> Section:
+    """Step time, memory, FLOPs and compile time of each method, each as a ratio to `equal()`."""
+    methods = context.comparison.methods
+    known = {c: {m: context.recorded(m, lambda run, c=c: recorded(run, *c.keys), c.together) for m in methods}
+             for c in _COSTS}  # fmt: skip
+    known = {c: column for c, column in known.items() if any(math.isfinite(s.mean) for s in column.values())}
+    intro = "What a method costs beside its figures."
+    if not known:
+        return Section("cost", "Cost", intro, [Text(["No run that is done has recorded what it cost."])])
+    reference = _REFERENCE if _REFERENCE in methods else context.comparison.baseline or methods[0]
+    drawn = [_ratios(context, c, column, reference) for c, column in known.items() if c.drawn]
+    rows = []
+    for method in methods:
+        row = [context.head(method), context.seeds(method)]
+        for one, column in known.items():
+            ratio = column[method].mean / column[reference].mean if column[reference].mean else math.nan
+            row += [one.show(column[method].mean), number(ratio, 3)]
+        rows.append(row)
+    headings = [Heading("method"), Heading("seeds")]
+    for one in known:
+        headings += [Heading(one.name, "down"), Heading(f"ratio to {reference}", "down")]
+    notes = [
+        "Means over seeds. The median step is without those that compile, evaluate or save. Of single networks, "
+        f"seconds, FLOPs and parameters are those of all tasks together, memory that of the largest.{_kinds(context)}",
+        *context.notes,
+    ]
+    shown: list[Block] = [
+        Figures(f"Ratios to {reference}, mean and range over seeds; right of the line costs more.", drawn),
+        Table("Cost of training", headings, rows, notes),
+    ]
+    return Section("cost", "Cost", intro, shown)
+
+
+def _ratios(context: Context, one: _Cost, column: dict[str, Summary], reference: str) -> Drawn:
+    base = column[reference].mean
+    rows = []
+    for method, summary in column.items():
+        values = [value / base for value in summary.values.values()] if base else []
+        low, high = (min(values), max(values)) if len(values) > 1 else (None, None)
+        rows.append(Dot(method, summary.mean / base if base else math.nan, low, high, context.looks[method]))
+    alt = f"{one.name} of each method as a ratio to {reference}, mean and range over seeds."
+    return dots(file_name("cost", one.name), one.name, f"ratio to {reference}", rows, neutral=1, alt=alt)
+
+
+def _kinds(context: Context) -> str:
+    """Whose memory it is, in words."""
+    memories = [run.record["memory"] for run in context.comparison.runs if run.record.get("memory")]
+    kinds = sorted({str(memory.get("of", "")) for memory in memories})
+    words = {"device": "the device's own figure", "process": "the resident memory of the process"}
+    told = ", of others ".join(words.get(kind, kind) for kind in kinds)
+    return f" Peak memory is {told}." if told else ""
