@@ -7,8 +7,9 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mtljax import report as reports
 from mtljax.errors import UserError
+from mtljax.report import write as write_report
+from mtljax.report import write_run
 from mtljax.studies.comparison import notes
 from mtljax.studies.comparison.check import is_comparison, is_run
 from mtljax.train.run.workdir import unwritable
@@ -39,7 +40,7 @@ def write(workdir: pathlib.Path, *, baseline: str | None = None, metrics: Sequen
             if jobs:
                 there = baseline if baseline in {job["method"] for job in jobs} else None
                 known = [name for name in metrics if name in _metrics_there(workdir, jobs)]
-                reports.write([workdir], workdir, baseline=there, metrics=known or None)
+                write_report([workdir], workdir, baseline=there, metrics=known or None)
         return (workdir / TABLE).read_text().strip() if (workdir / TABLE).exists() else ""
     except OSError as error:
         raise unwritable(workdir, error) from error
@@ -82,11 +83,11 @@ def report(
         if not (is_run(folder) or is_comparison(folder)):
             raise UserError(f"{str(folder)!r} holds neither a run nor a comparison.")
     if not workdirs and is_run(workdir):
-        return reports.write_run(workdir)
+        return write_run(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with _in_turn(workdir / LOCK_FILE):
-            return reports.write(found, workdir, methods=methods or None, baseline=baseline, metrics=metrics or None)
+            return write_report(found, workdir, methods=methods or None, baseline=baseline, metrics=metrics or None)
     except OSError as error:
         raise unwritable(workdir, error) from error
 
