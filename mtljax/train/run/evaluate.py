@@ -145,7 +145,7 @@ def evaluate_constant(
     for name, make in makers.items():
         constant = np.asarray(make(train_labels), np.float32)
         # A prediction may have more channels than are judged.
-        constants[name] = np.broadcast_to(constant, (*shapes[name][:-1], *constant.shape))
+        constants[name] = np.broadcast_to(constant, (*shapes[name][: -constant.ndim], *constant.shape))
 
     @jax.jit
     def measure(predictions: Mapping[str, jax.Array], batch: Any) -> dict[str, Any]:
