@@ -1,5 +1,6 @@
 """What a label of one's own is: told, or found out from its first values; and how each value is read."""
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
@@ -135,7 +136,8 @@ def found_out(key: str, value: Any, how: decoding.How | None = None) -> Kind:
     """
     if isinstance(value, str):
         return Kind("name")
-    if isinstance(value, list | tuple) and value and all(isinstance(word, str) for word in value):
+    words = value.tolist() if isinstance(value, np.ndarray) and value.dtype.kind in "OU" else value
+    if isinstance(words, list | tuple) and words and all(isinstance(word, str) for word in words):
         return Kind("tags")
     array = as_array(key, value)
     if array.shape in ((), (1,)) and how is None:
@@ -157,9 +159,11 @@ def is_missing(value: Any) -> bool:
         return True
     if isinstance(value, str):
         return not value.strip()
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.shape in ((), (1,)):
-        return bool(np.isnan(value).all())
-    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+    if isinstance(value, float) or getattr(value, "shape", None) in ((), (1,)):  # of any library
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):  # what makes no array is told where it is read
+            array = np.asarray(value)
+            return array.dtype.kind == "f" and bool(np.isnan(array).all())
+    return False
 
 
 def as_array(key: str, value: Any) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Pictures and labels in every form that people have them in, of rows of their own."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -69,6 +70,22 @@ def test_labels_in_any_form():
         [False, True, False, True, True],
     ]
     assert (int(first["kind"]), int(third["kind"]), float(third["age"]), int(third["it"])) == (1, 0, 2.5, 1)
+
+
+def test_what_libraries_make_of_numbers_and_texts():
+    """JAX's and NumPy's formats of a Hugging Face data set."""
+    rows = [
+        {
+            "image": jnp.asarray(GREY),
+            "age": jnp.float32(2.5),
+            "tags": np.array(["a", "b"], object),
+            "kind": jnp.int32(1),
+        },
+        {"image": jnp.asarray(GREY), "age": jnp.float32(np.nan), "tags": np.array(["b"]), "kind": np.int64(0)},
+    ]
+    first, second = data.from_iterable(rows, validation=rows).split("train")
+    assert [bool(example["age_valid"]) for example in (first, second)] == [True, False]
+    assert [example["tags"].tolist() for example in (first, second)] == [[1, 1], [0, 1]]
 
 
 def test_arrays_as_labels_keep_the_form_of_their_name():

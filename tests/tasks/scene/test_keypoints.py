@@ -6,6 +6,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax.errors import UserError
+from mtljax.train.config.task_checks import check_on_host, check_shapes
+from mtljax.train.run.evaluate import evaluate_constant
 from tests.tasks import measures
 
 B, S, H, W, K = 3, 2, 6, 8, 4
@@ -98,6 +100,11 @@ def test_the_constant_says_where_points_are_most_often():
     everywhere = np.broadcast_to(constant, (8, 1, *constant.shape))
     assert figures(task, everywhere, batch)["PCK_0.1"] == 6 / 8
     least = task.loss(everywhere, batch)[0]
+    figures_of_constant = evaluate_constant(batch, [batch], {"at": task}, {"at": everywhere.shape})
+    assert figures_of_constant["at/PCK_0.1"] == 6 / 8
+    shape = jax.ShapeDtypeStruct(everywhere.shape, np.float32)
+    check_on_host({"at": task}, {"at": shape}, batch, draws=True)
+    check_shapes({"at": task}, {"at": shape}, batch)
     for noise in RNG.normal(size=(5, H, W, 1)):
         assert least < task.loss((everywhere + 0.3 * noise).astype(np.float32), batch)[0]
 
