@@ -1,5 +1,8 @@
 """mtljax: multi-task learning in JAX and Flax. One model, many tasks, gradients that do not fight."""
 
+import importlib
+from typing import Any
+
 from mtljax import balance, geometry, models, relations, report, tasks
 from mtljax.balance import (
     aligned_mtl,
@@ -62,6 +65,14 @@ from mtljax.models import (
 from mtljax.tasks import Metric, Task, delta_m
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """`data`, which is imported when it is asked for: not all who balance gradients read pictures."""
+    if name == "data":
+        return importlib.import_module("mtljax.data")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "CGC",

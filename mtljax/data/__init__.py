@@ -5,6 +5,9 @@ from mtljax.data.check import check
 from mtljax.data.dataset import DataSet, Example, Source, valid_everywhere
 from mtljax.data.folder import Files, Folder
 from mtljax.data.mix import Mix, mix
+from mtljax.data.own.from_arrays import from_arrays
+from mtljax.data.own.from_iterable import from_iterable
+from mtljax.data.own.from_table import from_table
 from mtljax.data.reading.decoding import label
 from mtljax.data.reading.images import read_image
 from mtljax.data.reading.kitti_poses import read_kitti
@@ -24,6 +27,9 @@ SOURCES = {
     "adult": adult,
     "camvid": camvid,
     "cityscapes": cityscapes,
+    "from_arrays": from_arrays,
+    "from_iterable": from_iterable,
+    "from_table": from_table,
     "kitti_odometry": kitti_odometry,
     "mix": mix,
     "movi": movi,
@@ -48,6 +54,9 @@ __all__ = [
     "camvid",
     "check",
     "cityscapes",
+    "from_arrays",
+    "from_iterable",
+    "from_table",
     "kitti_odometry",
     "label",
     "mix",

@@ -15,7 +15,7 @@ _MOST, _LEAST = 64, 8  # examples looked at
 _NUMBERS = 2**24  # of images, beyond which fewer examples are looked at
 _CHANNELS = (1, 3, 4)
 _UNIT = 1e-2  # by which lengths of normals and quaternions may differ from 1
-_UNMASKED = ("image", "camera", "segmentations")
+_UNMASKED = ("image", "inputs", "camera", "segmentations")
 _DTYPES = ("float32", "int32", "uint8", "bool")
 _MAP = ("s", "H", "W")
 _FORMS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
@@ -28,6 +28,7 @@ _FORMS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
     "moving": ((*_MAP, 1), "uint8"),
     "segmentations": ((*_MAP, 1), "uint8"),
     "ego_motion": (("s", 6), "float32"),
+    "keypoints": (("s", "K", 2), "float32"),
     "frame_index": (("s",), "int32"),
 }
 _CAMERA = {"positions": ("s", 3), "quaternions": ("s", 4), "intrinsics": (3, 3)}
@@ -109,7 +110,7 @@ def faults(
     if not isinstance(example, Mapping):
         yield f"{type(example).__name__}; expected a dict of arrays"
         return
-    if "image" not in example:
+    if "image" not in example and "inputs" not in example:
         yield "image: is not there"
     for name, task in (tasks or {}).items():
         for label in task.labels:
@@ -123,6 +124,8 @@ def faults(
     for key, value in example.items():
         if key == "image":
             told = _of_image(value)
+        elif key == "inputs":
+            told = ()
         elif key == "camera":
             told = _of_camera(value, frames)
         elif key.endswith("_valid") and key.removesuffix("_valid") in example:

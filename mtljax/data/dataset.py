@@ -1,7 +1,8 @@
 """What a data set is to mtljax, and the one form that every example has.
 
-An example is a dict of NumPy arrays without a batch axis. All of its keys but `image` are optional; each label
-`k` comes with its mask `k_valid` (bool, the label's shape with a last axis of 1; for a class label, `()`).
+An example is a dict of NumPy arrays without a batch axis. All of its keys but `image` are optional (what is no image
+has `inputs` instead, any tree of arrays); each label `k` comes with its mask `k_valid` (bool, the label's shape with a
+last axis of 1; for one number or class, `()`; for a vector of numbers, its own shape too).
 
 | key | shape, dtype | meaning |
 |---|---|---|
@@ -13,6 +14,7 @@ An example is a dict of NumPy arrays without a batch axis. All of its keys but `
 | `forward_flow`, `backward_flow` | (s, H, W, 2) float32 | (x, y) pixels to where a point is a frame later, earlier |
 | `moving` | (s, H, W, 1) uint8 | 1 where a point moves in the world between this frame and the next, else 0 |
 | `ego_motion` | (s, 6) float32 | next camera's points to this one's: metres, then axis-angle |
+| `keypoints` | (s, K, 2) float32 | (x, y) of points in pixels, centres at integers + 0.5; its mask is (s, K, 1) |
 | `frame_index` | (s,) int32 | place in the split: consecutive in a sequence, a gap between sequences |
 | `segmentations` | (s, H, W, 1) uint8 | object of each pixel, 1 + its place in `instances`, or 0; it has no mask |
 | `camera` | dict of float32 | `positions` (s, 3), `quaternions` (s, 4), `intrinsics` (3, 3) |

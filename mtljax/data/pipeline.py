@@ -12,7 +12,7 @@ from mtljax.data.dataset import Example, Source
 from mtljax.errors import UserError
 
 Batch = dict[str, Any]
-_ALWAYS = ("image", "camera")
+_ALWAYS = ("image", "inputs", "camera")
 _AUGMENTING = 0xA46  # apart from other uses of the seed
 
 
@@ -39,7 +39,7 @@ def train_batches(
         source: of examples.
         batch_size: examples a batch, on this host.
         seed: of the order; with it a run can be repeated.
-        keep: the labels wanted (`image`, `camera` and masks come along); all by default.
+        keep: the labels wanted (`image` or `inputs`, `camera` and masks come along); all by default.
         num_threads: that read ahead.
         prefetch: batches read ahead.
         shard: (index, count): this host's part of every batch.
@@ -106,11 +106,13 @@ def stack(examples: Sequence[Example], *, keep: Iterable[str] | None = None) -> 
 def in_unit_range(batch: Batch) -> Batch:
     """A batch, or an example, whose image is float32 in [0, 1] where it was of 8 bits; in NumPy or under `jit`.
 
+    Where there is none, it stays as it is: `inputs` are what a model is given.
+
     Example:
         >>> in_unit_range({"image": np.array([0, 255], np.uint8)})["image"]
         array([0., 1.], dtype=float32)
     """
-    if batch["image"].dtype != np.uint8:
+    if "image" not in batch or batch["image"].dtype != np.uint8:
         return batch
     image = batch["image"].astype(np.float32)
     # By a constant XLA would multiply with 1 / 255, which is a bit off what NumPy gives.

@@ -49,7 +49,7 @@ def dense(example: Example) -> dict[str, np.ndarray]:
 def shown(example: Example, window: Window) -> Example:
     """What a window shows: image, labels, intrinsics and boxes. Labels are not valid beyond the image.
 
-    An object that the window shows in no frame is not valid.
+    An object that the window shows in no frame is not valid, nor is a point beyond it.
     """
     h, w = example["image"].shape[1:3]
     rows, row_inside = _nearest(window.top, window.height, window.size[0], h)
@@ -68,6 +68,8 @@ def shown(example: Example, window: Window) -> Example:
     if not inside.all():
         for key in ("image", *dense(result)):
             result[key] = np.where(inside, result[key], np.zeros_like(result[key]))
+    if "keypoints" in example:
+        result |= _points(example["keypoints"], example["keypoints_valid"], window)
     if "intrinsics" in example.get("camera", {}):
         (sx, sy), before = window.zoom, example["camera"]["intrinsics"]
         zoom = np.array([[sx, 0, -sx * window.left], [0, sy, -sy * window.top], [0, 0, 1]])
@@ -82,6 +84,13 @@ def shown(example: Example, window: Window) -> Example:
         if "instances_valid" in example:
             result["instances_valid"] = example["instances_valid"] & np.any(boxes["bboxes"] != 0, axis=(1, 2))
     return result
+
+
+def _points(points: np.ndarray, valid: np.ndarray, window: Window) -> dict[str, np.ndarray]:
+    """Places (s, K, 2) in pixels shown, and which of them are shown; the others are 0."""
+    places = (points - np.array([window.left, window.top])) * window.zoom
+    valid = valid & np.all((places >= 0) & (places < np.array(window.size[::-1])), axis=-1, keepdims=True)
+    return {"keypoints": np.where(valid, places, 0).astype(points.dtype), "keypoints_valid": valid}
 
 
 def _covered(edge: np.ndarray, valid: np.ndarray, window: Window) -> np.ndarray:

@@ -42,6 +42,23 @@ def labels_of(batch: Any, key: str, channels: int = 1) -> tuple[jax.Array, jax.A
     return jnp.where(valid, label, jnp.zeros((), label.dtype)), valid
 
 
+def numbers_of(batch: Any, key: str, channels: int) -> tuple[jax.Array, jax.Array]:
+    """Numbers of whole examples, or of every place: (..., channels) and their mask, (..., channels) bool.
+
+    One number an example may be (B,), and its mask as well; a mask has one value for all channels, or one for each.
+    What is not valid is made 0.
+    """
+    label, valid = jnp.asarray(batch[key]), jnp.asarray(batch[f"{key}_valid"], bool)
+    label, valid = (x[:, None] if x.ndim == 1 else x for x in (label, valid))
+    if label.shape[-1:] != (channels,):
+        raise UserError(f"label {key} has shape {batch[key].shape}; expected a last axis of {channels}.")
+    if label.shape[:-1] != valid.shape[:-1] or valid.shape[-1] not in (1, channels):
+        expected = {(*label.shape[:-1], 1): None, label.shape: None}
+        raise UserError(f"mask {key}_valid has shape {valid.shape}; expected {' or '.join(map(str, expected))}.")
+    valid = jnp.broadcast_to(valid, label.shape)
+    return jnp.where(valid, label, jnp.zeros((), label.dtype)), valid
+
+
 def check_class_ids(ids: Any, label: str) -> None:
     """Raises a `UserError` where class ids are no whole numbers."""
     if not jnp.issubdtype(ids.dtype, jnp.integer) and ids.dtype != bool:

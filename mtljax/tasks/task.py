@@ -47,7 +47,8 @@ class Task:
             int32, exact up to 2^31 in a batch of all devices; the host adds up batches in float64.
         host_sums: as `sums`, for what does not run on a device: NumPy in, NumPy out. The two dicts are merged.
         constant: `labels -> (C,) float32`, the constant prediction that does best on the given batch of labels
-            (NumPy, with masks): the baseline every model must beat. Or None, where a constant means nothing.
+            (NumPy, with masks): the baseline every model must beat; (H, W, C) where it depends on the place. Or None,
+            where a constant means nothing.
         draw: `(prediction, batch) -> (prediction_rgb, label_rgb)`, both `(B, s, H, W, 3)` uint8 (NumPy); None for
             a task that is no picture.
         parents: names of tasks whose predictions the head takes as well.

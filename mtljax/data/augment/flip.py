@@ -20,7 +20,10 @@ def flip(p: float = 0.5) -> Augmentation:
     normals and flow, and the skew in the intrinsics, and cx becomes W - cx. The world is mirrored at its plane x = 0,
     and every object in its own frame, so that poses stay rotations (one reflection on either side): a motion (R, t),
     that of the camera or of an object to the world or of a camera to the next, becomes (M R M, M t). M R M turns by
-    the same angle about an axis with y and z negated. Up stays up. Another clip's poses are those of another world.
+    the same angle about an axis with y and z negated. Up stays up. `keypoints` keep their order: a left eye in the
+    mirror is still called left, so do not flip where points have a side.
+
+    Another clip's poses are those of another world.
 
     Args:
         p: probability, drawn once a clip.
@@ -52,6 +55,8 @@ def mirrored(example: Example) -> Example:
     for key in FLOWS:
         if key in result:
             result[key] = result[key] * _MIRROR[:2]
+    if "keypoints" in example:
+        result["keypoints"] = _mirrored_points(example["keypoints"], example["keypoints_valid"], width)
     if "ego_motion" in example:
         result["ego_motion"] = example["ego_motion"] * np.concatenate([_MIRROR, _TURN])
     if "camera" in example:
@@ -63,6 +68,11 @@ def mirrored(example: Example) -> Example:
         if "bboxes" in example["instances"]:
             result["instances"]["bboxes"] = _mirrored_boxes(example["instances"]["bboxes"])
     return result
+
+
+def _mirrored_points(points: np.ndarray, valid: np.ndarray, width: int) -> np.ndarray:
+    """(s, K, 2) pixels; points that are not valid stay 0."""
+    return np.where(valid, points * _MIRROR[:2] + np.array([width, 0], points.dtype), points)
 
 
 def _mirrored_poses(posed: Example) -> Example:

@@ -8,7 +8,7 @@ How a value is to be read is said by one of
 - `'rgb'`: of an image with four channels the first three.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +26,7 @@ _MEASURED = {
     "forward_flow": ("pixels", "(1 / 64, -512) for KITTI's 16 bits"),
     "backward_flow": ("pixels", "(1 / 64, -512) for KITTI's 16 bits"),
     "ego_motion": ("metres and radians", "1.0 for these"),
+    "keypoints": ("pixels", "1.0 for these"),
 }
 _CHANNELS = {"depth": 1, "normal": 3, "forward_flow": 2, "backward_flow": 2, "edge": 1, "moving": 1, "semantic": 1}
 _FLAGS = ("edge", "moving")
@@ -33,7 +34,7 @@ _UNIT = 0.05  # by which most normals' lengths may differ from 1
 _INT32 = np.iinfo(np.int32)
 
 
-def checked(call: str, decode: Any, keys: Mapping[str, str]) -> dict[str, How]:
+def checked(call: str, decode: Any, keys: Collection[str]) -> dict[str, How]:
     """The argument `decode`: a way to read for some of the keys.
 
     Raises:
@@ -110,11 +111,12 @@ def label(key: str, value: ArrayLike, how: How | None = None) -> Example:
     """A label with its mask, in the form that `mtljax.data.dataset` says for its name.
 
     Whole numbers are classes, int32, not valid where negative; floats are numbers, float32, not valid where they are
-    not finite. Depth is not valid where it is not positive, a normal where it is shorter than 0.5.
+    not finite. Depth is not valid where it is not positive, a normal where it is shorter than 0.5. Of a vector of
+    floats each number is valid or not by itself.
 
     Args:
         key: its name.
-        value: of any shape, a number too; (H, W) and (H, W, C) become (1, H, W, C).
+        value: of any shape, a number too; (H, W) and (H, W, C) become (1, H, W, C), and `keypoints` (K, 2) (1, K, 2).
         how: to read it, see above.
 
     Raises:
@@ -125,8 +127,11 @@ def label(key: str, value: ArrayLike, how: How | None = None) -> Example:
         {'kind': array(3, dtype=int32), 'kind_valid': array(True)}
     """
     value = _plain(key, np.asarray(value))
-    value = value[..., None] if value.ndim == 2 else value
-    value = value[None] if value.ndim == 3 else value
+    if key == "keypoints":
+        value = _points(value)
+    else:
+        value = value[..., None] if value.ndim == 2 else value
+        value = value[None] if value.ndim == 3 else value
     if value.ndim == 4 and value.shape[-1] != _CHANNELS.get(key, value.shape[-1]):
         raise UserError(f"label {key!r} has {value.shape[-1]} channels; expected {_CHANNELS[key]}.")
     if key in _FLAGS:
@@ -142,6 +147,14 @@ def label(key: str, value: ArrayLike, how: How | None = None) -> Example:
     if how is None and key == "semantic":
         raise UserError(f"label {key!r} is stored as {value.dtype}; expected whole numbers, or 'classes' in decode.")
     return _numbers(key, value, how)
+
+
+def _points(value: np.ndarray) -> np.ndarray:
+    """Places of points, with an axis of frames: (s, K, 2)."""
+    value = value[None] if value.ndim == 2 else value
+    if value.ndim != 3 or value.shape[-1] != 2:
+        raise UserError(f"label 'keypoints' has shape {value.shape}; expected (K, 2) or (s, K, 2): x and y in pixels.")
+    return value
 
 
 def _plain(key: str, value: np.ndarray) -> np.ndarray:
@@ -197,7 +210,7 @@ def _flags(key: str, value: np.ndarray) -> Example:
 def _numbers(key: str, value: np.ndarray, how: How | None) -> Example:
     found = _float32(key, value) if how is None else _scaled(value, how)
     finite = np.isfinite(found)
-    finite = finite.all(axis=-1, keepdims=True) if found.ndim else finite
+    finite = finite.all(axis=-1, keepdims=True) if found.ndim > 1 else finite
     valid = np.asarray(finite)
     if key == "depth":
         valid = finite & (value > 0) & (found > 0)

@@ -45,7 +45,11 @@ def colour(file: pathlib.Path) -> np.ndarray:
         UserError: where the file is missing or does not decode, where a pixel is transparent, and where the numbers in
             it are floats, or beyond 16 bits, so that black and white are not known.
     """
-    image = decoded(file)
+    return colour_of(decoded(file), file)
+
+
+def colour_of(image: Image.Image, file: str | os.PathLike) -> np.ndarray:
+    """The colours of a decoded image, as `colour` has them of a file, whose name, or what stands for it, is told."""
     if not _is_opaque(image):
         raise UserError(
             f"image {str(file)!r} has transparent pixels, whose colour is not known; expected an opaque one: draw it "
@@ -88,7 +92,7 @@ def _is_opaque(image: Image.Image) -> bool:
     return bool(np.asarray(image.convert("RGBA"))[..., 3].min() == 255)
 
 
-def _upper_bytes(file: pathlib.Path, image: Image.Image) -> np.ndarray:
+def _upper_bytes(file: str | os.PathLike, image: Image.Image) -> np.ndarray:
     """(h, w) uint8 of grey of 16 bits, as Pillow reads colours of 16 bits."""
     values = grey_of_16_bits(file, image)
     if 0 < values.max() < 256:
@@ -99,7 +103,7 @@ def _upper_bytes(file: pathlib.Path, image: Image.Image) -> np.ndarray:
     return (values >> 8).astype(np.uint8)
 
 
-def grey_of_16_bits(file: pathlib.Path, image: Image.Image) -> np.ndarray:
+def grey_of_16_bits(file: str | os.PathLike, image: Image.Image) -> np.ndarray:
     """The values of a decoded image whose mode is that of grey of 16 bits or more: (h, w) int32.
 
     Raises:

@@ -1,5 +1,6 @@
 """A linear head on globally pooled features."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -17,6 +18,7 @@ class Linear(nn.Module):
 
     Attributes:
         channels: of the prediction, such as the number of classes.
+        output: function applied to the prediction, over its last axis.
         dtype: of the computation; parameters and prediction are float32.
 
     Example:
@@ -27,11 +29,12 @@ class Linear(nn.Module):
     """
 
     channels: int
+    output: Callable[[jax.Array], jax.Array] | None = None
     dtype: Any = None
 
     @nn.compact
     def __call__(self, features: Any, frames: int | None = None) -> jax.Array:
         """Predicts from `features`, in which `frames` frames a clip are folded into the batch."""
-        return nn.Dense(self.channels, dtype=self.dtype)(mean_of_frames(global_pool(features), frames)).astype(
-            jnp.float32
-        )
+        x = nn.Dense(self.channels, dtype=self.dtype)(mean_of_frames(global_pool(features), frames))
+        x = x.astype(jnp.float32)
+        return x if self.output is None else self.output(x)

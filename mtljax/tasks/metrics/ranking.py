@@ -6,7 +6,7 @@ import numpy as np
 
 from mtljax.tasks.task import Sums
 
-_VALUES = 2**16  # of a float16
+_BITS = 16  # of a float16
 
 
 def rank_of(classes: jax.Array, scores: jax.Array) -> jax.Array:
@@ -19,21 +19,22 @@ def rank_of(classes: jax.Array, scores: jax.Array) -> jax.Array:
     return jnp.sum((scores > own) | ((scores == own) & earlier), axis=1)
 
 
-def score_counts(scores: jax.Array, positive: jax.Array, valid: jax.Array) -> jax.Array:
-    """How often each score came, rounded to float16.
+def score_counts(scores: jax.Array, positive: jax.Array, valid: jax.Array, bits: int = _BITS) -> jax.Array:
+    """How often each score came, rounded to float16, or to its first bits.
 
     Args:
         scores: (B,) floating.
         positive: (B,) bool, the class of each.
         valid: (B,) bool, those that count.
+        bits: that are kept of a float16, at most 16.
 
     Returns:
-        (2, 65536) int32: negatives and positives, by the order of their scores.
+        (2, 2^bits) int32: negatives and positives, by the order of their scores.
     """
-    bits = jax.lax.bitcast_convert_type(scores.astype(jnp.float16) + jnp.float16(0), jnp.uint16)  # -0 becomes 0
+    stored = jax.lax.bitcast_convert_type(scores.astype(jnp.float16) + jnp.float16(0), jnp.uint16)  # -0 becomes 0
     # The bits of negative numbers grow with their size: turned round, all are in order.
-    order = jnp.where(bits >> 15 == 1, ~bits, bits | jnp.uint16(1 << 15)).astype(jnp.int32)
-    return jnp.zeros((2, _VALUES), jnp.int32).at[positive.astype(jnp.int32), order].add(valid)
+    order = jnp.where(stored >> 15 == 1, ~stored, stored | jnp.uint16(1 << 15)).astype(jnp.int32) >> (_BITS - bits)
+    return jnp.zeros((2, 2**bits), jnp.int32).at[positive.astype(jnp.int32), order].add(valid)
 
 
 def area_under_curve(sums: Sums) -> float:
@@ -50,3 +51,23 @@ def area_under_curve(sums: Sums) -> float:
         return float("nan")
     below = np.cumsum(negative) - negative / 2
     return float((positive * below).sum() / pairs)
+
+
+def average_precision(counts: np.ndarray) -> float:
+    """The sum over thresholds, from the highest score, of precision times the gain in recall: AP.
+
+    NaN without a positive.
+
+    Args:
+        counts: (2, n), negatives and positives by the order of their scores, what `score_counts` gave.
+
+    Example:
+        >>> print(average_precision(np.array([[1, 0, 1, 0], [0, 1, 0, 1]])).__round__(4))  # found first and third
+        0.8333
+    """
+    negative, positive = np.asarray(counts, np.float64)[:, ::-1]
+    if positive.sum() == 0:
+        return float("nan")
+    there = positive > 0
+    right, all_ = np.cumsum(positive)[there], np.cumsum(positive + negative)[there]
+    return float(np.sum(positive[there] * right / all_) / positive.sum())

@@ -79,7 +79,7 @@ def check_labels_there(task: Task, found: Mapping[str, Any], where: str) -> None
 def _check_axes(task: Task, prediction: Any, sample: Any) -> None:
     for label in task.labels:
         found = sample[label].shape if hasattr(sample[label], "shape") else ()
-        if len(found) > 3 and hasattr(prediction, "shape") and found[:-1] != prediction.shape[:-1]:
+        if len(found) > 4 and hasattr(prediction, "shape") and found[:-1] != prediction.shape[:-1]:
             raise UserError(
                 f"task {task.name!r} predicts shape {prediction.shape}, but its label {label!r} has shape {found}: "
                 "head and label must agree in all axes but the last."
@@ -97,12 +97,13 @@ def _check_metrics(task: Task, prediction: Any, batch: Any) -> None:
 
 def _check_constant(task: Task, make: Callable[[Any], Any], prediction: Any, batch: Any) -> None:
     constant = np.asarray(make(batch), np.float32)
-    if constant.ndim != 1 or len(constant) > prediction.shape[-1]:
+    places = prediction.shape[-constant.ndim : -1]  # of a constant that depends on them
+    if constant.ndim == 0 or constant.shape[:-1] != places or constant.shape[-1] > prediction.shape[-1]:
         raise ValueError(
             f"the best constant has shape {constant.shape}, but the prediction {prediction.shape[-1]} channels; is the "
             "head too narrow?"
         )
-    predicted = jax.ShapeDtypeStruct((*prediction.shape[:-1], len(constant)), np.float32)
+    predicted = jax.ShapeDtypeStruct((*prediction.shape[: -constant.ndim], *constant.shape), np.float32)
     jax.eval_shape(task.loss, predicted, dict(batch))
 
 

@@ -154,7 +154,7 @@ def evaluate_constant(
     for name, task in tasks.items():
         constant = np.asarray(cast(Callable[..., Any], task.constant)(train_labels), np.float32)
         # A prediction may have more channels than are judged.
-        constants[name] = np.broadcast_to(constant, (*shapes[name][:-1], *constant.shape))
+        constants[name] = np.broadcast_to(constant, (*shapes[name][: -constant.ndim], *constant.shape))
 
     found = Accumulator(tasks)
     for batch in batches:

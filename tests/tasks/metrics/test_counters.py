@@ -72,5 +72,5 @@ def test_what_is_counted_is_an_integer(name):
     task, prediction, batch = CASES[name]
     sums = jax.eval_shape(task.sums, prediction, batch)
     measures = {"AbsErr", "AbsRel", "SqRel", "square", "log_square", "log10", "deviation", "images", "angle"}
-    measures |= {"EPE", "EPE_moving", "RPE_translation", "RPE_rotation", "photometric", "auto_masked"}
+    measures |= {"distance", "EPE", "EPE_moving", "RPE_translation", "RPE_rotation", "photometric", "auto_masked"}
     assert {key for key, value in sums.items() if value.dtype != jnp.int32} <= measures

@@ -7,7 +7,8 @@ from jax.sharding import AxisType, PartitionSpec
 import mtljax as mtl
 from mtljax.tasks.metrics.thinning import thin
 from tests.tasks.losses.test_losses import BATCH, DEPTH, LOGITS, TASKS, VALID, B, H, W, images
-from tests.tasks.scene import test_ego_motion, test_flow
+from tests.tasks.scene import test_ego_motion, test_flow, test_keypoints
+from tests.tasks.values import test_regress, test_tags
 
 
 def figures(task, prediction, batch=BATCH):
@@ -186,6 +187,9 @@ def test_figures_are_the_same_over_any_number_of_devices():
     measured = {name: (task, prediction, BATCH) for name, (task, prediction) in TASKS.items()}
     measured["flow"] = (test_flow.TASK, test_flow.PREDICTION, test_flow.BATCH)
     measured["ego_motion"] = (test_ego_motion.TASK, test_ego_motion.PREDICTION, test_ego_motion.BATCH)
+    measured["keypoints"] = (test_keypoints.TASK, test_keypoints.PREDICTION, test_keypoints.BATCH)
+    measured["tags"] = (test_tags.TASK, test_tags.LOGITS, test_tags.BATCH)
+    measured["regress"] = (test_regress.TASKS["gaussian"], test_regress.PREDICTIONS["gaussian"], test_regress.BATCH)
     # Sums over devices, of which figures are made, and losses.
     tasks = {name: task for name, (task, _, _) in measured.items() if name != "edges" and "+" not in name}
     eight = np.arange(8) % B
@@ -202,10 +206,13 @@ def test_figures_are_the_same_over_any_number_of_devices():
     for name, task in tasks.items():
         (alone, loss), (together, loss_of_devices) = (jax.tree.map(np.asarray, x[name]) for x in (one, many))
         np.testing.assert_allclose(loss_of_devices, loss, rtol=1e-5, err_msg=name)
+        on_host = task.host_sums(*inputs[name]) if task.host_sums else {}
         for metric in task.metrics:
-            value = metric.value(alone)
+            value = metric.value(alone | on_host)
             assert np.isfinite(value)
-            np.testing.assert_allclose(metric.value(together), value, rtol=1e-5, err_msg=f"{name} {metric.name}")
+            np.testing.assert_allclose(
+                metric.value(together | on_host), value, rtol=1e-5, err_msg=f"{name} {metric.name}"
+            )
 
 
 def test_best_threshold_of_the_set_and_of_each_image_differ():

@@ -10,7 +10,8 @@ import mtljax as mtl
 from mtljax.train.run.evaluate import Accumulator
 from tests.tasks import still_world
 from tests.tasks.losses.test_losses import BATCH, TASKS, VALID
-from tests.tasks.scene import test_ego_motion, test_flow, test_odometry
+from tests.tasks.scene import test_ego_motion, test_flow, test_keypoints, test_odometry
+from tests.tasks.values import test_regress, test_tags
 
 SCORES = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
 SIGHT = {"depth": "depth", "ego_motion": "ego_motion"}
@@ -27,6 +28,12 @@ CASES = {
     "flow": (test_flow.TASK, test_flow.PREDICTION, test_flow.BATCH),
     "ego_motion": (test_ego_motion.TASK, test_ego_motion.PREDICTION, test_ego_motion.BATCH),
     "odometry": (test_odometry.TASK, test_odometry.OVERLAPPING[1], test_odometry.OVERLAPPING[0]),
+    "keypoints": (test_keypoints.TASK, test_keypoints.PREDICTION, test_keypoints.BATCH),
+    "tags": (test_tags.TASK, test_tags.LOGITS, test_tags.BATCH),
+    **{
+        f"regress-{loss}": (test_regress.TASKS[loss], test_regress.PREDICTIONS[loss], test_regress.BATCH)
+        for loss in ("huber", "gaussian")
+    },
     "self_supervised": (still_world.task(), still_world.TRUTH, still_world.BATCH),
     "self_supervised-all": (still_world.task(**ADDED), still_world.TRUTH, still_world.BATCH),
 }
@@ -78,7 +85,8 @@ def test_every_task_is_among_them():
 def test_what_is_no_number_is_told_by_every_figure(name):
     total, found = figures(name, CASES[name][1])
     assert np.isfinite(total)
-    there = {key for key, value in found.items() if np.isfinite(value)} - {"it/unclassed"}  # of labels alone
+    of_labels = {f"it/{metric.name}" for metric in CASES[name][0].told}
+    there = {key for key, value in found.items() if np.isfinite(value)} - of_labels
     assert len(there) > 1
     for what, prediction in spoilings(name):
         _, spoiled = figures(name, prediction)
