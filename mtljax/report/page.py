@@ -38,7 +38,7 @@ def write(
     Args:
         workdirs: of comparisons or of single runs; see `read`.
         out: the folder to write to, made if need be.
-        methods: that the page and its tables show, in this order; None for all.
+        methods: that the page and its tables show; None for all.
         baseline: that the others are held against; None for `single`, if that is there.
         metrics: `<task>/<metric>` that methods are judged by; None for all, of which each task's primary one is shown.
 

@@ -138,6 +138,18 @@ def test_costs_are_those_of_the_runs_and_their_ratios(page, lines):
         assert float(row[3][1]["data-value"]) == pytest.approx(step[row[0][0]] / step["equal()"])
 
 
+def test_compiling_costs_what_the_seed_that_compiled_has_taken(tmp_path):
+    """Later seeds of a method reuse its programs."""
+    for seed, compiled in enumerate((40.0, 0.0, 2.0)):
+        folder = tmp_path / "equal" / f"seed-{seed}"
+        made.run(folder, "equal()", seed)
+        told = json.loads((folder / "run.json").read_text())
+        told["seconds"]["compile"] = compiled
+        (folder / "run.json").write_text(json.dumps(told))
+    table = Page(report.write([tmp_path], tmp_path).read_text()).table("Cost of training")
+    assert table.column("compiling") == {"equal()": 40.0}
+
+
 def test_every_number_of_the_runs_table_is_in_the_lines(page, lines):
     table = page.table("Every run")
     assert len(table.rows) == len(lines)

@@ -1,6 +1,5 @@
 """One job of a comparison, trained by this process."""
 
-import json
 import pathlib
 import sys
 import traceback
@@ -9,8 +8,6 @@ import jax
 import ml_collections
 
 from mtljax.errors import UserError
-from mtljax.studies.comparison import notes
-from mtljax.studies.comparison.metrics import metrics_of
 from mtljax.studies.comparison.notes import DONE, FAILED, HELD, Outcome
 from mtljax.studies.comparison.plan import Job, config_of
 from mtljax.train.config.programs import Programs
@@ -42,7 +39,7 @@ def train(
     try:
         part = config_of(config, job)
         options = {"programs": _programs, "times_predictions": True}
-        figures = loop.train(part, workdir / job.folder, allow_config_change=allow_config_change, **options)
+        loop.train(part, workdir / job.folder, allow_config_change=allow_config_change, **options)
     except InUse as error:
         return Outcome(HELD, str(error))
     except UserError as error:
@@ -53,7 +50,6 @@ def train(
             raise
         traceback.print_exc()
         return Outcome(FAILED, one_line(error))
-    _leave_record(part, workdir / job.folder, figures)
     return Outcome(DONE)
 
 
@@ -61,11 +57,3 @@ def one_line(error: BaseException) -> str:
     """What is said of an error in one line, with its kind where it is no mistake in the input."""
     text = " ".join(str(error).split())
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"[:500].strip(" :")
-
-
-def _leave_record(part: ml_collections.ConfigDict, folder: pathlib.Path, figures: dict[str, float]) -> None:
-    """Leaves the figures of a run that has not left them itself."""
-    if hosts.first() and not (folder / notes.RECORD).exists():
-        finite = json.loads(loop.as_json(figures))
-        record = {"version": 1, "status": DONE, "tasks": metrics_of(part), "figures": finite}
-        notes.write_json(folder / notes.RECORD, record)
