@@ -19,7 +19,7 @@ def delta_m(figures: _Figures, baseline: _Figures, higher_is_better: Mapping[str
     B the figures of single-task networks of the same architecture and budget. The sign is that of Nash-MTL (Navon et
     al., ICML 2022) and FAMO (Liu et al., NeurIPS 2023), whose published figures are means over all metrics at once:
     for those, let each metric be a task of its own. Maninis et al. (CVPR 2019, equation 4), who brought the figure in,
-    and the column "gain over single" of `--mode=compare` have the other sign.
+    have the other sign.
 
     Args:
         figures: task -> metric -> value.
