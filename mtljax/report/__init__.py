@@ -1,19 +1,19 @@
 """Reports of runs that were trained: tables, statistics over seeds, figures, pages. No JAX, no training."""
 
-from mtljax.report import promises
-from mtljax.report.delta_table import delta_m_table
-from mtljax.report.label_curves import LabelCurve, label_curve
-from mtljax.report.page import write
-from mtljax.report.pairs import Pair, Transfer, negative_transfer, paired
-from mtljax.report.promised import label_curves, promised
-from mtljax.report.promises import Promise
-from mtljax.report.ranks import Rank, mean_rank
-from mtljax.report.reading import read
-from mtljax.report.run_page import write_run
+from mtljax.report.page.comparison_page import write
+from mtljax.report.page.run_page import write_run
+from mtljax.report.reading.comparisons import read
 from mtljax.report.runs import SINGLE, Comparison, Metric, Run
-from mtljax.report.summary import Summary, intervals, summarise
+from mtljax.report.statistics import promises
+from mtljax.report.statistics.delta_table import delta_m_table
+from mtljax.report.statistics.label_curves import LabelCurve, label_curve
+from mtljax.report.statistics.pairs import Pair, Transfer, negative_transfer, paired
+from mtljax.report.statistics.promised import label_curves, promised
+from mtljax.report.statistics.promises import Promise
+from mtljax.report.statistics.ranks import Rank, mean_rank
+from mtljax.report.statistics.summary import Summary, intervals, summarise
+from mtljax.report.statistics.training_time import Curve, TaskTime, TrainingTime, training_time
 from mtljax.report.tables import latex, markdown, runs_csv
-from mtljax.report.training_time import Curve, TaskTime, TrainingTime, training_time
 
 __all__ = [
     "SINGLE",

@@ -4,10 +4,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from mtljax.report.delta_table import METRICS, TASKS, delta_m_table, task_of
-from mtljax.report.ranks import mean_rank
 from mtljax.report.runs import Comparison
-from mtljax.report.summary import Summary, check, intervals, means, summarise
+from mtljax.report.statistics.delta_table import METRICS, TASKS, delta_m_table, task_of
+from mtljax.report.statistics.ranks import mean_rank
+from mtljax.report.statistics.summary import Summary, check, intervals, means, summarise
 
 FAILED, UNFINISHED = "†", "‡"
 BEST, SECOND = "best", "second"

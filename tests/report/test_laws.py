@@ -8,7 +8,7 @@ import pytest
 
 from mtljax import report
 from mtljax.errors import UserError
-from mtljax.report.pairs import sign_flip_p
+from mtljax.report.statistics.pairs import sign_flip_p
 
 UP = {"a/mIoU": True, "a/accuracy": True, "b/error": False}
 RNG = np.random.default_rng(0)

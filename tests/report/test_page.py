@@ -12,7 +12,7 @@ import pytest
 
 from mtljax import report
 from mtljax.errors import UserError
-from mtljax.report.drawing import file_name
+from mtljax.report.drawing.figures import file_name
 from tests.report import made_folders as made
 from tests.report.pages import Page
 
@@ -138,18 +138,6 @@ def test_costs_are_those_of_the_runs_and_their_ratios(page, lines):
         assert float(row[3][1]["data-value"]) == pytest.approx(step[row[0][0]] / step["equal()"])
 
 
-def test_compiling_costs_what_the_seed_that_compiled_has_taken(tmp_path):
-    """Later seeds of a method reuse its programs."""
-    for seed, compiled in enumerate((40.0, 0.0, 2.0)):
-        folder = tmp_path / "equal" / f"seed-{seed}"
-        made.run(folder, "equal()", seed)
-        told = json.loads((folder / "run.json").read_text())
-        told["seconds"]["compile"] = compiled
-        (folder / "run.json").write_text(json.dumps(told))
-    table = Page(report.write([tmp_path], tmp_path).read_text()).table("Cost of training")
-    assert table.column("compiling") == {"equal()": 40.0}
-
-
 def test_every_number_of_the_runs_table_is_in_the_lines(page, lines):
     table = page.table("Every run")
     assert len(table.rows) == len(lines)
@@ -209,7 +197,7 @@ def test_the_script_hides_no_column_that_is_not_named(page):
 def test_what_is_the_same_is_not_drawn_again(workdir, page, monkeypatch):
     before = {file.name: file.stat().st_mtime_ns for file in (workdir / "figures").iterdir()}
     text = (workdir / "report.html").read_text()
-    monkeypatch.setattr("mtljax.report.charts.panel", None)
+    monkeypatch.setattr("mtljax.report.drawing.charts.panel", None)
     assert report.write([workdir], workdir).read_text() == text
     assert {file.name: file.stat().st_mtime_ns for file in (workdir / "figures").iterdir()} == before
     with pytest.raises(TypeError):

@@ -8,7 +8,7 @@ import pytest
 
 from mtljax import report
 from mtljax.errors import UserError
-from mtljax.report import promises
+from mtljax.report.statistics import promises
 from tests.report import made
 
 close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-9)

@@ -10,9 +10,9 @@ import pytest
 
 from mtljax import report
 from mtljax.errors import UserError
-from mtljax.report.curves import band, each_of, read_curves
-from mtljax.report.folders import held
-from mtljax.report.reading import read_run
+from mtljax.report.reading.comparisons import read_run
+from mtljax.report.reading.curves import band, each_of, read_curves
+from mtljax.report.reading.folders import held
 from tests.report import made_folders as made
 
 
@@ -225,7 +225,7 @@ def test_curves_are_thinned_to_means_of_their_lines(tmp_path):
 def test_curves_are_the_same_however_the_file_is_cut(tmp_path, monkeypatch):
     write_lines(tmp_path, made.logged(("depth", "segment"), np.random.default_rng(0), 200, cosines=True))
     whole = read_curves(tmp_path)
-    monkeypatch.setattr("mtljax.report.curves._CHUNK", 700)
+    monkeypatch.setattr("mtljax.report.reading.curves._CHUNK", 700)
     cut = read_curves(tmp_path)
     assert whole.train.keys() == cut.train.keys()
     assert cut.logged == 20

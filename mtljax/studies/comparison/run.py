@@ -82,10 +82,7 @@ def run(
     _check_metrics(metrics, tasks)
     if BALANCE in keys_of(config, vary):
         config.balance = "equal()"  # of `single`
-    first = cast(int, config.seed)
-    wanted = plan.jobs_of(config, vary, chosen, range(first, first + seeds), plan.shares_of(config, shares))
-    for job in wanted:
-        notes.refuse_another(workdir, job)
+    wanted = _jobs(config, workdir, vary, chosen, seeds, shares)
     wanted = plan.part_of(wanted, part) if part else wanted
     config = _as_there(config, workdir)
     config_file.refuse_change(config, workdir, allow_change=allow_config_change)
@@ -107,6 +104,22 @@ def run(
             with told:
                 runner.train(board, told)
     return told.end()
+
+
+def _jobs(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    vary: str,
+    chosen: Mapping[str, str],
+    seeds: int,
+    shares: str | None,
+) -> list[plan.Job]:
+    """The jobs that are asked for, none of which stands in the folder of another."""
+    first = cast(int, config.seed)
+    wanted = plan.jobs_of(config, vary, chosen, range(first, first + seeds), plan.shares_of(config, shares))
+    for job in wanted:
+        notes.refuse_another(workdir, job)
+    return wanted
 
 
 def _varied(workdir: pathlib.Path) -> str | None:

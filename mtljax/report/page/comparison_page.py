@@ -4,15 +4,15 @@ import functools
 import pathlib
 from collections.abc import Sequence
 
-from mtljax.report import costs, overview, progress, promise_tables, standings
-from mtljax.report.blocks import Figures, Section
-from mtljax.report.context import Context, metrics_of, selected
-from mtljax.report.curves import each_of, read_curves
-from mtljax.report.earlier import RESULTS, TABLE, VERSION, keep_earlier
+from mtljax.report.drawing.kept import figures_in
 from mtljax.report.files import made, write_json
 from mtljax.report.files import write as write_file
-from mtljax.report.kept import figures_in
-from mtljax.report.reading import read
+from mtljax.report.page import costs, overview, progress, promise_tables, standings
+from mtljax.report.page.blocks import Figures, Section
+from mtljax.report.page.context import Context, metrics_of, selected
+from mtljax.report.reading.comparisons import read
+from mtljax.report.reading.curves import each_of, read_curves
+from mtljax.report.reading.earlier import RESULTS, TABLE, VERSION, keep_earlier
 from mtljax.report.runs import Comparison
 from mtljax.report.tables import latex, markdown, runs_csv
 

@@ -5,11 +5,11 @@ import math
 from collections.abc import Mapping
 
 from mtljax.errors import UserError
-from mtljax.report.label_curves import LabelCurve
-from mtljax.report.pairs import BOTH, against
 from mtljax.report.runs import Results
-from mtljax.report.summary import LEVEL, Summary, check, mean_of, summarise
-from mtljax.report.training_time import TrainingTime
+from mtljax.report.statistics.label_curves import LabelCurve
+from mtljax.report.statistics.pairs import BOTH, against
+from mtljax.report.statistics.summary import LEVEL, Summary, check, mean_of, summarise
+from mtljax.report.statistics.training_time import TrainingTime
 
 HOLDS, FAILS, NOT_SHOWN = "holds", "does not hold", "not shown"
 

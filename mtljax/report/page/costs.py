@@ -4,11 +4,11 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from mtljax.report.blocks import Block, Cell, Figures, Heading, Section, Table, Text, duration, number, size
-from mtljax.report.charts import Dot, dots
-from mtljax.report.context import Context, recorded
-from mtljax.report.drawing import Drawn, file_name
-from mtljax.report.summary import Summary, summarise
+from mtljax.report.drawing.charts import Dot, dots
+from mtljax.report.drawing.figures import Drawn, file_name
+from mtljax.report.page.blocks import Block, Cell, Figures, Heading, Section, Table, Text, duration, number, size
+from mtljax.report.page.context import Context, recorded
+from mtljax.report.statistics.summary import Summary, summarise
 
 _REFERENCE = "equal()"
 

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
-from mtljax.report.drawing import Drawn
+from mtljax.report.drawing.figures import Drawn
 
 _P = ParamSpec("_P")
 _folder: contextvars.ContextVar[pathlib.Path | None] = contextvars.ContextVar("folder of figures", default=None)
@@ -54,7 +54,7 @@ def _code() -> str:
     """A digest of what draws."""
     here = pathlib.Path(__file__).parent
     return importlib.metadata.version("matplotlib") + "".join(
-        _digest((here / f"{name}.py").read_text()) for name in ("drawing", "charts")
+        _digest((here / f"{name}.py").read_text()) for name in ("figures", "charts")
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtljax.report.folders import Folder
+from mtljax.report.reading.folders import Folder
 from mtljax.report.runs import SINGLE
 
 _NOT_METHODS = ("seed", "train_share", "log_every", "eval_every", "checkpoint_every", "keep_checkpoints")

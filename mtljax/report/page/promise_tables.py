@@ -4,16 +4,29 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mtljax.report.blocks import BAD, GOOD, QUIET, Block, Cell, Figures, Heading, Section, Table, Text, ends, over_seeds
-from mtljax.report.charts import Line, lines
-from mtljax.report.context import Context, recorded
-from mtljax.report.curves import Curves, band
-from mtljax.report.drawing import Drawn, file_name
-from mtljax.report.label_curves import LabelCurve
-from mtljax.report.promised import label_curves, promised
-from mtljax.report.promises import FAILS, HOLDS, Promise
+from mtljax.report.drawing.charts import Line, lines
+from mtljax.report.drawing.figures import Drawn, file_name
+from mtljax.report.page.blocks import (
+    BAD,
+    GOOD,
+    QUIET,
+    Block,
+    Cell,
+    Figures,
+    Heading,
+    Section,
+    Table,
+    Text,
+    ends,
+    over_seeds,
+)
+from mtljax.report.page.context import Context, recorded
+from mtljax.report.reading.curves import Curves, band
 from mtljax.report.runs import SINGLE, Run
-from mtljax.report.training_time import Curve, TrainingTime, training_time
+from mtljax.report.statistics.label_curves import LabelCurve
+from mtljax.report.statistics.promised import label_curves, promised
+from mtljax.report.statistics.promises import FAILS, HOLDS, Promise
+from mtljax.report.statistics.training_time import Curve, TrainingTime, training_time
 
 _MISSING = {
     "inference": "Inference: no run has recorded what a prediction costs.",

@@ -7,7 +7,7 @@ from typing import Any
 
 from mtljax.errors import UserError
 from mtljax.report.files import load, write_json
-from mtljax.report.folders import numbers
+from mtljax.report.reading.folders import numbers
 from mtljax.report.runs import SINGLE, Metric, Run
 
 RESULTS, TABLE, VERSION = "compare.json", "compare.md", 2

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mtljax.errors import unknown
-from mtljax.report.delta_table import TASKS, delta, task_of
 from mtljax.report.runs import Results
-from mtljax.report.summary import LEVEL, Summary, check, means, summarise
+from mtljax.report.statistics.delta_table import TASKS, delta, task_of
+from mtljax.report.statistics.summary import LEVEL, Summary, check, means, summarise
 
 NEGATIVE, POSITIVE, NOT_SHOWN = "negative transfer", "positive transfer", "no difference shown"
 METHOD, BOTH = "method", "both"  # whose spread over seeds is in an interval

@@ -6,13 +6,13 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mtljax.errors import unknown
-from mtljax.report.blocks import BAD, Cell
-from mtljax.report.charts import styles
 from mtljax.report.comparison_table import FAILED, UNFINISHED, Table, table
-from mtljax.report.curves import Curves
-from mtljax.report.drawing import Style
+from mtljax.report.drawing.charts import styles
+from mtljax.report.drawing.figures import Style
+from mtljax.report.page.blocks import BAD, Cell
+from mtljax.report.reading.curves import Curves
 from mtljax.report.runs import Comparison, Run
-from mtljax.report.summary import Summary, summarise
+from mtljax.report.statistics.summary import Summary, summarise
 
 BROKEN = ("failed", "killed")
 

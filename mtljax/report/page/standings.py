@@ -3,15 +3,15 @@
 import math
 from collections.abc import Sequence
 
-from mtljax.report import blocks
-from mtljax.report.blocks import BAD, GOOD, QUIET, Cell, Heading, Section, Table, Text, ends, number, over_seeds
-from mtljax.report.charts import Dot, dots
 from mtljax.report.comparison_table import Column, column
-from mtljax.report.context import Context
-from mtljax.report.delta_table import delta_m_table
-from mtljax.report.drawing import file_name, short
-from mtljax.report.pairs import NEGATIVE, POSITIVE, Pair, Transfer, negative_transfer, paired
-from mtljax.report.summary import Summary, intervals
+from mtljax.report.drawing.charts import Dot, dots
+from mtljax.report.drawing.figures import file_name, short
+from mtljax.report.page import blocks
+from mtljax.report.page.blocks import BAD, GOOD, QUIET, Cell, Heading, Section, Table, Text, ends, number, over_seeds
+from mtljax.report.page.context import Context
+from mtljax.report.statistics.delta_table import delta_m_table
+from mtljax.report.statistics.pairs import NEGATIVE, POSITIVE, Pair, Transfer, negative_transfer, paired
+from mtljax.report.statistics.summary import Summary, intervals
 
 _NO_BASELINE = "There is no baseline whose seeds are done yet: name one with --baseline, or wait for its runs."
 _MOST_PAIRS = 28  # rows of a figure of pairs: with more, those with the best method alone

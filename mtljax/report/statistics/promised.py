@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mtljax.errors import unknown
-from mtljax.report.label_curves import LabelCurve, label_curve
-from mtljax.report.promises import Promise, accuracy, inference, labels, training
 from mtljax.report.runs import SINGLE, Comparison
-from mtljax.report.summary import LEVEL
-from mtljax.report.training_time import TrainingTime
+from mtljax.report.statistics.label_curves import LabelCurve, label_curve
+from mtljax.report.statistics.promises import Promise, accuracy, inference, labels, training
+from mtljax.report.statistics.summary import LEVEL
+from mtljax.report.statistics.training_time import TrainingTime
 
 _COSTS = {"seconds of a prediction": ("seconds", "inference"), "forward FLOPs": ("flops", "forward")}
 

@@ -7,10 +7,23 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from mtljax.report.blocks import BAD, GOOD, QUIET, Cell, Code, Facts, Heading, Section, Table, Text, duration, number
-from mtljax.report.context import BROKEN, Context, recorded
 from mtljax.report.files import load
-from mtljax.report.folders import CONFIG, RECORD, flat
+from mtljax.report.page.blocks import (
+    BAD,
+    GOOD,
+    QUIET,
+    Cell,
+    Code,
+    Facts,
+    Heading,
+    Section,
+    Table,
+    Text,
+    duration,
+    number,
+)
+from mtljax.report.page.context import BROKEN, Context, recorded
+from mtljax.report.reading.folders import CONFIG, RECORD, flat
 from mtljax.report.runs import Run
 
 _FIRST = ("data", "model", "steps", "batch_size")  # of the config, what is told at once

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mtljax.report.runs import Results
-from mtljax.report.summary import Summary, check, figure, mean_of, means, summarise
+from mtljax.report.statistics.summary import Summary, check, figure, mean_of, means, summarise
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from mtljax.report.drawing import Drawn
-from mtljax.report.summary import Summary
+from mtljax.report.drawing.figures import Drawn
+from mtljax.report.statistics.summary import Summary
 
 BEST, SECOND, BAD, GOOD, QUIET = "best", "second", "bad", "good", "quiet"
 NOTHING = "–"
@@ -136,7 +136,7 @@ def over_seeds(summary: Summary, mark: str = "") -> Cell:
     """Mean ± standard error, to two digits of the error.
 
     Example:
-        >>> from mtljax.report.summary import summarise
+        >>> from mtljax.report.statistics.summary import summarise
         >>> over_seeds(summarise({0: 0.5, 1: 0.51, 2: 0.52})).text
         '0.5100 ± 0.0058'
     """

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mtljax.report import blocks
-from mtljax.report.blocks import Block, Cell, Figures, Heading, Section, Table, Text
-from mtljax.report.charts import Line, cosines, lines, styles
-from mtljax.report.context import BROKEN, Context, recorded
-from mtljax.report.curves import Curves, band
-from mtljax.report.delta_table import delta_m_table
-from mtljax.report.drawing import Drawn, file_name
+from mtljax.report.drawing.charts import Line, cosines, lines, styles
+from mtljax.report.drawing.figures import Drawn, file_name
+from mtljax.report.page import blocks
+from mtljax.report.page.blocks import Block, Cell, Figures, Heading, Section, Table, Text
+from mtljax.report.page.context import BROKEN, Context, recorded
+from mtljax.report.reading.curves import Curves, band
 from mtljax.report.runs import Run
-from mtljax.report.summary import summarise
+from mtljax.report.statistics.delta_table import delta_m_table
+from mtljax.report.statistics.summary import summarise
 
 _MOST = 12  # methods whose weights and cosines are drawn
 _SAME = 1e-6  # a weight that moves by less than this part of itself is called constant

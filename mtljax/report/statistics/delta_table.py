@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from mtljax.delta import delta_m
 from mtljax.errors import unknown
 from mtljax.report.runs import Results
-from mtljax.report.summary import LEVEL, Summary, check, figure, means, summarise
+from mtljax.report.statistics.summary import LEVEL, Summary, check, figure, means, summarise
 
 TASKS, METRICS = "tasks", "metrics"  # what weighs the same in delta_m
 

@@ -5,8 +5,11 @@ import dataclasses
 import pathlib
 
 from mtljax.errors import UserError
-from mtljax.report import blocks
-from mtljax.report.blocks import (
+from mtljax.report.drawing.charts import Line, lines, styles
+from mtljax.report.files import load
+from mtljax.report.files import write as write_file
+from mtljax.report.page import blocks
+from mtljax.report.page.blocks import (
     Block,
     Cell,
     Code,
@@ -20,17 +23,14 @@ from mtljax.report.blocks import (
     duration,
     size,
 )
-from mtljax.report.charts import Line, lines, styles
-from mtljax.report.context import recorded
-from mtljax.report.curves import Curves, band, read_curves
-from mtljax.report.files import load
-from mtljax.report.files import write as write_file
-from mtljax.report.folders import CONFIG, JOB, RECORD, flat, last_figures
-from mtljax.report.folders import numbers as numbers_of
-from mtljax.report.overview import config_facts, environment
-from mtljax.report.page import PAGE, rendered
-from mtljax.report.progress import conflict_cells, cosine_map, weight_lines
-from mtljax.report.reading import read_run
+from mtljax.report.page.comparison_page import PAGE, rendered
+from mtljax.report.page.context import recorded
+from mtljax.report.page.overview import config_facts, environment
+from mtljax.report.page.progress import conflict_cells, cosine_map, weight_lines
+from mtljax.report.reading.comparisons import read_run
+from mtljax.report.reading.curves import Curves, band, read_curves
+from mtljax.report.reading.folders import CONFIG, JOB, RECORD, flat, last_figures
+from mtljax.report.reading.folders import numbers as numbers_of
 from mtljax.report.runs import Run
 
 PANEL, GROUPS = "panel.png", "groups.txt"

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mtljax.report.curves import METRICS_FILE
 from mtljax.report.files import load
+from mtljax.report.reading.curves import METRICS_FILE
 
 RECORD, JOB, CONFIG, LOCK = "run.json", "job.json", "config.json", ".lock"
 _GONE = 60.0  # seconds without a sign of life, after which the holder of a lock on another host is gone

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtljax.report.curves import Band
-from mtljax.report.drawing import INK, Drawn, Style, finished, legend, legend_height, panel, short, style, titled
-from mtljax.report.kept import kept
+from mtljax.report.drawing.figures import (
+    INK,
+    Drawn,
+    Style,
+    finished,
+    legend,
+    legend_height,
+    panel,
+    short,
+    style,
+    titled,
+)
+from mtljax.report.drawing.kept import kept
+from mtljax.report.reading.curves import Band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

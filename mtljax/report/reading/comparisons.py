@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtljax.errors import UserError
-from mtljax.report.anyhow import compared
-from mtljax.report.earlier import RESULTS, earlier_metrics, earlier_runs
 from mtljax.report.files import load
-from mtljax.report.folders import JOB, RECORD, Folder, below, last_figures, numbers, status
+from mtljax.report.reading.anyhow import compared
+from mtljax.report.reading.earlier import RESULTS, earlier_metrics, earlier_runs
+from mtljax.report.reading.folders import JOB, RECORD, Folder, below, last_figures, numbers, status
 from mtljax.report.runs import SINGLE, Comparison, Metric, Run
 
 

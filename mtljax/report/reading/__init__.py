@@ -1,0 +1,1 @@
+"""From folders of runs to comparisons and curves."""

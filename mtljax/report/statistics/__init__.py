@@ -1,0 +1,1 @@
+"""Figures over seeds, and what they show: functions of plain results."""

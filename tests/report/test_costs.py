@@ -1,0 +1,19 @@
+"""The section of costs."""
+
+import json
+
+from mtljax import report
+from tests.report import made_folders as made
+from tests.report.pages import Page
+
+
+def test_compiling_costs_what_the_seed_that_compiled_has_taken(tmp_path):
+    """Later seeds of a method reuse its programs."""
+    for seed, compiled in enumerate((40.0, 0.0, 2.0)):
+        folder = tmp_path / "equal" / f"seed-{seed}"
+        made.run(folder, "equal()", seed)
+        told = json.loads((folder / "run.json").read_text())
+        told["seconds"]["compile"] = compiled
+        (folder / "run.json").write_text(json.dumps(told))
+    table = Page(report.write([tmp_path], tmp_path).read_text()).table("Cost of training")
+    assert table.column("compiling") == {"equal()": 40.0}
