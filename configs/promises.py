@@ -19,8 +19,8 @@ def get_config():
     config.balance = "equal()"
     adam = "adamw(warmup_cosine_decay_schedule(0.0, {peak}, steps // 10, steps))"
     config.optimizers = {task: adam.format(peak=3e-3) for task in config.tasks} | {"shared": adam.format(peak=6e-3)}
-    config.batch_size = 4
-    config.steps = 300
+    config.batch_size = 2
+    config.steps = 200
     config.eval_every = 50
-    config.checkpoint_every = 300
+    config.checkpoint_every = 200
     return config
