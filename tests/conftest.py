@@ -3,9 +3,11 @@
 import os
 import pathlib
 
+from tests import quick
+
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-    " --xla_llvm_disable_expensive_passes=true"
+    f"{os.environ.get('XLA_FLAGS', '')} {quick.FLAGS}"
+    " --xla_force_host_platform_device_count=8 --xla_llvm_disable_expensive_passes=true"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 

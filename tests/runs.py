@@ -14,6 +14,8 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from tests import quick
+
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = "tests/small_config.py"
 WAIT = 600  # seconds that anything may take on a busy machine
@@ -22,7 +24,7 @@ WAIT = 600  # seconds that anything may take on a busy machine
 def environment(compiled, devices=1):
     """Of a child: compiled quickly, and once for all children that share the folder `compiled`."""
     return os.environ | {
-        "XLA_FLAGS": f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{quick.FLAGS} --xla_force_host_platform_device_count={devices}",
         "JAX_COMPILATION_CACHE_DIR": str(compiled),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "PYTHONPATH": str(ROOT),

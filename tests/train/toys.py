@@ -88,11 +88,16 @@ def _on_one(*chosen):
     return state, jax.jit(step)
 
 
+@functools.cache
+def _variables(norm):
+    return jax.jit(model(norm).init)(jax.random.key(0), jnp.ones((2, 6)))
+
+
 def _parts(balance, measure, spread, norm, optimizer, clip_norm):
     axis = None if spread is None else spread.axis
     m = model(norm, axis)
     balancer = balancer_of(balance, len(TASKS), seed=0)
-    variables = model(norm).init(jax.random.key(0), jnp.ones((2, 6)))
+    variables = jax.tree.map(jnp.copy, _variables(norm))  # a step may write where its state was
     transforms = {group: optimizer or optax.adam(1e-2) for group in ("shared", *TASKS)}
     tx = train.partition(transforms, m.groups(variables["params"]), clip_norm)
     step = train.make_train_step(m, TASKS, balancer, tx, measure=measure, spread=spread)

@@ -22,7 +22,7 @@ class LeNet(Staged):
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> out, _ = LeNet().init_with_output(jax.random.key(0), jnp.ones((2, 28, 28, 1)))
+        >>> out, _ = jax.eval_shape(LeNet().init_with_output, jax.random.key(0), jnp.ones((2, 28, 28, 1)))
         >>> out.shape
         (2, 50)
     """

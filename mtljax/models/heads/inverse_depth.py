@@ -34,7 +34,8 @@ class InverseDepth(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> pyramid = (jnp.ones((2, 8, 8, 16)), jnp.ones((2, 4, 4, 32)))
-        >>> out, _ = InverseDepth(scales=3, width=8).init_with_output(jax.random.key(0), pyramid, size=(32, 32))
+        >>> head = InverseDepth(scales=3, width=8)
+        >>> out, _ = jax.eval_shape(lambda key: head.init_with_output(key, pyramid, size=(32, 32)), jax.random.key(0))
         >>> out.shape
         (2, 32, 32, 3)
     """

@@ -20,7 +20,8 @@ class CGC(PLE, nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> model = CGC({"a": mtl.heads.Linear(2)}, mtl.encoders.MLP((16,)), shared=2, own=1)
-        >>> model.init(jax.random.key(0), jnp.ones((2, 5)))["params"]["gates_a_0"]["logits"]["kernel"].shape
+        >>> params = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((2, 5)))["params"]
+        >>> params["gates_a_0"]["logits"]["kernel"].shape
         (5, 3)
     """
 

@@ -38,7 +38,8 @@ class DSelectK(MMoE, nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> model = DSelectK({"a": mtl.heads.Linear(2)}, mtl.encoders.MLP((16,)), experts=4, k=2)
-        >>> model.init(jax.random.key(0), jnp.ones((2, 5)))["params"]["gates_a"]["codes"]["kernel"].shape
+        >>> params = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((2, 5)))["params"]
+        >>> params["gates_a"]["codes"]["kernel"].shape
         (5, 4)
     """
 

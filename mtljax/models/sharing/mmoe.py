@@ -30,7 +30,7 @@ class MMoE(Mixture, nn.Module):
         >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> heads = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
         >>> model = MMoE(heads, mtl.encoders.MLP((16,)), experts=3)
-        >>> sorted(model.init(jax.random.key(0), jnp.ones((2, 5)))["params"])
+        >>> sorted(jax.eval_shape(model.init, jax.random.key(0), jnp.ones((2, 5)))["params"])
         ['gates_a', 'gates_b', 'heads_a', 'heads_b', 'shared_experts_0', 'shared_experts_1', 'shared_experts_2']
     """
 

@@ -43,7 +43,8 @@ class NDDR(Joined, nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> heads = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
-        >>> params = NDDR(mtl.encoders.MLP((8, 6)), heads).init(jax.random.key(0), jnp.ones((2, 5)))["params"]
+        >>> model = NDDR(mtl.encoders.MLP((8, 6)), heads)
+        >>> params = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((2, 5)))["params"]
         >>> params["fusion_a"]["layer1"]["kernel"].shape
         (16, 8)
     """

@@ -31,7 +31,7 @@ class PLE(Mixture, nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> model = PLE({"a": mtl.heads.Linear(2)}, mtl.encoders.MLP((16,)), shared=1, own=1, levels=1)
-        >>> sorted(model.init(jax.random.key(0), jnp.ones((2, 5)))["params"])
+        >>> sorted(jax.eval_shape(model.init, jax.random.key(0), jnp.ones((2, 5)))["params"])
         ['gates_a_0', 'heads_a', 'own_experts_a_0_0', 'shared_experts_0_0']
     """
 

@@ -23,7 +23,7 @@ class SingleTask(Tasked, nn.Module):
         >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> heads = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
         >>> model = SingleTask(mtl.encoders.MLP((16,)), heads)
-        >>> sorted(model.init(jax.random.key(0), jnp.ones((2, 5)))["params"])
+        >>> sorted(jax.eval_shape(model.init, jax.random.key(0), jnp.ones((2, 5)))["params"])
         ['heads_a', 'heads_b', 'networks_a', 'networks_b']
     """
 

@@ -41,7 +41,8 @@ class Sluice(Joined, nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> heads = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
-        >>> params = Sluice(mtl.encoders.MLP((8, 8)), heads).init(jax.random.key(0), jnp.ones((2, 5)))["params"]
+        >>> model = Sluice(mtl.encoders.MLP((8, 8)), heads)
+        >>> params = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((2, 5)))["params"]
         >>> params["stitch_layer1"]["alpha"].shape, params["stitch_beta"].shape
         ((4, 4, 1), (2, 2))
     """

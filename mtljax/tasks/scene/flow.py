@@ -48,11 +48,11 @@ def flow(
         The task; its primary metric is EPE. Its loss raises a UserError for another number of channels.
 
     Example:
-        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> task = mtl.tasks.flow()
         >>> truth = jnp.array([3.0, 4.0]) * jnp.ones((1, 1, 8, 8, 2))
         >>> batch = {"forward_flow": truth, "forward_flow_valid": jnp.ones((1, 1, 8, 8, 1), bool)}
-        >>> total, count = task.loss(jnp.zeros((1, 1, 8, 8, 12)), batch)
+        >>> total, count = jax.jit(task.loss)(jnp.zeros((1, 1, 8, 8, 12)), batch)
         >>> print(total.round(5), count)  # (0.32 + 0.08 + 0.02 + 0.01 + 0.005) 5 / 20
         0.10875 1.0
     """

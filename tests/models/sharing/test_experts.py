@@ -48,7 +48,7 @@ def test_dselect_k_starts_undecided_on_images():
     number = 6
     gate = dselect_k._Selectors(number, 2, 1.0, per_example=True)
     digits = jax.random.uniform(jax.random.key(6), (4, 36, 36, 1)) ** 2
-    (shares, _), variables = gate.init_with_output(jax.random.key(0), digits, True)
+    (shares, _), variables = jax.jit(lambda: gate.init_with_output(jax.random.key(0), digits, True))()
     np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
     assert (shares > 0.3 / number).all()
     for part, reach in (("codes", 0.01), ("selectors", 0.05)):
@@ -59,7 +59,7 @@ def test_dselect_k_starts_undecided_on_images():
     def first(params):
         return jnp.sum(gate.apply({"params": params}, digits, True)[0][:, 0])
 
-    gradient = jax.grad(first)(variables["params"])["codes"]["kernel"]
+    gradient = jax.jit(jax.grad(first))(variables["params"])["codes"]["kernel"]
     assert (jnp.abs(gradient).max(axis=0) > 0).all()
 
 
@@ -69,7 +69,7 @@ def test_a_selector_of_no_expert_takes_all_alike(number):
     gate = dselect_k._Selectors(number, 1, 1.0, per_example=False)
     settled = {"kernel": jnp.full((1, 2 if number == 3 else 3), 9.0), "bias": jnp.zeros(2 if number == 3 else 3)}
     params = {"codes": settled, "selectors": {"kernel": jnp.zeros((1, 1)), "bias": jnp.zeros(1)}}
-    shares, _ = gate.apply({"params": params}, X, True)
+    shares, _ = jax.jit(lambda: gate.apply({"params": params}, X, True))()
     np.testing.assert_allclose(shares, np.full((len(X), number), 1 / number), rtol=1e-5)
 
 

@@ -25,17 +25,17 @@ def slow(*values):
 @pytest.mark.parametrize(
     ("balance", "measure", "norm", "data", "fsdp"),
     [
-        ("equal", "shared", "batch", 2, 4),
+        slow("equal", "shared", "batch", 2, 4),  # the norm that is clipped goes its way
         slow("imtl_l", "shared", "none", 2, 4),
         ("pcgrad", "shared", "batch", 2, 4),
         slow("pcgrad", "shared", "batch", 1, 8),
         slow("gradnorm", "shared", "none", 2, 4),
         ("nash_mtl", "shared", "none", 1, 4),
         slow("imtl", "shared", "none", 2, 4),
-        ("graddrop", "shared", "none", 2, 4),
+        slow("graddrop", "shared", "none", 2, 4),
         slow("moco", "shared", "none", 2, 4),
         ("pcgrad", "last_layer", "none", 2, 4),
-        ("pcgrad", "features", "batch", 2, 4),
+        slow("pcgrad", "features", "batch", 2, 4),
     ],
 )
 def test_parameters_in_parts_give_the_numbers_of_one_device(balance, measure, norm, data, fsdp):
@@ -88,7 +88,7 @@ def test_a_bad_batch_is_skipped_on_all_devices():
     jax.tree.map(np.testing.assert_array_equal, jax.tree.map(np.asarray, state.params), before)
 
 
-@pytest.mark.parametrize("balance", ["equal", "pcgrad", "nash_mtl"])
+@pytest.mark.parametrize("balance", ["equal", "pcgrad", slow("nash_mtl")])
 def test_what_devices_send_each_other(balance):
     """One gather of the parameters, one reduce-scatter of the Jacobian, one all-reduce of T x T numbers."""
     spread = mesh(1, 4)

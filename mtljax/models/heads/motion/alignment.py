@@ -39,13 +39,14 @@ def aligned(
         (N, 6).
 
     Example:
+        >>> import jax
         >>> import jax.numpy as jnp
         >>> x, y = jnp.meshgrid(jnp.arange(12.0), jnp.arange(9.0))
         >>> first, second = (jnp.stack([jnp.sin(x - t), jnp.sin(y)], axis=-1)[None] for t in (0.0, 0.4))  # to the right
         >>> intrinsics = jnp.array([[[10.0, 0, 6], [0, 10, 4.5], [0, 0, 1]]])
         >>> one, still = jnp.ones((1, 9, 12, 1)), jnp.zeros((1, 6))
         >>> pull = jnp.array([[1e-3, 1e-3, 1e3, 1e3, 1e3, 1e3]])  # across the view alone
-        >>> moved = aligned(still, first, second, one, one, intrinsics, pull, jnp.array(10.0))
+        >>> moved = jax.jit(aligned)(still, first, second, one, one, intrinsics, pull, jnp.array(10.0))
         >>> print((-10 * moved[0, :2]).round(1) + 0.0)  # cells
         [0.5 0. ]
     """

@@ -64,11 +64,13 @@ def least_squares_shift(first: jax.Array, second: jax.Array, window: int, dampin
         (B, h, w, 2) float32 cells (x, y), at most 4.
 
     Example:
+        >>> import jax
         >>> import jax.numpy as jnp
         >>> x, y = jnp.meshgrid(jnp.arange(8.0), jnp.arange(8.0))
         >>> def seen(x, y):
         ...     return jnp.stack([jnp.sin(x / 3), jnp.sin(y / 3)], axis=-1)[None]
-        >>> print(least_squares_shift(seen(x, y), seen(x - 0.5, y), 3, jnp.array(1e-6))[0, 4, 4].round(1) + 0.0)
+        >>> shift = jax.jit(least_squares_shift, static_argnums=2)(seen(x, y), seen(x - 0.5, y), 3, jnp.array(1e-6))
+        >>> print(shift[0, 4, 4].round(1) + 0.0)
         [0.5 0. ]
     """
     first, second = first.astype(jnp.float32), second.astype(jnp.float32)
