@@ -53,12 +53,13 @@ def alone(start, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "arguments"),
     [
         (2, ["--config.parallel=mesh(data=-1)"]),
-        pytest.param(2, ["--config.parallel=pmap"], marks=pytest.mark.slow),
-        pytest.param(4, ["--config.parallel=mesh(data=2, fsdp=2, smallest=8)"], marks=pytest.mark.slow),
+        (2, ["--config.parallel=pmap"]),
+        (4, ["--config.parallel=mesh(data=2, fsdp=2, smallest=8)"]),
     ],
     ids=["two", "two-pmap", "four-fsdp"],
 )

@@ -37,7 +37,9 @@ def relative_error(found, expected):
     return np.linalg.norm(found - expected) / np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.float32, 1e-3), (jnp.float64, 1e-6)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(jnp.float32, 1e-3), pytest.param(jnp.float64, 1e-6, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("tasks", [range(2, 12), pytest.param((40,), marks=pytest.mark.slow)], ids=["few", "forty"])
 def test_golden_directions(shared, dtype, tolerance, tasks):
     cases = json.loads((shared / "golden" / "aggregators.json").read_text())

@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
-from scipy import ndimage
 
 import mtljax as mtl
 from mtljax.models.heads import flow
 from mtljax.models.heads.motion import frame_pairs
 from mtljax.models.heads.motion.matching import best_match, correlation, least_squares_shift
+from tests.models.heads.moving import moved, pairs_in_motion, shifted_pairs, still_world, texture
 from tests.models.toys import random_like
 
 SIZE = (24, 40)  # which 16, 32 and 64 do not divide
@@ -21,17 +21,6 @@ PYRAMID = tuple(
     np.random.default_rng(0).normal(size=(2 * FRAMES, SIZE[0] // k, SIZE[1] // k, 4)).astype(np.float32) for k in (4, 8)
 )
 each_head = pytest.mark.parametrize("name", HEADS)
-
-
-def texture(rng, size, channels=1):
-    """Smooth and random, of mean 0 and variance 1."""
-    x = ndimage.gaussian_filter(rng.normal(size=(*size, channels)), (1.5, 1.5, 0), mode="wrap")
-    return ((x - x.mean()) / x.std()).astype(np.float32)
-
-
-def moved(x, shift):
-    """What is at p is then at p + shift, (x, y); around the edges."""
-    return ndimage.shift(x, (shift[1], shift[0], 0), mode="grid-wrap")
 
 
 def a_level(module, _):
@@ -62,7 +51,7 @@ def compared():
 
 @pytest.mark.parametrize(
     ("stem", "size", "frames"),
-    [("imagenet", (30, 42), 2), ("patch2", SIZE, 1), ("small", (17, 33), 4), ("patch2", (64, 96), None)],
+    [("imagenet", (30, 42), 2), ("small", (17, 33), 4), ("patch2", SIZE, None)],
 )
 def test_any_image_size_stride_and_clip_will_do(stem, size, frames):
     model = mtl.MultiTask(mtl.encoders.ResNet(depth=10, width=4, norm="group", stem=stem), HEADS)
@@ -126,6 +115,7 @@ def test_a_turn_is_seen_the_smaller_the_longer_the_lens(compared):
     assert (turns[8.0] < 0.5 * turns[1.0]).all()
 
 
+@pytest.mark.slow  # the motion found for a parent's depth is in its units too
 def test_translations_are_in_units_of_the_typical_depth(compared):
     variables, apply = compared["ego_motion"]
     far = jax.jit(lambda v: HEADS["ego_motion"].clone(typical_depth=3.0).apply(v, PYRAMID, SIZE, FRAMES))(variables)
@@ -166,6 +156,7 @@ def test_motion_is_found_for_the_depth_of_a_parent_that_it_does_not_train(compar
     assert not np.asarray(jax.jit(jax.grad(lambda x: length(x)[0]))(depth)).any()
 
 
+@pytest.mark.slow
 def test_half_precision_is_for_convolutions_only(compared):
     half = {name: head.clone(dtype="bfloat16") for name, head in HEADS.items()}
     for head in half.values():
@@ -213,48 +204,6 @@ def test_least_squares_find_a_small_shift(shift):
     assert not np.asarray(flat).any()  # without texture nothing can be told
 
 
-def shifted_pairs(seed, side, clips=16, reach=4.0):
-    """Features at strides 4 and 8 of pairs of textures, and labels: one shift for all pixels of a pair."""
-    rng = np.random.default_rng(seed)
-    shifts = rng.uniform(-reach, reach, (clips, 2)).astype(np.float32)
-    first = [texture(rng, (side, side), channels=8) for _ in range(clips)]
-    x = np.stack([[x, moved(x, shift)] for x, shift in zip(first, shifts, strict=True)]).astype(np.float32)
-    pyramid = [x.reshape(2 * clips, side // k, k, side // k, k, -1).mean(axis=(2, 4)) for k in (4, 8)]
-    flow = np.broadcast_to(shifts[:, None, None, None], (clips, 2, side, side, 2))
-    has_next = np.broadcast_to(np.array([True, False])[:, None, None, None], (clips, 2, side, side, 1))
-    return {"features": tuple(pyramid)}, {"forward_flow": flow, "forward_flow_valid": has_next}
-
-
-def pairs_in_motion(seed, side, clips=8, tall=1.0):
-    """Features at strides 2, 4 and 8 of pairs of views of textured reliefs 3 m away, their camera, and labels.
-
-    `tall`: the focal length downwards, in those across.
-    """
-    rng = np.random.default_rng(seed)
-    motions = rng.uniform(-1, 1, (clips, 2, 6)) * np.array([0.2, 0.2, 0.2, 0.05, 0.05, 0.05])
-    depth = 1 + ndimage.gaussian_filter(rng.uniform(0, 4, (clips, side, side, 1)), (0, 3, 3, 0))
-    intrinsics = np.float32([[side, 0, side / 2], [0, tall * side, side / 2], [0, 0, 1]])
-    second = jnp.stack([texture(rng, (side, side), channels=8) for _ in range(clips)])
-    to_second = mtl.geometry.inverse(mtl.geometry.matrix_of(jnp.asarray(motions[:, 0], jnp.float32)))
-    pixels, _ = mtl.geometry.seen_from(jnp.asarray(depth, jnp.float32), intrinsics, to_second)
-    x = np.stack([mtl.geometry.sample(second, pixels)[0], second], axis=1)
-    pyramid = [x.reshape(2 * clips, side // k, k, side // k, k, -1).mean(axis=(2, 4)) for k in (2, 4, 8)]
-    has_next = np.broadcast_to(np.array([True, False])[:, None], (clips, 2, 1))
-    labels = {"ego_motion": motions.astype(np.float32), "ego_motion_valid": has_next}
-    camera = {"intrinsics": np.tile(intrinsics, (clips, 1, 1))}
-    return {"features": tuple(pyramid), "camera": camera}, labels | {"depth": np.stack([depth, depth], axis=1)}
-
-
-def still_world(labels):
-    if "forward_flow" in labels:
-        return {"EPE": np.linalg.norm(labels["forward_flow"][:, 0, 0, 0], axis=-1).mean()}
-    moved, turned = np.split(labels["ego_motion"][:, 0], 2, axis=-1)
-    return {
-        "RPE_translation": np.linalg.norm(moved, axis=-1).mean(),
-        "RPE_rotation": np.degrees(np.linalg.norm(turned, axis=-1)).mean(),
-    }
-
-
 LEARNT = {  # name -> task, pairs and their side, steps, learning rate, and what share of an untrained head's error is left
     "flow": (mtl.tasks.flow(head=HEADS["flow"]), shifted_pairs, 32, 20, 1e-2, {"EPE": 0.85}),
     "ego_motion": (
@@ -268,7 +217,8 @@ LEARNT = {  # name -> task, pairs and their side, steps, learning rate, and what
 }
 
 
-@pytest.mark.parametrize("name", ["flow", pytest.param("ego_motion", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@each_head
 def test_motion_is_learnt(name):
     task, pairs, side, steps, rate, shares = LEARNT[name]
     optimiser = optax.adam(optax.cosine_decay_schedule(rate, steps))

@@ -42,12 +42,12 @@ def test_nddr_and_sluice_at_the_identity_are_networks_of_their_own():
         nddr = mtl.NDDR(encoder, HEADS, start="identity", norm="none", shortcut=False)
         variables = init(nddr, x)
         alone = {"params": without(variables["params"], "fusion")}
-        assert_close(nddr.apply(variables, x), single.apply(alone, x))
+        assert_close(jax.jit(nddr.apply)(variables, x), jax.jit(single.apply)(alone, x))
         sluice = mtl.Sluice(encoder, HEADS, alpha="identity")
         variables = init(sluice, x)["params"]
         last_only = {"stitch_beta": jnp.tile(jnp.array([0.0, 1.0]), (K, 1))} if x is X else {}
         alone = {"params": without(variables, "stitch")}
-        assert_close(sluice.apply({"params": variables | last_only}, x), single.apply(alone, x))
+        assert_close(jax.jit(sluice.apply)({"params": variables | last_only}, x), jax.jit(single.apply)(alone, x))
 
 
 def test_an_nddr_layer_is_the_authors():

@@ -119,7 +119,7 @@ def test_visible_pixels_are_those_whose_flows_cancel(rule):
     np.testing.assert_array_equal(jax.jit(visible, static_argnums=2)(forth, back, rule), wanted)
 
 
-@pytest.mark.parametrize("rule", ["dfnet", "geonet"])
+@pytest.mark.parametrize("rule", ["dfnet", pytest.param("geonet", marks=pytest.mark.slow)])
 def test_what_a_neighbour_does_not_show_is_left_out(rule):
     """Something covers a part of the frames but the first: flows tell, and the error there does not count."""
     hidden = np.zeros((world.S, world.H, world.W), bool)

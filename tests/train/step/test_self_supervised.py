@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import mtljax as mtl
 from mtljax import tasks, train
@@ -74,6 +75,7 @@ def test_losses_are_told_the_step():
         assert report["losses"].tolist() == [number]
 
 
+@pytest.mark.slow  # the step above, evaluation and drawing are tested by themselves
 def test_a_run_trains_evaluates_and_draws(ten_frames, tmp_path, monkeypatch):
     monkeypatch.setitem(tasks.FACTORIES, "unlabelled_motion", unlabelled_motion)
     monkeypatch.setattr(tasks, "unlabelled_motion", unlabelled_motion, raising=False)
