@@ -66,8 +66,12 @@ def test_a_loss_is_felt_by_no_other_tasks_parameters(name, model, x):
 
 @pytest.mark.parametrize(
     ("model", "x"),
-    [*((m, X) for m in ON_VECTORS.values()), *((ON_IMAGES[n], IMAGES) for n in ("CrossStitch", "MTAN", "PADNet"))],
-    ids=[*ON_VECTORS, "CrossStitch-4d", "MTAN", "PADNet"],
+    [
+        *((m, X) for m in ON_VECTORS.values()),
+        *((ON_IMAGES[n], IMAGES) for n in ("MTAN", "PADNet")),
+        pytest.param(ON_IMAGES["CrossStitch"], IMAGES, marks=pytest.mark.slow),  # on vectors it is tried above
+    ],
+    ids=[*ON_VECTORS, "MTAN", "PADNet", "CrossStitch-4d"],
 )
 def test_activations_computed_again_give_the_same_gradient(model, x):
     variables = random_variables(model, x)
