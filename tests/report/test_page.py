@@ -262,11 +262,10 @@ def test_a_page_that_cannot_be_written_is_told(workdir, tmp_path):
 
 
 def test_a_run_has_a_page_of_its_own(tmp_path):
-    made.run(tmp_path / "a", "famo()", 3, cosines=True)
+    made.run(tmp_path / "a", "famo()", 3, cosines=True, groups=["group   parameters", "shared <all>   12"])
     from PIL import Image
 
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a" / "panel.png")
-    (tmp_path / "a" / "groups.txt").write_text("group   parameters\nshared <all>   12\n")
     text = report.write_run(tmp_path / "a").read_text()
     page = Page(text)
     assert list(page.sections) == ["status", "figures", "curves", "balancer", "panel", "config"]

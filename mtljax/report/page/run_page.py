@@ -33,7 +33,7 @@ from mtljax.report.reading.folders import CONFIG, JOB, RECORD, flat, last_figure
 from mtljax.report.reading.folders import numbers as numbers_of
 from mtljax.report.runs import Run
 
-PANEL, GROUPS = "panel.png", "groups.txt"
+PANEL = "panel.png"
 _MOST_PANEL = 8_000_000  # bytes of a panel that still stands in the page
 
 
@@ -187,10 +187,8 @@ def _panel(own: _Own) -> Section:
 
 
 def _config(own: _Own) -> Section:
-    groups = own.folder / GROUPS
-    shown: list[Block] = []
-    if groups.is_file():
-        shown.append(Code(groups.read_text(errors="replace").rstrip(), "What is trained, and how:"))
+    groups = own.run.record.get("groups")
+    shown: list[Block] = [Code("\n".join(map(str, groups)), "What is trained, and how:")] if groups else []
     found = flat(load(own.folder / CONFIG))
     shown.append(config_facts(found) if found else Text(["The run has left no config yet."]))
     return Section("config", "Groups and config", "", shown)

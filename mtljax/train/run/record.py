@@ -76,6 +76,7 @@ class Record:
         self.clock, self._times, self._memory = Clock(known), StepTimes(self._before), PeakMemory()
         self._to_first_step: float | None = None
         self._predictions: dict[str, float] = {}
+        self._groups = parts.group_table(fitted.shapes["params"]).splitlines()
         self._finite: tuple[int, Any] | None = None
         self._begins = False
         self._told = {
@@ -179,6 +180,7 @@ class Record:
             **self._told,
             "steps": self._parts.config.steps,
             "tasks": tasks,
+            "groups": self._groups,
             "seconds": self._seconds(),
             "memory": self._memory.figures(self._memory_before),
             "flops": {"step": self._program.flops and self._program.flops * number, "forward": self._forward()},

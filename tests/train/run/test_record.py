@@ -43,6 +43,7 @@ def test_a_run_that_is_done_tells_how_it_went(done):
         figures = lines(done, split)[-1]
         assert found[key] == {k: v for k, v in figures.items() if k not in ("step", "split", "time")}
     assert found["began"] < found["ended"]
+    assert {line.split()[0] for line in found["groups"][1:-1]} == {"left", "right", "shared"}
     assert found["versions"]["mtljax"] == mtljax.__version__
 
 
