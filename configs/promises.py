@@ -19,6 +19,7 @@ def get_config():
     config.balance = "equal()"
     adam = "adamw(warmup_cosine_decay_schedule(0.0, {peak}, steps // 10, steps))"
     config.optimizers = {task: adam.format(peak=3e-3) for task in config.tasks} | {"shared": adam.format(peak=6e-3)}
+    config.parallel = "mesh(data=1)"  # a batch of two is for one device
     config.batch_size = 2
     config.steps = 200
     config.eval_every = 50
