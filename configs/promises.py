@@ -1,7 +1,9 @@
 """The promises of multi-task learning, measured: segmentation, depth and normals of scenes/small, alone and together.
 
 python launch.py --config configs/promises.py --mode=compare --methods='single;equal()' --seeds=3 \
-    --shares='0.1;0.25;0.5;1' --jobs=2 --workdir runs/promises
+    --shares='0.1;0.5;1' --jobs=2 --workdir runs/promises
+
+36 trainings in 28 CPU minutes: half an hour of two busy cores. What to expect is in docs/promises.md.
 """
 
 from mtljax.train import default_config

@@ -9,7 +9,16 @@ from mtljax.report.comparison_table import BEST, SECOND, Column, Table, table
 from mtljax.report.runs import Comparison, Run
 
 _RECORDED = {
-    "seconds": ("step_median", "step_p95", "compile", "to_first_step", "training", "evaluation"),
+    "seconds": (
+        "step_median",
+        "step_p95",
+        "compile",
+        "to_first_step",
+        "training",
+        "evaluation",
+        "inference",
+        "inference_8",
+    ),
     "memory": ("bytes", "of"),
     "flops": ("step", "forward"),
 }
