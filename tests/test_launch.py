@@ -195,6 +195,7 @@ def test_a_run_is_repeated_from_its_config_alone(whole, base, finished):
     assert_same_run(base / "again", whole[0])
 
 
+@pytest.mark.slow
 def test_evaluation_ends_with_one_json_object(whole, finished):
     workdir, _, _ = whole
     (workdir / "panel.png").unlink()

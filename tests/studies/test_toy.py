@@ -86,6 +86,7 @@ def test_the_sum_is_stuck_on_the_walls_and_nash_does_not_feel_a_scale(ends):
     np.testing.assert_allclose(nash[0], nash[1], atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_the_ends_and_a_picture(tmp_path, capsys):
     studies.run(config(methods="sum(); pcgrad()", steps=20), tmp_path / "run")
     found = json.loads((tmp_path / "run" / "toy.json").read_text())

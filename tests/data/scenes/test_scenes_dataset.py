@@ -198,6 +198,7 @@ def test_a_half_finished_preparation_is_begun_anew_under_a_progress_bar(few_clip
     assert len(data.split("test")) == FEW["test"]
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_prepares_once_and_quietly_and_imports_tfds_when_it_prepares(tiny, tmp_path):
     done = run_script(
         "print('script runs')\n"

@@ -64,6 +64,7 @@ def test_any_image_size_stride_and_clip_will_do(stem, size, frames):
     }
 
 
+@pytest.mark.slow
 def test_coarser_estimates_can_be_had_back_exactly(compared):
     out, kept = compared["flow"][1](PYRAMID)
     assert out.shape == (2, FRAMES, *SIZE, 12)
@@ -97,6 +98,7 @@ def test_an_image_alone_has_no_motion(compared, name, frames):
     assert not np.asarray(out).any()
 
 
+@pytest.mark.slow
 def test_a_turn_is_seen_the_smaller_the_longer_the_lens(compared):
     """And a camera that is given counts as that one."""
     variables, head = compared["ego_motion"][0], HEADS["ego_motion"]
@@ -128,6 +130,7 @@ def predicted_at_the_start(seen):
     return HEADS["ego_motion"].init_with_output(jax.random.key(0), size=(64, 64), frames=2, **seen)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tall", [1.0, 0.5])
 def test_motion_is_found_without_training_where_depth_is_known(tall):
     seen, labels = pairs_in_motion(7, 64, tall=tall)

@@ -41,6 +41,7 @@ def by_group(model, params):
     return {group: sorted(shapes) for group, shapes in found.items()}
 
 
+@pytest.mark.slow
 def test_gates_of_ple_are_moved_by_their_own_tasks_loss():
     model = mtl.PLE({name: mtl.heads.Linear(2) for name in NUMBERED}, MLP, shared=1, own=1)
     params = jax.jit(model.init)(jax.random.key(0), X)["params"]

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import mtljax as mtl
 from mtljax.models.parts.norm import Norm
@@ -36,6 +37,7 @@ def test_a_stitch_is_the_papers_sum_for_each_channel():
     np.testing.assert_allclose(found[1], alpha[1, 0] * a + alpha[1, 1] * b, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_nddr_and_sluice_at_the_identity_are_networks_of_their_own():
     for encoder, x in ((MLP, X), (CONV, IMAGES)):
         single = mtl.SingleTask(encoder, HEADS)

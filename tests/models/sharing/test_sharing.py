@@ -89,6 +89,7 @@ def test_activations_computed_again_give_the_same_gradient(model, x):
     assert_close(*jax.jit(lambda params: (again(params), gradient(model)(params)))(params))
 
 
+@pytest.mark.slow
 def test_mtan_with_masks_at_one_is_multitask():
     model = mtl.MTAN(CONV, HEADS, norm="group")
     variables = init(model, IMAGES)["params"]
@@ -134,6 +135,7 @@ def test_branches_are_sampled_in_training_and_fixed_after():
     assert not np.allclose(outputs[0], outputs[1])
 
 
+@pytest.mark.slow
 def test_padnet_without_messages_predicts_from_each_tasks_own_map():
     model = mtl.PADNet(CONV, HEADS, width=4)
     params = init(model, IMAGES)["params"]

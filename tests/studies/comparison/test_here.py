@@ -92,6 +92,7 @@ def test_figures_are_those_of_the_runs(compared):
     assert "geometric_mean()" in (base / "compare.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_of_the_comparison_is_the_run_that_train_makes(compared, digits, tmp_path):
     base, _, _ = compared
     figures = loop.train(config(digits, balance="geometric_mean()", seed=1), tmp_path / "alone")
@@ -152,6 +153,7 @@ def diverged(digits, tmp_path_factory):
     return base, first, found
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_noted_and_the_others_go_on(diverged):
     base, (failed, found), returned = diverged
     assert returned == [1, 1, 1]
@@ -162,6 +164,7 @@ def test_a_run_that_diverges_is_noted_and_the_others_go_on(diverged):
     assert note(base, "sgd-1e-2/seed-0")["outcome"] == "done"
 
 
+@pytest.mark.slow
 def test_it_is_tried_anew_where_that_is_asked_for(diverged):
     base, _, _ = diverged
     again = note(base, "sgd-1e30/seed-0")

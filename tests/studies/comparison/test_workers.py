@@ -109,6 +109,7 @@ def added(compared, compare):
     return folder, before, out
 
 
+@pytest.mark.slow
 def test_a_later_method_is_added_and_nothing_is_trained_again(added):
     folder, before, out = added
     assert re.findall(r"^(.*), seed \d: done", out, re.M) == ["7|adam(1e-2)"]
@@ -130,6 +131,7 @@ def stopped(added, compare):
     return folders, children, *runs.finish(process)
 
 
+@pytest.mark.slow
 def test_sigterm_stops_and_saves_every_child(stopped):
     folders, children, out, _ = stopped
     assert all(map(is_gone, children))

@@ -162,6 +162,7 @@ def test_errors_are_mixed_by_the_mask():
     np.testing.assert_allclose(gradients[2], [*(1 - m[:3]), 0, 1, 0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mask_learns_what_moves():
     truth = TRUTH | world.flows(patch=True)
     learning = {"motion_mask": True, **OPEN, **BOTH}

@@ -111,6 +111,7 @@ def test_rows_under_vmap_are_the_rows(expected, spread):
     same(found("pcgrad", vectorised=True, spread=spread and spread()), expected("pcgrad"))
 
 
+@pytest.mark.slow
 def test_activations_computed_again_are_the_same(expected):
     heads = {name: task.head for name, task in toys.TASKS.items()}
     model = mtl.MultiTask(toys.Encoder(), heads, remat=True)
@@ -125,6 +126,7 @@ def test_what_accumulation_cannot_work_with_is_told(balance, measure):
         balanced_gradient(toys.model(), toys.TASKS, balancer_of(balance, 3, seed=0), measure, accumulate=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("balance", "accumulate"),
     [("pcgrad", 2), pytest.param("equal", 2, marks=SLOW), pytest.param("modo", 1, marks=SLOW)],

@@ -84,6 +84,7 @@ def test_every_so_many_steps_they_are_written_and_nothing_else_changes(looked):
         np.testing.assert_array_equal(found[key], value)
 
 
+@pytest.mark.slow
 def test_they_are_those_that_a_gradient_method_sees_in_the_same_step(digits, tmp_path):
     """At the first step both have the same parameters."""
     config = changed(digits, steps=1, log_every=1, cosines_every=1, parallel="mesh(data=1)")

@@ -47,6 +47,7 @@ def test_parameters_in_parts_give_the_numbers_of_one_device(balance, measure, no
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
 
 
+@pytest.mark.slow
 def test_the_norm_that_is_clipped_is_that_of_all_parts():
     kwargs = {"balance": "equal", "optimizer": optax.sgd(1e-1), "clip_norm": 0.5}
     (params, _), _ = run(**kwargs)
@@ -58,6 +59,7 @@ def test_the_norm_that_is_clipped_is_that_of_all_parts():
     np.testing.assert_allclose(optax.tree.norm(moved), 0.1 * 0.5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_independent_samples_go_with_parts():
     kwargs = {"balance": "modo", "optimizer": SGD, "steps": 1}
     many, report = run(spread=mesh(1, 4), **kwargs)
