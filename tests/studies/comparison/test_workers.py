@@ -206,6 +206,6 @@ def test_parts_are_trained_by_commands_of_their_own(base, compare):
 
 @pytest.mark.slow
 def test_killed_at_random_moments_a_comparison_ends_as_one_left_alone(tmp_path):
-    ended, unlike = killed(Comparisons(tmp_path), kills=4)
+    ended, unlike = killed(Comparisons(tmp_path), kills=2)
     assert ended >= 1
     assert unlike == 0
