@@ -15,13 +15,22 @@ KEPT = "earlier.json"  # both of them, from when files of this version took thei
 _HEADING = re.compile(r"(?P<task>\S+) (?P<metric>\S+) \((?P<way>up|down)\)")
 
 
+def earlier_figures(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Method -> seed -> figure -> value, of an earlier version; nothing where it left none.
+
+    Raises:
+        UserError: where the file cannot be read.
+    """
+    return _left(workdir)["figures"]
+
+
 def earlier_runs(workdir: pathlib.Path) -> list[Run]:
     """The runs of a `compare.json` without a version, {method: {seed: {figure: value}}}; none of a later one's.
 
     Raises:
         UserError: where the file cannot be read, or holds something else.
     """
-    found = _left(workdir)["figures"]
+    found = earlier_figures(workdir)
     try:
         return list(_runs(workdir, found))
     except (AttributeError, TypeError, ValueError) as error:

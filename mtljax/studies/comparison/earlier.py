@@ -5,27 +5,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from mtljax.report.files import load as load_json
+from mtljax.report.reading.earlier import earlier_figures
 from mtljax.report.runs import SINGLE
 from mtljax.studies.comparison import notes
 from mtljax.studies.comparison.plan import Job
 from mtljax.studies.comparison.values import folder_of
 from mtljax.train.run.workdir import InUse, sole_use
-
-FILE, KEPT = "compare.json", "earlier.json"  # the second is where reports put the first before they write their own
-
-
-def load(workdir: pathlib.Path) -> dict[str, dict[str, dict[str, float]]]:
-    """Method -> seed -> figure -> value; nothing where there is no file of the earlier version.
-
-    Raises:
-        UserError: where it cannot be read.
-    """
-    kept = load_json(workdir / KEPT)
-    if kept:
-        return kept["figures"]
-    found = load_json(workdir / FILE)
-    return {} if "version" in found else found
 
 
 def adopt(workdir: pathlib.Path, vary: str, tasks: Mapping[str, Any]) -> None:
@@ -39,7 +24,7 @@ def adopt(workdir: pathlib.Path, vary: str, tasks: Mapping[str, Any]) -> None:
     Raises:
         UserError: where the file cannot be read, or a folder cannot be written.
     """
-    for method, seeds in load(workdir).items():
+    for method, seeds in earlier_figures(workdir).items():
         for seed, figures in seeds.items():
             for task in tasks if method == SINGLE else (None,):
                 place = SINGLE if method == SINGLE else folder_of({vary: method})

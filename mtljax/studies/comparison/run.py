@@ -7,6 +7,7 @@ from typing import Any, cast
 import ml_collections
 
 from mtljax.errors import unknown
+from mtljax.report.reading.earlier import earlier_figures
 from mtljax.studies.comparison import earlier, gather, notes, plan
 from mtljax.studies.comparison.board import Board
 from mtljax.studies.comparison.check import refuse_run
@@ -129,7 +130,7 @@ def _varied(workdir: pathlib.Path) -> str | None:
 
 
 def _check_baseline(baseline: str | None, chosen: Iterable[str], workdir: pathlib.Path) -> None:
-    there = {str(job["method"]) for job in notes.jobs_there(workdir)} | set(earlier.load(workdir))
+    there = {str(job["method"]) for job in notes.jobs_there(workdir)} | set(earlier_figures(workdir))
     if baseline is not None and baseline not in (known := {*chosen, *there}):
         raise unknown("method as --baseline:", baseline, known)
 

@@ -47,7 +47,7 @@ class TrainStep:
     @functools.cached_property
     def noise(self) -> np.ndarray:
         """The seed of dropout and other noise, an array as programs take it."""
-        return np.array(streams.seed_of(self.seed, streams.DROPOUT), np.int32)
+        return _noise(self.seed)
 
     def lower(self, state: Any, batch: Any) -> Any:
         """What is to be compiled; the result takes `noise` as a third argument."""
@@ -207,7 +207,7 @@ class Experiment:
             return self.spread.evaluate(make_cosine_step(self.model, self.tasks, self.spread, **options))
 
         program = self.program("cosines", made)
-        noise = np.array(streams.seed_of(self.config.seed, streams.DROPOUT), np.int32)
+        noise = _noise(self.config.seed)
         return lambda state, batch: program((state.params, state.model_state, state.step, noise), batch)[0]
 
     def shapes(self, images: Any) -> Any:
@@ -238,6 +238,10 @@ def labels_of(tasks: Mapping[str, Task]) -> tuple[str, ...]:
     """The labels that any task reads."""
     read = (label for task in tasks.values() for label in (*task.labels, *task.optional_labels))
     return tuple(dict.fromkeys(read))
+
+
+def _noise(seed: int) -> np.ndarray:
+    return np.array(streams.seed_of(seed, streams.DROPOUT), np.int32)
 
 
 def _vectorised(jacobian: str) -> bool:

@@ -1,7 +1,8 @@
-"""How long a trained model takes to predict all tasks."""
+"""What a prediction of all tasks costs: seconds, and floating-point operations."""
 
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 
 from mtljax.train.config.checks import Fitted
 from mtljax.train.config.parts import Experiment
+from mtljax.train.spread.program import flops_of
 from mtljax.train.step.state import TrainState
 
 BATCHES = {"inference": 1, "inference_8": 8}  # name of a figure -> examples in the batch
@@ -30,17 +32,32 @@ def seconds_of_prediction(parts: Experiment, fitted: Fitted, state: TrainState) 
     device = jax.local_devices()[0]
     variables = jax.device_put(jax.tree.map(np.asarray, {"params": saved.params, **saved.model_state}), device)
 
-    def predict(variables: Any, inputs: Any) -> Any:
-        return parts.model.apply(variables, inputs["image"], camera=inputs.get("camera"))
-
-    program = parts.program("inference", lambda: jax.jit(predict))
-    inputs = {key: fitted.sample[key] for key in ("image", "camera") if key in fitted.sample}
+    program, inputs = parts.program("inference", lambda: jax.jit(_predict(parts))), _inputs(fitted)
     return {
         name: _median(
             program, variables, jax.device_put(jax.tree.map(lambda x, n=number: _of_size(x, n), inputs), device)
         )
         for name, number in BATCHES.items()
     }
+
+
+def forward_flops(parts: Experiment, fitted: Fitted) -> float | None:
+    """FLOPs of one example through the networks of all tasks, as XLA counts them before it optimises; None if unknown.
+
+    Args:
+        parts: of the run.
+        fitted: what is known of them.
+    """
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), _inputs(fitted))
+    return flops_of(jax.jit(_predict(parts)).lower(fitted.shapes, one))
+
+
+def _predict(parts: Experiment) -> Callable[[Any, Any], Any]:
+    return lambda variables, inputs: parts.model.apply(variables, inputs["image"], camera=inputs.get("camera"))
+
+
+def _inputs(fitted: Fitted) -> dict[str, Any]:
+    return {key: fitted.sample[key] for key in ("image", "camera") if key in fitted.sample}
 
 
 def _of_size(array: Any, number: int) -> np.ndarray:

@@ -19,11 +19,11 @@ import mtljax
 from mtljax.errors import UserError
 from mtljax.train.config.checks import Fitted
 from mtljax.train.config.parts import Experiment, TrainStep
+from mtljax.train.run.inference import forward_flops
 from mtljax.train.run.memory import PeakMemory
 from mtljax.train.run.timing import Clock, StepTimes
 from mtljax.train.run.workdir import replace_text, unwritable
 from mtljax.train.spread import hosts
-from mtljax.train.spread.program import flops_of
 
 RUN_FILE = "run.json"
 VERSION = 1
@@ -228,22 +228,6 @@ class Record:
             f"{step}, {seconds['compile']:.3g} s to compile, {memory['bytes'] / 2**20:,.0f} MiB {of} at most\n"
             f"{', '.join(counted)}, {told['parameters']:,} parameters"
         )
-
-
-def forward_flops(parts: Experiment, fitted: Fitted) -> float | None:
-    """FLOPs of one example through the networks of all tasks, as XLA counts them before it optimises; None if unknown.
-
-    Args:
-        parts: of the run.
-        fitted: what is known of them.
-    """
-
-    def predict(variables: Any, batch: Any) -> Any:
-        return parts.model.apply(variables, batch["image"], camera=batch.get("camera"))
-
-    inputs = {key: fitted.sample[key] for key in ("image", "camera") if key in fitted.sample}
-    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), inputs)
-    return flops_of(jax.jit(predict).lower(fitted.shapes, one))
 
 
 @functools.cache
