@@ -34,11 +34,11 @@ def finished(compiled, frames):
 
 # Arguments, another config file than the small one if any, and what is said.
 MISUSES = [
-    ([], None, "give --config, such as --config configs/quickstart.py"),
+    ([], None, "give --config, such as --config quickstart"),
     (["--config.stepps=4"], "", "unknown config key 'stepps'; did you mean 'steps'?"),
     (["--config.steps=many"], "", "steps"),
-    (["--mode=evaluate"], "", "mode"),
-    (["--workdr=x"], "", "workdr"),
+    (["--mode=evaluate"], "", "unknown mode 'evaluate'; did you mean 'eval'?"),
+    (["--workdr=x"], "", "unknown flag '--workdr'; did you mean '--workdir'?"),
     (["steps=4"], "", "unexpected argument 'steps=4'"),
     (
         [],

@@ -119,6 +119,7 @@ def test_rooms_import_downwards_only():
         "train": {"balance", "models", "tasks", "data", "train", "errors"},
         "report": {"report", "delta", "errors"},
         "relations": {"relations", "errors"},
+        "command": {"balance", "models", "tasks", "data", "train", "command", "errors"},
         "studies": {"balance", "tasks", "train", "report", "relations", "studies", "errors"},
     }
     for room, floors in allowed.items():

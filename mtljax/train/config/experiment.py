@@ -76,7 +76,7 @@ def augmentation_of(text: str) -> augment.Augmentation:
     Raises:
         UserError: for an unknown name or argument, or what the augmentation refuses.
     """
-    known = _factories(augment, returning=augment.Augmentation)
+    known = factories(augment, returning=augment.Augmentation)
     return resolve(text, known, kind="augmentation", returns=augment.Augmentation)
 
 
@@ -95,7 +95,7 @@ def balancer_of(
     Raises:
         UserError: for an unknown name or argument, or what the method refuses.
     """
-    methods = _factories(balance, returning=balance.Balancer)
+    methods = factories(balance, returning=balance.Balancer)
     return resolve(
         text,
         methods,
@@ -211,7 +211,7 @@ def _public(module: Any) -> dict[str, Any]:
     }
 
 
-def _factories(module: Any, returning: type) -> dict[str, Callable]:
+def factories(module: Any, returning: type) -> dict[str, Callable]:
     """The exported functions annotated to return a type, but for those that make one of a rule."""
     found = {name: getattr(module, name) for name in module.__all__}
     return {

@@ -1,0 +1,1 @@
+"""The command line: its flags, how it is read, what `--help` and `--list` say."""

@@ -1,0 +1,95 @@
+"""The modes and flags of the command line, and which go together."""
+
+import types
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from mtljax.errors import UserError, unknown
+
+MODES: Mapping[str, str] = types.MappingProxyType(
+    {
+        "train": "Train what --config names, or go on with the run of --workdir.",
+        "eval": "Print the figures of the newest checkpoint of --workdir as JSON.",
+        "compare": "Train with each of --methods, --seeds times, and write one page about it.",
+        "report": "Write the page of a run, of a comparison or of --workdirs again.",
+    }
+)
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file, or the name of one that is shipped; its keys are flags: --config.steps=100."
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "Where the run leaves everything; default: a new folder in runs/.")
+MODE = flags.DEFINE_string("mode", "train", "What is done: " + ", ".join(MODES) + ".")
+LIST = flags.DEFINE_string("list", None, "Print what may stand in a config: balancers, tasks, encoders, data, ...")
+SIMULATE_DEVICES = flags.DEFINE_integer("simulate_devices", None, "Run on this many simulated CPU devices.", 1)
+CACHE = flags.DEFINE_string(
+    "compilation_cache", None, "Folder of compiled programs for later runs; '' for none; default: the user's cache."
+)
+ALLOW_CHANGE = flags.DEFINE_bool("allow_config_change", False, "Go on in a workdir whose config differs.")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of the first, the same on all.")
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Several hosts: how many.", 1)
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "Several hosts: which this one is, from 0.", 0)
+
+METHODS = flags.DEFINE_string("methods", None, "Balancers to compare, ; between them; `single`: a network a task.")
+VARY = flags.DEFINE_string(
+    "vary",
+    None,
+    "Config key that --methods are values of: balance (the default), model, batch_size, ...; or several, as in "
+    "--vary=balance,measure --methods='equal()|shared;pcgrad()|features'.",
+)
+SEEDS = flags.DEFINE_integer("seeds", 3, "Runs of each of --methods, from config.seed on.", 1)
+SHARES = flags.DEFINE_string("shares", None, "Shares of the training examples to compare with: '0.1;0.25;0.5;1'.")
+JOBS = flags.DEFINE_integer("jobs", None, "Child processes that train at once (1); 0: this one trains.", 0)
+DEVICES_PER_JOB = flags.DEFINE_integer("devices_per_job", None, "Devices of each of --jobs; default: all.", 1)
+JOB = flags.DEFINE_string("job", None, "Train a part of the runs, such as the third sixteenth, 3/16.")
+RETRY_FAILED = flags.DEFINE_bool("retry_failed", False, "Try again what diverged or was killed.")
+BASELINE = flags.DEFINE_string("baseline", None, "Method that the others are held against; default: single.")
+METRICS = flags.DEFINE_string("metrics", None, "Metrics in tables, ; between them: 'depth/AbsRel;normals/mean'.")
+WORKDIRS = flags.DEFINE_string("workdirs", None, "Runs and comparisons, ; between them, on one page.")
+WORKER = flags.DEFINE_bool("worker", False, "Of child processes alone: train what standard input names.")
+
+# Modes -> the flags that mean something in them alone.
+ONLY_WITH: Mapping[tuple[str, ...], tuple[flags.FlagHolder[Any], ...]] = types.MappingProxyType(
+    {
+        ("compare",): (SEEDS, VARY, SHARES, JOBS, DEVICES_PER_JOB, JOB, RETRY_FAILED),
+        ("compare", "report"): (METHODS, BASELINE, METRICS),
+        ("report",): (WORKDIRS,),
+    }
+)
+SHARED = (CONFIG, WORKDIR, MODE, LIST, SIMULATE_DEVICES, CACHE, ALLOW_CHANGE, COORDINATOR, NUM_PROCESSES, PROCESS_ID)
+
+
+def check_together(config: ml_collections.ConfigDict) -> None:
+    """Checks the flags against each other and the config.
+
+    Raises:
+        UserError: for an unknown mode, a flag of another mode, or two that cannot be had together.
+    """
+    mode, example = MODE.value, "--mode=compare --methods='equal();pcgrad()'"
+    if mode not in MODES:
+        raise unknown("mode", mode, MODES)
+    if mode == "compare" and not split(METHODS.value) and not WORKER.value:
+        raise UserError(f"--mode=compare and --methods go together: {example}.")
+    for modes, them in ONLY_WITH.items():
+        for flag in them:
+            if flag.present and flag.value not in (None, False) and mode not in modes:
+                where = " or ".join(f"--mode={one}" for one in modes)
+                raise UserError(f"--{flag.name} goes with {where}: {example}.")
+    if COORDINATOR.value is not None and JOBS.value:
+        raise UserError("--jobs starts processes each of which trains alone: it goes without --coordinator.")
+    if "study" in config and mode != "train":
+        raise UserError(f"study {config.study!r} is no training run; run it without --mode.")
+
+
+def split(names: str | None) -> list[str]:
+    """Names with ; between them.
+
+    Example:
+        >>> split("equal(); pcgrad()")
+        ['equal()', 'pcgrad()']
+    """
+    return [name for name in map(str.strip, (names or "").split(";")) if name]

@@ -1,0 +1,134 @@
+"""From the words of a command line to its flags and its config."""
+
+import pathlib
+import re
+from collections.abc import Sequence
+
+import ml_collections
+from absl import flags
+
+from mtljax.command import flags as ours
+from mtljax.errors import UserError, nearest, unknown
+
+SHIPPED = pathlib.Path(__file__).parent.parent / "configs"
+
+
+def parsed(arguments: Sequence[str]) -> ml_collections.ConfigDict:
+    """Reads flags; gives the config, an empty one where none is needed.
+
+    Raises:
+        UserError or flags.Error: for an unknown flag or key, a value that a flag cannot have, or a config file that is
+            not there or cannot be read.
+    """
+    needless = value_of("mode", arguments) == "report" or is_given("worker", arguments)
+    if not is_given("config", arguments) and not needless:
+        # A run can be evaluated or repeated from its workdir alone.
+        workdir = value_of("workdir", arguments)
+        if workdir is None:
+            raise UserError("give --config, such as --config quickstart, or the --workdir of a run; --help tells more.")
+        arguments = [arguments[0], f"--config={_from_workdir()}:{workdir}", *arguments[1:]]
+    elif is_given("config", arguments):
+        arguments = _with_config_file(arguments)
+    try:
+        rest = flags.FLAGS(arguments)
+        config = ml_collections.ConfigDict() if ours.CONFIG.value is None else ours.CONFIG.value
+        config.keys()  # A file that could not be read fails here, not above.
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise readable(error) from error
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}; every choice is a flag, such as --config.steps=100.")
+    return config
+
+
+def config_file(name: str) -> pathlib.Path:
+    """The config file of a name: that of a path, else the shipped one.
+
+    Raises:
+        UserError: where there is none, with the nearest.
+
+    Example:
+        >>> config_file("quickstart").name
+        'quickstart.py'
+        >>> config_file("quickstrat")
+        Traceback (most recent call last):
+        mtljax.errors.UserError: unknown config file 'quickstrat'; did you mean 'quickstart'? Known: ...
+    """
+    file = pathlib.Path(name)
+    if file.is_file():
+        return file
+    if file.parent.name in ("", "configs") and (shipped := SHIPPED / f"{file.stem}.py").is_file():
+        return shipped
+    near = {str(path) for path in file.parent.glob("*.py")} if file.suffix == ".py" else set()
+    raise unknown("config file", name, near or shipped_configs())
+
+
+def shipped_configs() -> list[str]:
+    """The names of the config files that come with the package."""
+    return sorted(file.stem for file in SHIPPED.glob("*.py"))
+
+
+def is_given(flag: str, arguments: Sequence[str]) -> bool:
+    """Whether a flag stands on a command line, before it is parsed."""
+    return any(argument.split("=")[0] in (f"--{flag}", f"-{flag}") for argument in arguments)
+
+
+def value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """The value of a flag on a command line, before it is parsed.
+
+    Example:
+        >>> value_of("mode", ["launch.py", "--mode=eval"]), value_of("mode", ["launch.py", "--mode", "eval"])
+        ('eval', 'eval')
+    """
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name == flag:
+            return value if equals else following
+    return None
+
+
+def readable(error: BaseException) -> Exception:
+    """What stands behind an error of config_flags, which wraps errors and prints whole tracebacks into messages."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    ours = [cause for cause in chain if isinstance(cause, UserError)]
+    if ours:
+        return ours[-1]
+    if near := re.search(r'Did you mean "(.*)" instead of "(.*)"', str(error)):
+        return UserError(f"unknown config key {near[2]!r}; did you mean {near[1]!r}?")
+    if isinstance(error, flags.UnrecognizedFlagError):
+        near = nearest(f"--{error.flagname}", _flag_names())
+        hint = f"; did you mean {near!r}?" if near else "."
+        return UserError(f"unknown flag '--{error.flagname}'{hint} --help lists them all.")
+    if isinstance(error, KeyError | AttributeError):
+        return UserError(f"unknown config key: {error.args[0]}")
+    return UserError(str(error).strip().splitlines()[-1].strip())
+
+
+def _flag_names() -> list[str]:
+    """Our flags, and those that the keys of a config make."""
+    own = [flag.name for group in (ours.SHARED, *ours.ONLY_WITH.values()) for flag in group]
+    keys = [] if ours.CONFIG.value is None else list(ours.CONFIG.value.keys())
+    return [f"--{name}" for name in own] + [f"--config.{key}" for key in keys]
+
+
+def _with_config_file(arguments: Sequence[str]) -> list[str]:
+    """The command line with the path of the config file for its name; what stands after a colon is the file's."""
+    name, colon, rest = str(value_of("config", arguments)).partition(":")
+    found = f"--config={config_file(name)}{colon}{rest}"
+    kept, skipped = [], False
+    for argument in arguments:
+        if skipped:
+            skipped = False
+        elif argument in ("--config", "-config"):
+            skipped = True
+        elif argument.split("=")[0] not in ("--config", "-config"):
+            kept.append(argument)
+    return [kept[0], found, *kept[1:]]
+
+
+def _from_workdir() -> str:
+    """The config file that takes a workdir and gives the config in it."""
+    from mtljax.train.run import config_file
+
+    return config_file.__file__
