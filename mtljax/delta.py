@@ -15,9 +15,9 @@ _Figures = Mapping[str, Mapping[str, float]]
 def delta_m(figures: _Figures, baseline: _Figures, higher_is_better: Mapping[str, Mapping[str, bool]]) -> float:
     """Δm in per cent: how much worse a multi-task model is than a network a task. Positive is WORSE, negative better.
 
-    Δm = 100/T Σ_t 1/|M_t| Σ_m (-1)^l (M - B) / B over the metrics M_t of T tasks, with l = 1 where higher is better and
-    B the figures of single-task networks of the same architecture and budget. The sign is that of Nash-MTL (Navon et
-    al., ICML 2022) and FAMO (Liu et al., NeurIPS 2023), whose published figures are means over all metrics at once:
+    `Δm = 100/T Σ_t 1/|M_t| Σ_m (-1)^l (M - B) / B` over the metrics M_t of T tasks, with l = 1 where higher is better
+    and B the figures of single-task networks of the same architecture and budget. The sign is that of Nash-MTL (Navon
+    et al., ICML 2022) and FAMO (Liu et al., NeurIPS 2023), whose published figures are means over all metrics at once:
     for those, let each metric be a task of its own. Maninis et al. (CVPR 2019, equation 4), who brought the figure in,
     have the other sign.
 

@@ -67,6 +67,7 @@ class Balancer(aggregating.Aggregator):
 
     Use it as any optax transformation, first in a chain: `init(params)`, then
     `update(jacobian, state, params, *, losses=None, present=None, owners=None, samples=()) -> (gradient, state)`:
+
     - `losses`: (T,); `present`: (T,) bool, False for tasks to leave out.
     - `owners`: a tree as `params` of the tasks that own each leaf (`mtl.balance.linearize(...).owners`), with which a
       loss weighting scales private leaves too.

@@ -166,7 +166,7 @@ def snippet_ate(estimate: ArrayLike, truth: ArrayLike, length: int = 5) -> tuple
 
     Zhou et al., Unsupervised Learning of Depth and Ego-Motion from Video, CVPR 2017, as in the authors' code: in each
     snippet the first frames are aligned, one scale s = sum(g . p) / sum(p . p) is fitted, and the error is
-    sqrt(sum |s p - g|^2) / N: no root of a mean. NaN where the trajectory is shorter than a snippet.
+    `sqrt(sum |s p - g|^2) / N`: no root of a mean. NaN where the trajectory is shorter than a snippet.
 
     Args:
         estimate: (N, 4, 4).

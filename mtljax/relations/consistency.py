@@ -37,7 +37,7 @@ def consistency_energy(distances: ArrayLike, training: ArrayLike) -> np.ndarray:
     """How much the paths to a prediction disagree with it, without labels: the mean of their standardised distances.
 
     Args:
-        distances: (K, N) of K paths on N images: |f_{Yi->Y}(f_{X->Yi}(x)) - f_{X->Y}(x)|.
+        distances: (K, N) of K paths on N images: `|f_{Yi->Y}(f_{X->Yi}(x)) - f_{X->Y}(x)|`.
         training: (K, M) the same on the training images, by whose mean and standard deviation (of the population) those
             of each path are standardised.
 

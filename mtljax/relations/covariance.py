@@ -78,7 +78,7 @@ def learn_covariance(
     """Linear models and their covariance, in turns: each the best for the other.
 
     The objective, with tr O = 1, is
-    sum_t mean (X_t w_t - y_t)^2 + lambda_1 / 2 |W|^2 + lambda_2 / 2 tr((W^T W + eps I) O^-1).
+    `sum_t mean (X_t w_t - y_t)^2 + lambda_1 / 2 |W|^2 + lambda_2 / 2 tr((W^T W + eps I) O^-1)`.
 
     Args:
         inputs: of each task (N_t, D).

@@ -9,7 +9,7 @@ Four floors; each imports those before it, and none after it:
 
 The config goes down once: it is checked, its parts are built of it, and from there on the parts are what is passed on.
 
-A notebook does it step by step; `loop.train(config, workdir)` does this and more:
+A notebook does it step by step; `loop.train(config, workdir)` does this and more::
 
     parts = experiment.build(default.checked(config))
     fitted = checks.fit(parts)

@@ -18,8 +18,8 @@ from mtljax.tasks.task import Batch, Metric, Task
 def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int = 64) -> Task:
     """Edges: class-balanced binary cross-entropy on logits, one mean an image (HED, Xie & Tu 2015, eq. 2).
 
-    An edge pixel weighs |neg|/|all| of its image, another |pos|/|all|. Metrics (Martin et al. 2004): ODS-F at the best
-    threshold of counts summed over the set, OIS-F with each image's own best threshold, and AP, the area under
+    An edge pixel weighs `|neg|/|all|` of its image, another `|pos|/|all|`. Metrics (Martin et al. 2004): ODS-F at the
+    best threshold of counts summed over the set, OIS-F with each image's own best threshold, and AP, the area under
     precision over recall. Predictions and labels are thinned alike, to lines one pixel wide, and matched one to one
     within 0.0075 of the diagonal, at 99 thresholds, on the host. Most labels mark both sides of a boundary and are two
     pixels wide: figures of before labels were thinned are lower, and on another scale.

@@ -38,9 +38,9 @@ def regress(
     """Numbers, such as an age or a price: MAE, RMSE and R² in the label's own unit.
 
     The loss is one of e = (prediction - label) / std, added up over all numbers that are labelled: `huber`, e²/2 up to
-    delta and delta (|e| - delta/2) beyond (Huber 1964); `l2`, e²; `l1`, |e|; `gaussian`, (e²/v + log(2 pi v)) / 2 with
-    a variance v that the head predicts as well (Nix and Weigend 1994). R² is 1 - the sum of squared errors over that of
-    squared deviations from the mean, averaged over outputs; NaN where the labels of one do not differ.
+    delta and `delta (|e| - delta/2)` beyond (Huber 1964); `l2`, e²; `l1`, `|e|`; `gaussian`, (e²/v + log(2 pi v)) / 2
+    with a variance v that the head predicts as well (Nix and Weigend 1994). R² is 1 - the sum of squared errors over
+    that of squared deviations from the mean, averaged over outputs; NaN where the labels of one do not differ.
 
     Args:
         label: batch key, (B,) or (B, outputs) float; with a head of maps, (B, s, H, W, outputs). Each number may have a
