@@ -28,15 +28,15 @@ napoleon_use_ivar = True
 _ABOVE = {"README.md": "front", "benchmarks/README.md": "benchmarks", "CONTRIBUTING.md": "contributing"}
 
 
-def _lead_to_shown(app, name, source):
-    above, place = ("", "") if name.startswith("site/") else ("../", "site/")
+def _lead_to_shown(app, name, source, *, from_above=False):
+    above, place = ("", "") if from_above else ("../", "site/")
     for page, shown in _ABOVE.items():
         source[0] = source[0].replace(f"]({above}{page})", f"]({place}{shown}.md)")
     source[0] = source[0].replace("](docs/README.md)", "](../index.md)")
 
 
 def _lead_to_shown_in_included(app, path, name, source):
-    _lead_to_shown(app, name, source)
+    _lead_to_shown(app, name, source, from_above=path.parts[0] == "..")
 
 
 def setup(app):
