@@ -81,7 +81,7 @@ class Balancer(aggregating.Aggregator):
     `weigh` and `direct` are for training steps.
 
     Attributes:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         sees: `losses`; `gramian`, for a rule that needs norms and angles of gradients; or `jacobian`, for one that
             needs every element.
         measures: what its gradients may be those of: any of `shared`, `last_layer`, `features`.

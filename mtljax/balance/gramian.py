@@ -63,7 +63,7 @@ def gramian(jacobian: Any, params: Any, num_tasks: int, axis_name: str | None = 
     Args:
         jacobian: a tree as `params`, shared leaves stacked `(T, *shape)`.
         params: the parameters, or their shapes.
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         axis_name: a mapped axis over which the rows are split (each device holds a part of every row), if any.
 
     Returns:

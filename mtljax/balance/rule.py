@@ -64,7 +64,7 @@ def from_rule(
     Args:
         rule: `(observation, state) -> (weights (T,), state)`, or with a third value, () bool, of a rule that solves a
             problem: whether the weights are its solution. Weights of tasks that are not present are made 0.
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         sees: `losses` or `gramian`: whether `observation.gramian` is filled in.
         init: makes the rule's first state.
         needs_losses: whether `update` must be given `losses=`.
@@ -126,7 +126,7 @@ def from_scalarization(
 
     Args:
         scalarize: `(losses (T,), preference (T,), present (T,)) -> ()`; of absent tasks losses and preferences are 0.
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         preference: T numbers, or an array of them.
     """
 
@@ -152,7 +152,7 @@ def from_jacobian_rule(
     Args:
         rule: `(observation, state) -> (direction, weights (T,), state)`, the direction a list as `observation.rows`
             without the leading axis.
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         init: makes the rule's first state from the shapes and dtypes of all leaves of `params`, in their order.
         needs_losses: whether `update` must be given `losses=`.
         measures: what its gradients may be those of.

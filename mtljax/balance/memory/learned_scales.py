@@ -35,7 +35,7 @@ def balancer_of(
     """A loss weighting by scales s (T,), from 0 on, that an optimiser moves, each task's apart from the others'.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         weights_of: s -> the weights (T,).
         gradient_of: `(s, losses (T,))` -> what the optimiser is given, (T,).
         optimizer: an optax transformation; `optax.adam(1e-3)` by default.

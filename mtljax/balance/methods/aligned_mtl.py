@@ -21,7 +21,7 @@ def aligned_mtl(num_tasks: int, scale: Scale = "min") -> Balancer:
     eigenvalues.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         scale: s: `min`, the smallest of them; `median`; or `rmse`, their mean (the mean of the squares of J's singular
             values).
 

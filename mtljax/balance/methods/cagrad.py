@@ -18,7 +18,7 @@ def cagrad(num_tasks: int, c: float = 0.4, rescale: bool = False) -> Balancer:
     the projection of `g_0` onto the dual cone.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         c: radius, at least 0; 0 gives the mean.
         rescale: whether to divide d by `1 + c^2`.
 

@@ -16,7 +16,7 @@ def config(num_tasks: int) -> Balancer:
     dependent the cosines are the same only as nearly as can be.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
 
     Returns:
         An optax `Aggregator`. Weights may be negative.

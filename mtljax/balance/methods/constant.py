@@ -20,7 +20,7 @@ def constant(
     """Given weights, or an optax schedule a task (a curriculum): `w_t = weights[t]` or `weights[t](step)`.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         weights: T numbers of at least 0 or schedules; without any, all are 1.
         tasks: the tasks' names in the order of the losses, with which `weights` may be a dict by name.
 

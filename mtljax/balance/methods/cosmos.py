@@ -20,7 +20,7 @@ def cosmos(
     """The gradient of `sum_t r_t L_t - penalty cos(r, L)`, with a preference vector r.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         preference: r, T numbers of at least 0, not all 0; 1/T each by default. Used as given, not normalised.
         penalty: lambda, at least 0; 0 leaves the weighted sum.
         tasks: the tasks' names in the order of the losses, with which `preference` may be a dict name -> number.

@@ -33,7 +33,7 @@ def cr_mogm(num_tasks: int, balancer: Balancer | None = None, alpha: float = 0.9
     that is absent keeps its own.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         balancer: any that gives a weight a task; `mgda(num_tasks)` by default.
         alpha: weight of the past, in [0, 1].
 

@@ -39,7 +39,7 @@ def db_mtl(num_tasks: int, beta: float = 0.9, sigma: float = 0.0) -> Balancer:
     db_mtl(T))` gives it up to one factor for all.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         beta: weight of the past, in [0, 1).
         sigma: its decay, at least 0.
 

@@ -17,7 +17,7 @@ def dualproj(
     """Projects `J^T u` onto the dual cone `{x : J x >= 0}`: the nearest direction along which no loss rises.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         preference: u, T numbers of at least 0, not all 0; 1/T each by default, over the tasks that are present.
         tasks: the tasks' names in the order of the losses, with which `preference` may be a dict name -> number.
 

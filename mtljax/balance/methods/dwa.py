@@ -38,7 +38,7 @@ def dwa(num_tasks: int, temperature: float = 2.0, period: int = 100) -> Balancer
     counts with `r = 1`. A loss of more than ten times its window's mean so far counts as ten times that.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         temperature: evenness of the weights, > 0.
         period: steps a window; the paper takes an epoch.
 

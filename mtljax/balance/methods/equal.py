@@ -13,7 +13,7 @@ def equal(num_tasks: int) -> Balancer:
     It sees the losses only, so a training step needs one backward pass.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
 
     Returns:
         An optax `Aggregator`: a Jacobian with shared leaves `(T, *shape)` in, a gradient in the shapes of `params` out.

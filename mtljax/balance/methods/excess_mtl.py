@@ -46,7 +46,7 @@ def excess_mtl(num_tasks: int, step_size: float = 1.0, warmup: int = 1) -> Balan
     factor.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         step_size: of the weights, > 0.
         warmup: steps of the warm-up, at least 1; the paper takes three epochs.
 

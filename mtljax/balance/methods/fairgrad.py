@@ -14,7 +14,7 @@ def fairgrad(num_tasks: int, alpha: float = 2.0) -> Balancer:
     `alpha = 1` is proportional fairness (`nash_mtl`); towards infinity it becomes max-min fairness.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         alpha: > 0.
 
     Returns:

@@ -44,7 +44,7 @@ def famo(
     back, its delta is divided by the steps between its two losses.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         lr: learning rate of the logits, > 0.
         weight_decay: of the logits, added to their gradient, at least 0.
         min_losses: b, T numbers below all losses; 0 by default.

@@ -12,7 +12,7 @@ def geometric_mean(num_tasks: int) -> Balancer:
     """The gradient of the geometric mean `(prod_t L_t)^(1/T)`: `w_t = geometric mean / (T L_t)`.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
 
     Returns:
         An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,), positive: a task

@@ -21,7 +21,7 @@ def graddrop(
     `P > u`, the negative ones where `P < u`. `d = sum_t (leak_t + (1 - leak_t) kept_t) g_t`.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         leak: in [0, 1], the share of every gradient that passes in any case; one number or one a task.
         seed: of u; the key is kept in the state.
         tasks: the tasks' names in the order of the losses, with which `leak` may be a dict name -> number.

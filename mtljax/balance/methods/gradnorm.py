@@ -40,7 +40,7 @@ def gradnorm(num_tasks: int, alpha: float = 1.5, lr: float = 0.025) -> Balancer:
     Private parameters get their own task's gradient, unscaled, as with every method here that reads gradients.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         alpha: strength of the restoring force, >= 0.
         lr: learning rate of the weights.
 

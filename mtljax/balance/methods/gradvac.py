@@ -32,7 +32,7 @@ def gradvac(num_tasks: int, beta: float = 0.5, seed: int = 0) -> Balancer:
     computed in coefficients on the Gramian; the targets are those of all shared parameters together.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         beta: rate of the running mean, in [0, 1].
         seed: of the random orders; the key is kept in the state.
 

@@ -12,7 +12,7 @@ def imtl(num_tasks: int, optimizer: optax.GradientTransformation | None = None) 
     """IMTL: `imtl_l` on the losses, then `imtl_g` on the gradients of the losses so weighted.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         optimizer: what moves the scales of `imtl_l`; `optax.adam(1e-3)` by default.
 
     Returns:

@@ -17,7 +17,7 @@ def imtl_g(num_tasks: int) -> Balancer:
     only 0 has equal projections on both, `w ~ 1 / |g|` on the two.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
 
     Returns:
         An optax `Aggregator`. Weights may be negative.

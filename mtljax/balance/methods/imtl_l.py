@@ -16,7 +16,7 @@ def imtl_l(num_tasks: int, optimizer: optax.GradientTransformation | None = None
     below zero. Put `imtl_g` behind it for IMTL: `mtl.imtl`.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         optimizer: what moves s, each task's apart from the others'; `optax.adam(1e-3)` by default.
 
     Returns:

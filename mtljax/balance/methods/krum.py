@@ -16,7 +16,7 @@ def krum(num_tasks: int, n_byzantine: int = 0, n_selected: int = 1) -> Balancer:
     present; the lowest scores are selected. Two tasks leave no neighbours: the scores are 0 and the first is taken.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         n_byzantine: how many gradients may be arbitrary, at most T - 3 (0 for fewer tasks).
         n_selected: how many are averaged, at most T.
 

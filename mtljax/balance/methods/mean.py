@@ -12,7 +12,7 @@ def mean(num_tasks: int) -> Balancer:
     """The mean of the gradients of the tasks that are present: `d = sum_t g_t / T`.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
 
     Returns:
         An optax `Aggregator`. Private parameters get their own task's gradient, unscaled.

@@ -19,7 +19,7 @@ def mgda(num_tasks: int, normalise: Normalise = "none") -> Balancer:
     `d` is zero, or a direction along which no loss rises. With `measure="features"` this is MGDA-UB.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         normalise: what each gradient is divided by while w is sought: `none`; `l2`, its norm; `loss`, its loss;
             `loss+`, both.
 

@@ -46,7 +46,7 @@ def moco(
     its own steps. A gradient of more than ten times the task's usual length counts as ten times that.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         beta: rate of tracking, in [0, 1].
         beta_sigma: its decay, at least 0.
         gamma: rate of the weights, at least 0.

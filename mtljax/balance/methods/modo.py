@@ -17,7 +17,7 @@ def modo(num_tasks: int, gamma: float = 0.1, rho: float = 0.1) -> Balancer:
     on; `d = J_3^T lambda`. A task that is absent keeps its share.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         gamma: rate of the weights, at least 0.
         rho: their regularisation, at least 0.
 

@@ -34,7 +34,7 @@ def nash_mtl(num_tasks: int, max_norm: float | None = None, update_every: int = 
     It does not feel the scale of a loss: each task's gain `g_t . d` is `1 / w_t`, and `|d| = sqrt(T)`.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         max_norm: the greatest length of d on shared parameters; None for no limit.
         update_every: steps between two solutions; w is kept between them, as long as the same tasks are present and no
             gradient is ten times as long, or a tenth, as at the last one.

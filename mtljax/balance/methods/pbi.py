@@ -23,7 +23,7 @@ def pbi(
     `d_1` is the length of `L - z` along the preference vector, `d_2` its distance from it.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         preference: T numbers of at least 0, not all 0; all equal by default.
         theta: weight of the distance, at least 0.
         reference: z, the ideal losses, T numbers; 0 by default.

@@ -43,7 +43,7 @@ def pcd(
     times the task's usual one counts as ten times that in the running mean.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         tau: in [0, 1], the share of the progress along its own gradient that each other task keeps; one number, or one
             for each of the T - 1 others.
         beta: decay of the running means, in [0, 1).

@@ -15,7 +15,7 @@ def pcgrad(num_tasks: int, seed: int = 0) -> Balancer:
     Gramian, without vectors of the parameters' length.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         seed: of the random orders; the key is kept in the state.
 
     Returns:

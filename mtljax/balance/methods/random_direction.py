@@ -11,7 +11,7 @@ def random_direction(num_tasks: int, seed: int = 0) -> Balancer:
     """`random_weighting` of the gradients: private parameters get their own gradient, unscaled.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         seed: of the weights; the key is kept in the state.
 
     Returns:

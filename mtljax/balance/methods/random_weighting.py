@@ -11,7 +11,7 @@ def random_weighting(num_tasks: int, seed: int = 0) -> Balancer:
     """Fresh random loss weights each step: `w = softmax(z)`, `z ~ N(0, I)`.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         seed: of the weights; the key is kept in the state.
 
     Returns:

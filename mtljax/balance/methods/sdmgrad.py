@@ -21,7 +21,7 @@ def sdmgrad(
     `d = (J_3^T w + lam g_0) / (1 + lam)`, `g_0` the mean gradient of the third sample.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         lam: pull towards the mean gradient, at least 0.
         lr: of the inner steps, > 0.
         momentum: of the inner steps, in [0, 1].

@@ -33,7 +33,7 @@ def stch(num_tasks: int, mu: float = 1.0, warmup: int = 100, window: int | None 
     task that was absent there. A loss of more than ten times the mean so far counts as ten times that.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         mu: smoothness, > 0; towards 0 it becomes the maximum.
         warmup: steps of the warm-up, at least 1.
         window: steps at its end over which the nadir is taken; the whole warm-up by default.

@@ -13,7 +13,7 @@ def sum(num_tasks: int) -> Balancer:
     """The sum of the gradients, `d = sum_t g_t`: as `equal`, told as a gradient method.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
 
     Returns:
         An optax `Aggregator`.

@@ -18,7 +18,7 @@ def trimmed_mean(num_tasks: int, trim_number: int = 0) -> Balancer:
     Tasks that are absent are left out; where too few are left to trim, the median pair of them is averaged.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         trim_number: how many are left out at either end, less than T / 2.
 
     Returns:

@@ -16,7 +16,7 @@ def uncertainty(num_tasks: int, optimizer: optax.GradientTransformation | None =
     as likelihoods may be, nothing else would hold it.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         optimizer: what moves s, each task's apart from the others'; `optax.adam(1e-3)` by default.
 
     Returns:

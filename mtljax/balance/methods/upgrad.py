@@ -17,7 +17,7 @@ def upgrad(num_tasks: int, preference: arguments.Numbers | None = None, tasks: S
     No loss rises along d, and each projection is the nearest such direction to its own gradient.
 
     Args:
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         preference: u, T numbers of at least 0, not all 0; 1/T each by default, over the tasks that are present.
         tasks: the tasks' names in the order of the losses, with which `preference` may be a dict name -> number.
 
