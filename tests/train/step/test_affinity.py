@@ -1,13 +1,17 @@
 """What a step on one task's loss does to every task's: exact, and to first order."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import mtljax as mtl
 from mtljax import train
+from mtljax.balance.linearized.owners import Owners as OfLeaf
 from mtljax.relations import first_order, lookahead
-from mtljax.train.step.affinity import make_affinity_step
+from mtljax.train.step.affinity import known, make_affinity_step
+from mtljax.train.step.replica import Owners
 from tests.train import toys
 
 H = 0.01
@@ -64,3 +68,52 @@ def close(found, expected):
 )
 def test_they_are_those_of_steps_by_hand(spread, options):
     close(affinities(spread and spread(), **options), by_hand())
+
+
+def test_a_task_that_is_absent_has_none():
+    found = affinities(absent=("b",))
+    close(found, by_hand(absent=("b",)))
+    assert np.isnan(found["affinity"]).sum() == np.isnan(found["affinity_first"]).sum() == 5
+    assert found["present"].tolist() == [True, False, True]
+
+
+def test_with_batch_statistics_eight_devices_see_what_one_sees():
+    close(affinities(train.mesh(), norm="batch"), by_hand(norm="batch"))
+
+
+class Noisy(nn.Module):
+    """Dropout, of which a step must not draw other masks than the losses before it."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        return jnp.tanh(nn.Dense(8)(nn.Dropout(0.5, deterministic=not train)(nn.Dense(12)(x))))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_it_tends_to_first_order_as_the_step_falls(accumulate):
+    """In float64 the gap falls with h, in proportion."""
+    with jax.enable_x64(True):
+        model = mtl.MultiTask(Noisy(), {name: task.head for name, task in toys.TASKS.items()})
+        params = jax.tree.map(jnp.float64, model.init(jax.random.key(0), jnp.ones((2, 6)))["params"])
+        batch = {k: v if v.dtype == bool else v.astype(np.float64) for k, v in toys.batch().items()}
+        step = jax.jit(make_affinity_step(model, toys.TASKS, accumulate=accumulate))
+        gaps = []
+        for h in (1e-5, 1e-6, 1e-7):
+            found = step((params, {}, jnp.int32(0), np.int32(3), h), batch)[0]
+            assert found["affinity"].dtype == jnp.float64
+            gaps.append(np.max(np.abs(found["affinity"] - found["affinity_first"]) / np.abs(found["affinity_first"])))
+    np.testing.assert_allclose(gaps[1] / gaps[0], 0.1, rtol=0.02)
+    np.testing.assert_allclose(gaps[2] / gaps[1], 0.1, rtol=0.02)
+
+
+OWNERS = Owners((OfLeaf((0, 1)), OfLeaf((2,)), OfLeaf((3, 4), True)))
+
+
+def test_what_has_no_affinity_is_no_number():
+    losses, present = jnp.array([1.0, 0.0, 1.0, 1.0, 1.0]), jnp.ones(5, bool)
+    there = np.isfinite(known(jnp.ones((5, 5)), losses, present, OWNERS))
+    assert there[:, 0].tolist() == [True, True, False, False, False]  # the others share nothing
+    assert there.sum() == 2, "a loss of 0 has no share"
+    assert not np.isfinite(known(jnp.full((5, 5), jnp.inf), losses, present, OWNERS)).any()
+    negative = known(jnp.ones((5, 5)), -losses, present, OWNERS)
+    assert not np.isfinite(negative).any(), "a fall of a negative loss would count as a rise"
