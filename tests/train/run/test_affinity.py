@@ -20,7 +20,7 @@ KINDS = ("affinity", "affinity_first")
 
 @pytest.fixture(scope="module")
 def config(digits):
-    return changed(digits, steps=6, log_every=3, checkpoint_every=3, parallel="mesh(data=1)", missing=0.3)
+    return changed(digits, steps=6, log_every=3, checkpoint_every=3, parallel="mesh(data=1)", affinity_step=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_every_so_many_steps_they_are_written_and_nothing_else_changes(looked):
 
 def test_their_mean_is_told_and_groups_the_tasks(looked):
     found, figures = read(looked[0]), told(looked[0])
-    assert (found.tasks, found.h, found.every, found.step) == (("left", "right"), 0.01, 2, 6)
+    assert (found.tasks, found.h, found.every, found.step) == (("left", "right"), 1e-4, 2, 6)
     for kind, mean, count in zip(KINDS, (found.mean, found.first), (found.count, found.first_count), strict=True):
         np.testing.assert_allclose(mean, np.mean([table(figures[step], kind) for step in (2, 4, 6)], axis=0))
         assert (count == 3).all()

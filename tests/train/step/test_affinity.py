@@ -89,21 +89,28 @@ class Noisy(nn.Module):
         return jnp.tanh(nn.Dense(8)(nn.Dropout(0.5, deterministic=not train)(nn.Dense(12)(x))))
 
 
+class Double(nn.Module):
+    """A head whose predictions stay float64."""
+
+    channels: int
+
+    @nn.compact
+    def __call__(self, features, frames=None):
+        return nn.Dense(self.channels)(features)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_it_tends_to_first_order_as_the_step_falls(accumulate):
-    """In float64 the gap falls with h, in proportion."""
+    """In float64 every gap falls with h, in proportion."""
     with jax.enable_x64(True):
-        model = mtl.MultiTask(Noisy(), {name: task.head for name, task in toys.TASKS.items()})
-        params = jax.tree.map(jnp.float64, model.init(jax.random.key(0), jnp.ones((2, 6)))["params"])
+        model = mtl.MultiTask(Noisy(), {name: Double(channels) for name, channels in toys.LABELS.items()})
+        params = jax.tree.map(jnp.float64, jax.jit(model.init)(jax.random.key(0), jnp.ones((2, 6)))["params"])
         batch = {k: v if v.dtype == bool else v.astype(np.float64) for k, v in toys.batch().items()}
         step = jax.jit(make_affinity_step(model, toys.TASKS, accumulate=accumulate))
-        gaps = []
-        for h in (1e-5, 1e-6, 1e-7):
-            found = step((params, {}, jnp.int32(0), np.int32(3), h), batch)[0]
-            assert found["affinity"].dtype == jnp.float64
-            gaps.append(np.max(np.abs(found["affinity"] - found["affinity_first"]) / np.abs(found["affinity_first"])))
+        found = [step((params, {}, jnp.int32(0), np.int32(3), h), batch)[0] for h in (1e-6, 1e-7)]
+        gaps = [np.asarray(each["affinity"] - each["affinity_first"]) for each in found]
+    assert np.max(np.abs(gaps[1] / found[1]["affinity_first"])) < 1e-3
     np.testing.assert_allclose(gaps[1] / gaps[0], 0.1, rtol=0.02)
-    np.testing.assert_allclose(gaps[2] / gaps[1], 0.1, rtol=0.02)
 
 
 OWNERS = Owners((OfLeaf((0, 1)), OfLeaf((2,)), OfLeaf((3, 4), True)))
