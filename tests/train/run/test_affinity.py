@@ -1,6 +1,7 @@
 """Affinities of a run: every so many steps in its figures, their mean in its workdir, the same after a stop."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ import mtljax as mtl
 from mtljax.errors import UserError
 from mtljax.train.config import checks, experiment
 from mtljax.train.config.default import checked
+from mtljax.train.config.programs import Programs
 from mtljax.train.run import loop
 from mtljax.train.run.affinity import AFFINITY_FILE, Means, read
 from tests.runs import lines, state
 from tests.train.conftest import changed
 
 PAIRS = [f"{i}/{j}" for i in ("left", "right") for j in ("left", "right")]
+SEED = 0  # of which some steps have no label of a task, and some have
 KINDS = ("affinity", "affinity_first")
 
 
@@ -25,11 +28,15 @@ def config(digits):
 
 @pytest.fixture(scope="module")
 def looked(config, tmp_path_factory):
-    """A run of 6 steps that looks at every second, one that was stopped on the way, and one that does not look."""
-    folders = [tmp_path_factory.mktemp("affinity") / name for name in ("looking", "stopped", "not")]
-    loop.train(changed(config, affinity_every=2), folders[0])
-    loop.train(changed(config, affinity_every=2, steps=3), folders[1])
-    loop.train(changed(config, affinity_every=2), folders[1], allow_config_change=True)
+    """Runs of 6 steps: looking at every second, stopped on the way, without looking, looking with few labels."""
+    folders = [tmp_path_factory.mktemp("affinity") / name for name in ("looking", "stopped", "not", "few")]
+    programs = Programs()
+    loop.train(changed(config, affinity_every=2), folders[0], programs=programs)
+    loop.train(changed(config, affinity_every=2, missing=0.8, seed=SEED), folders[3], programs=programs)
+    shutil.copytree(folders[0], folders[1])
+    shutil.rmtree(folders[1] / "checkpoints" / "6")  # as where it was killed before its end
+    (folders[1] / AFFINITY_FILE).unlink()
+    loop.train(changed(config, affinity_every=2), folders[1], programs=programs)
     loop.train(config, folders[2])
     return folders
 
@@ -69,34 +76,37 @@ def test_their_mean_is_told_and_groups_the_tasks(looked):
     assert chosen.scores == {"left": found.mean[1, 0], "right": found.mean[0, 1]}
 
 
+def test_an_absent_task_is_left_out_with_its_row_and_its_column(looked):
+    found, figures = read(looked[3]), told(looked[3])
+    number = np.array([sum(f"affinity/{pair}" in line for line in figures.values()) for pair in PAIRS])
+    np.testing.assert_array_equal(found.count.ravel(), number)
+    assert 0 < found.count[0, 1] == found.count[1, 0] < found.count.max() <= 3
+    assert np.isfinite(found.mean).all()
+
+
 def test_a_resumed_run_has_the_same_mean(looked):
     assert (looked[0] / AFFINITY_FILE).read_text() == (looked[1] / AFFINITY_FILE).read_text()
 
 
-def test_a_gradient_method_has_the_first_order_from_its_own_step(config, looked, tmp_path):
-    """At the first step it has the parameters of any other method; it needs no program but its step."""
-    loop.train(changed(config, balance="imtl_g()", affinity_every=1, affinity_step=0.0, steps=1), tmp_path / "free")
-    loop.train(changed(config, affinity_every=1, steps=1), tmp_path / "beside")
-    found, beside = (told(tmp_path / name)[1] for name in ("free", "beside"))
-    np.testing.assert_allclose(table(found, "affinity_first"), table(beside, "affinity_first"), rtol=1e-3)
+def test_a_gradient_method_has_the_first_order_from_its_own_step_alone(config, tmp_path):
+    config = changed(config, balance="imtl_g()", affinity_every=1, affinity_step=0.0, steps=1)
+    assert experiment.build(checked(config)).affinity() is None
+    loop.train(config, tmp_path)
+    found, means = told(tmp_path)[1], read(tmp_path)
     assert not [key for key in found if key.startswith("affinity/")]
-    means = read(tmp_path / "free")
     assert means.h == 0
     assert np.isnan(means.mean).all()
     assert not means.count.any()
     np.testing.assert_allclose(means.first, table(found, "affinity_first"))
 
 
+@pytest.mark.slow
 def test_what_is_measured_beside_the_step_is_what_the_step_does_not_see(config):
     def beside(**changes):
         parts = experiment.build(checked(changed(config, affinity_every=1, **changes)))
-        look, fitted = parts.affinity(), checks.fit(parts)
-        if look is None:
-            return None
-        state = loop.start(parts, fitted)[0]
+        state, look = loop.start(parts, checks.fit(parts))[0], parts.affinity()
         return set(look(state, parts.spread.place_batch(next(parts.train_batches()))))
 
-    assert beside(balance="pcgrad()", affinity_step=0.0) is None
     assert beside(balance="pcgrad()") == {"affinity", "losses", "present"}
     assert beside(affinity_step=0.0) == {"affinity_first", "losses", "present"}
 
