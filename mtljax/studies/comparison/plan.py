@@ -157,7 +157,7 @@ def config_of(config: ml_collections.ConfigDict, job: Job) -> ml_collections.Con
     if job.task is not None:
         one["tasks"] = {job.task: one["tasks"][job.task]}
         one["optimizers"] = {group: text for group, text in one["optimizers"].items() if group in ("shared", job.task)}
-        one["cosines_every"] = 0  # there is no other task
+        one["cosines_every"] = one["affinity_every"] = 0  # there is no other task
     return ml_collections.ConfigDict(one)
 
 

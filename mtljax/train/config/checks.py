@@ -70,7 +70,7 @@ def notes(parts: Experiment, fitted: Fitted) -> list[str]:
     indices, examples = sampled(parts.training, parts.config.loader_threads)
     found = [
         *_idle_balancer(parts, fitted),
-        *_no_cosines(parts, fitted),
+        *_no_pairs(parts, fitted),
         *data_checks.look_at_images(indices, examples),
     ]
     prepare = pipeline.Prepare((*parts.labels, "segmentations"))
@@ -113,12 +113,15 @@ def _shares_nothing(parts: Experiment, fitted: Fitted) -> bool:
     return set(jax.tree.leaves(parts.model.groups(fitted.shapes["params"]))) <= set(parts.tasks)
 
 
-def _no_cosines(parts: Experiment, fitted: Fitted) -> Iterator[str]:
-    every = parts.config.cosines_every
-    if every and len(parts.tasks) < 2:
-        yield f"config.cosines_every={every}: one task alone has no cosines with others; none are written."
-    elif every and _shares_nothing(parts, fitted):
-        yield f"config.cosines_every={every}: none are written, since tasks share nothing in {parts.config.model!r}."
+def _no_pairs(parts: Experiment, fitted: Fitted) -> Iterator[str]:
+    """What is asked of every two tasks, and no two of them have."""
+    asked = {"cosines_every": "cosines with others", "affinity_every": "affinity to others"}
+    for key, what in asked.items():
+        every = parts.config[key]
+        if every and len(parts.tasks) < 2:
+            yield f"config.{key}={every}: one task alone has no {what}; none are written."
+        elif every and _shares_nothing(parts, fitted):
+            yield f"config.{key}={every}: none are written, since tasks share nothing in {parts.config.model!r}."
 
 
 def _idle_balancer(parts: Experiment, fitted: Fitted) -> Iterator[str]:

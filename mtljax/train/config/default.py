@@ -44,6 +44,8 @@ class RunConfig(ml_collections.ConfigDict):
     panel_images: int
     baseline_examples: int
     cosines_every: int
+    affinity_every: int
+    affinity_step: float
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -81,6 +83,8 @@ def default_config() -> ml_collections.ConfigDict:
             "panel_images": 4,  # examples on the picture of predictions, panel.png
             "baseline_examples": 256,  # training examples from which the constant predictor is made
             "cosines_every": 0,  # steps after which gradient cosines are measured for methods that do not; 0 for never
+            "affinity_every": 0,  # steps after which it is measured what a step on each task does to each; 0 for never
+            "affinity_step": 0.01,  # length of that plain gradient step; 0 for the first order alone
         }
     )
 
@@ -103,7 +107,7 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
     for key in ("tasks", "optimizers"):
         known[key] = ml_collections.ConfigDict(dict(cast(Mapping[str, Any], config.get(key, {}))))
     for key, value in known.items():
-        least = 0 if key in ("seed", "panel_images", "cosines_every") else 1
+        least = 0 if key in ("seed", "panel_images", "cosines_every", "affinity_every") else 1
         if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise UserError(f"config.{key}={value}: expected at least {least}.")
     for key, share in (("unreadable_share", known.unreadable_share), ("missing", known.missing)):
@@ -113,12 +117,27 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
         raise UserError(f"config.train_share={known.train_share}: expected a share, above 0 and at most 1.")
     if not 0 <= known.clip_norm < float("inf"):
         raise UserError(f"config.clip_norm={known.clip_norm}: expected a positive number, or 0 for none.")
+    _check_affinity(known)
     for key, choices in _CHOICES.items():
         if known[key] not in choices:
             raise unknown(f"config.{key}", str(known[key]), choices)
     if not known.tasks:
         raise UserError("config.tasks is empty; give at least one task, such as {'depth': 'depth()'}.")
     return known
+
+
+def _check_affinity(config: RunConfig) -> None:
+    if not 0 <= config.affinity_step < float("inf"):
+        raise UserError(
+            f"config.affinity_step={config.affinity_step}: expected a positive number, or 0 for the first order alone."
+        )
+    seen = {"features": "the encoder's output", "last_layer": "the last layer that tasks share"}.get(config.measure)
+    if config.affinity_every and seen:
+        raise UserError(
+            f"config.affinity_every={config.affinity_every} with measure={config.measure!r}: the affinity is what a "
+            f"step on the shared parameters does; of gradients at {seen} it would have been that of a step on those "
+            "alone. Expected measure='shared'."
+        )
 
 
 def flat(config: ml_collections.ConfigDict) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from mtljax.train.spread import hosts
 from mtljax.train.spread.parallel import Spread
 from mtljax.train.spread.program import Program
 from mtljax.train.step import state, streams
+from mtljax.train.step.affinity import make_affinity_step
 from mtljax.train.step.step import make_cosine_step, make_train_step
 
 
@@ -189,6 +190,7 @@ class Experiment:
                 spread=self.spread,
                 accumulate=self.config.accumulate,
                 vectorised=_vectorised(self.config.jacobian),
+                affinity=self._sees_first_order,
             )
             return self.spread.train(step, 1)
 
@@ -209,6 +211,34 @@ class Experiment:
         program = self.program("cosines", made)
         noise = _noise(self.config.seed)
         return lambda state, batch: program((state.params, state.model_state, state.step, noise), batch)[0]
+
+    @property
+    def measures_affinity(self) -> bool:
+        """Whether the config asks for affinities, and there are tasks that may have some."""
+        return self.config.affinity_every > 0 and len(self.tasks) > 1
+
+    @property
+    def _sees_first_order(self) -> bool:
+        """Whether the training step has all that the affinity to first order takes, and is to report it."""
+        return self.measures_affinity and self.balancer.sees != "losses"
+
+    def affinity(self) -> Callable[[Any, Any], Any] | None:
+        """`(state, batch) -> affinities` on the shared parameters, before the step on that batch; see `step.affinity`.
+
+        None where the config does not ask for them, or the training step reports all that it asks for.
+        """
+        exact, first = self.config.affinity_step > 0, not self._sees_first_order
+        if not self.measures_affinity or not (exact or first):
+            return None
+        parts = max(self.config.accumulate, self.balancer.samples)
+        options = {"accumulate": parts, "exact": exact, "first": first}
+
+        def made() -> Any:
+            return self.spread.evaluate(make_affinity_step(self.model, self.tasks, self.spread, **options))
+
+        program = self.program("affinity", made)
+        known = (_noise(self.config.seed), np.float32(self.config.affinity_step))
+        return lambda state, batch: program((state.params, state.model_state, state.step, *known), batch)[0]
 
     def shapes(self, images: Any) -> Any:
         """The shapes of the model's variables, without computing any.

@@ -14,6 +14,7 @@ from mtljax.train.run.workdir import Checksums
 from mtljax.train.spread import hosts
 
 CHECKPOINTS = "checkpoints"  # the folder in a workdir
+AFFINITY = "affinity"  # what a checkpoint has beside the state, where it was measured
 
 
 class Restored(NamedTuple):
@@ -23,11 +24,13 @@ class Restored(NamedTuple):
         state: of the training.
         step: that it was saved after.
         examples: seen until then, on all hosts together.
+        affinity: the means of affinities, as `mtljax.train.run.affinity.Means` keeps them; None where none were kept.
     """
 
     state: Any
     step: int
     examples: int
+    affinity: Any = None
 
 
 def finished(directory: pathlib.Path) -> list[int]:
@@ -80,7 +83,10 @@ def _load(directory: pathlib.Path, step: int, state: Any) -> Restored:
     _check_fits(folder, state)
     loaded = ocp.load_checkpointables(str(folder), {"state": state})["state"]
     jax.block_until_ready(jax.tree.leaves(loaded))
-    return Restored(loaded, step, int(examples))
+    affinity = None
+    if AFFINITY in ocp.checkpointables_metadata(str(folder)).metadata:
+        affinity = ocp.load_checkpointables(str(folder), {AFFINITY: None})[AFFINITY]
+    return Restored(loaded, step, int(examples), affinity)
 
 
 def _check_fits(folder: pathlib.Path, state: Any) -> None:
@@ -134,8 +140,15 @@ class Checkpoints:
         """The steps of the finished checkpoints, oldest first."""
         return sorted(checkpoint.step for checkpoint in self._orbax.checkpoints)
 
-    def save(self, step: int, state: Any, examples: int, *, wait: bool = False) -> None:
+    def save(self, step: int, state: Any, examples: int, *, wait: bool = False, affinity: Any = None) -> None:
         """Saves a state and how many examples it has seen; with `wait`, returns when they are on disk.
+
+        Args:
+            step: that the state is of.
+            state: of the training.
+            examples: seen until then, on all hosts together.
+            wait: whether to return when all is on disk.
+            affinity: means of affinities, a tree of NumPy arrays that nobody changes; None for none.
 
         Raises:
             UserError: where this or an earlier save could not be written.
@@ -144,8 +157,9 @@ class Checkpoints:
             self._orbax.wait()
             if hosts.first():
                 self._checksums.forget(step)
+            beside = {} if affinity is None else {AFFINITY: affinity}
             self._orbax.save_checkpointables_async(
-                step, {"state": state, "data": {"examples": examples}}, overwrite=True
+                step, {"state": state, "data": {"examples": examples}, **beside}, overwrite=True
             )
             if wait:
                 self._orbax.wait()

@@ -19,6 +19,7 @@ from mtljax.train.run import config_file
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run.checkpoint import CHECKPOINTS, Checkpoints, Restored
 from mtljax.train.run.inference import seconds_of_prediction
+from mtljax.train.run.looks import Looks
 from mtljax.train.run.panel import leave_panel
 from mtljax.train.run.record import EVALUATION, Record
 from mtljax.train.run.start import newest, resume, start
@@ -86,7 +87,7 @@ def train(
             step = parts.train_step(fitted.optimizer)
             record = Record(parts, fitted, workdir, begun.step, step, called)
             evaluate = evaluation.evaluator(parts)
-            looks = parts.cosines()
+            looks = Looks(parts, begun.affinity)
             loop = Loop(parts, workdir, begun, step, evaluate, batches, checkpoints, writer, record, looks)
             del restored, begun  # the loop alone holds the state, which each step replaces
             with record.watching():

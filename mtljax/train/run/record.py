@@ -43,11 +43,11 @@ class Record:
     """The record of a run: kept in memory at every step, and written when the loop says so.
 
     A run that goes on from a checkpoint goes on with its record: seconds and steps add up. Seconds a step are as
-    `timing.StepTimes` has them; `compile` is what tracing and compiling the training step took (and that which
-    measures cosines), and is no part of
-    `training`, which is the loop without evaluations; `to_first_step` is from the call until the newest start's first
-    step was on its way. FLOPs are what XLA counts, of a step on all devices, and of one example through all tasks'
-    networks, unoptimised (`forward`); in loops it counts one turn. Of several hosts the first writes.
+    `timing.StepTimes` has them; `compile` is what tracing and compiling the training step took (and what measures
+    cosines and affinities beside it), and is no part of `training`, which is the loop without evaluations;
+    `to_first_step` is from the call until the newest start's first step was on its way. FLOPs are what XLA counts, of a
+    step on all devices, and of one example through all tasks' networks, unoptimised (`forward`); in loops it counts one
+    turn. Of several hosts the first writes.
 
     Args:
         parts: of the run.
@@ -204,8 +204,8 @@ class Record:
 
     def _compiled(self) -> float:
         """Seconds that tracing and compiling what steps take has taken so far, in all runs that share it."""
-        looking = self._parts.programs.get("cosines")
-        return self._program.seconds + (looking.seconds if looking else 0.0)
+        looking = (self._parts.programs.get(name) for name in ("cosines", "affinity"))
+        return self._program.seconds + sum(program.seconds for program in looking if program)
 
     def _forward(self) -> float | None:
         """FLOPs of one example through the networks of all tasks; not before the first step is on its way."""

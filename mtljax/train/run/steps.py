@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -15,8 +15,9 @@ from mtljax.errors import UserError
 from mtljax.train.config.parts import Experiment
 from mtljax.train.run import config_file, signals
 from mtljax.train.run.checkpoint import Checkpoints, Restored
+from mtljax.train.run.looks import Looks
 from mtljax.train.run.record import EVALUATION, TRAINING, Record
-from mtljax.train.run.report import check_losses, cosines_of, figures_of, not_finite
+from mtljax.train.run.report import check_losses, figures_of, not_finite
 from mtljax.train.run.writer import MetricWriter, Silent
 from mtljax.train.spread import hosts
 
@@ -48,7 +49,7 @@ class Loop:
         checkpoints: to add to.
         writer: of figures.
         record: of the run.
-        cosines: `(state, batch) -> {"cosines": (T, T)}` before a step, asked every `cosines_every` steps; or None.
+        looks: what is measured beside the steps, if anything.
     """
 
     def __init__(
@@ -62,11 +63,11 @@ class Loop:
         checkpoints: Checkpoints,
         writer: MetricWriter | Silent,
         record: Record,
-        cosines: Callable[..., Mapping[str, Any]] | None = None,
+        looks: Looks | None = None,
     ) -> None:
         self.parts, self.workdir, self.writer, self.record = parts, workdir, writer, record
         self.state, self._start = begun.state, begun.step
-        self.evaluate, self._step, self._cosines = evaluate, step, cosines
+        self.evaluate, self._step, self._looks = evaluate, step, looks
         self._batches, self._checkpoints = batches, checkpoints
         # More or less where the batch size was another before.
         self._seen = begun.examples - begun.step * parts.config.batch_size
@@ -128,7 +129,7 @@ class Loop:
 
     def _take(self, step: int, batch: Any) -> Mapping[str, Any]:
         # Before the step, which gives up the state.
-        seen = cast(Any, self._cosines)(self.state, batch) if self._looks(step) else {}
+        seen = {} if self._looks is None else self._looks.before(step, self.state, batch)
         self.state, report = self._step(self.state, batch)
         self._latest = (step, {**report, **seen})
         return self._latest[1]
@@ -139,9 +140,10 @@ class Loop:
             return
         step, report = pending
         report = jax.tree.map(np.asarray, report)
-        if self._looks(step):
+        looked = self._looks is not None and self._looks.due(step)
+        if looked:
             self.record.pause()
-        self.record.read(step, report, writes=self._writes(step) or self._looks(step))
+        self.record.read(step, report, writes=self._writes(step) or looked)
         self._tell(step, report, bar)
         check_losses(self.parts, step, report)
         if report["skipped_in_row"] >= self.parts.config.max_skipped_in_row:
@@ -152,19 +154,16 @@ class Loop:
         if not report["finite"]:
             what = not_finite(names, report)
             bar.write(f"step {step}: non-finite {what}; update skipped ({report['skipped']} in all).", file=sys.stderr)
+        beside = {} if self._looks is None else self._looks.read(step, report)
         if self._writes(step):
             shown = {n: f"{loss:.3g}" for n, loss in zip(names, report["losses"], strict=True)}
             bar.set_postfix(shown, refresh=False)
-            self.writer.write(step, "train", self._figures(report))
-        elif self._looks(step):
-            self.writer.write(step, "train", cosines_of(names, report["cosines"]))
+            self.writer.write(step, "train", self._figures(report) | beside)
+        elif beside:
+            self.writer.write(step, "train", beside)
 
     def _writes(self, step: int) -> bool:
         return step % self.parts.config.log_every == 0 or step == self.parts.config.steps
-
-    def _looks(self, step: int) -> bool:
-        """Whether cosines are measured that the step itself does not see."""
-        return self._cosines is not None and step % self.parts.config.cosines_every == 0
 
     def _figures(self, report: Mapping[str, Any]) -> dict[str, float]:
         """What is written of a step: of its report, and of the reading of data."""
@@ -176,7 +175,10 @@ class Loop:
 
     def _save(self, step: int, *, wait: bool = False) -> None:
         examples = self._seen + step * self.parts.config.batch_size
-        self._checkpoints.save(step, self.parts.spread.to_disk(self.state), examples, wait=wait)
+        kept = {} if self._looks is None else self._looks.kept()
+        self._checkpoints.save(step, self.parts.spread.to_disk(self.state), examples, wait=wait, **kept)
+        if self._looks is not None:
+            self._looks.write(self.workdir, step)
         self.record.pause()
         self.record.write()
 

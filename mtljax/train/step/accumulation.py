@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import BalanceState, is_private, linearize, scale_private
-from mtljax.train.step.replica import Balanced, Owners, Replica, loss_terms, next_part, private_from
+from mtljax.train.step.replica import Balanced, Owners, Replica, Rows, loss_terms, next_part, private_from
 
 
 class Accumulating(Replica):
@@ -27,18 +27,14 @@ class Accumulating(Replica):
 
     def from_losses(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         """Adds up losses, weighs them, then adds up gradients."""
-        terms: Any = None
-        for part in self._split(batch, key):
-            totals, (counts, _) = self._terms(_after(params, terms), model_state, *part)
-            terms = added(terms, (jnp.stack(totals), counts))
-        losses, present, scale = means(self._sum(terms))
+        losses, present, scale = self._means(params, model_state, batch, key)
         weights, balance = self._balancer.weigh(balance, losses=losses, present=present)
         gradient: Any = None
         at: Any = None
         before = model_state
         for part in self._split(batch, key):
             state = next_part(before, model_state)
-            at = linearize(self._terms, _after(params, gradient), state, *part, has_aux=True)
+            at = linearize(self._terms, after(params, gradient), state, *part, has_aux=True)
             found = at.weighted(weights.shared * scale)
             if weights.private is not weights.shared:
                 found = private_from(at.weighted(weights.private * scale), found, at.owners)
@@ -46,7 +42,7 @@ class Accumulating(Replica):
         owners = Owners.of(at.owners, params)
         return Balanced(self._total(gradient), losses, present, None, balance, model_state, owners)
 
-    def from_shared(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
+    def rows(self, params: Any, model_state: Any, batch: Any, key: Any) -> Rows:
         """Adds up losses and Jacobians."""
         terms: Any = None
         jacobian: Any = None
@@ -54,13 +50,23 @@ class Accumulating(Replica):
         before = model_state
         for part in self._split(batch, key):
             state = next_part(before, model_state)
-            at = linearize(self._terms, _after(params, jacobian), state, *part, has_aux=True)
+            at = linearize(self._terms, after(params, jacobian), state, *part, has_aux=True)
             counts, model_state = at.aux
             terms = added(terms, (at.losses, counts))
             jacobian = added(jacobian, self._rows(at, params))
         losses, present, scale = means(self._sum(terms))
-        jacobian = scaled(jacobian, at.owners, scale)
-        return self._from_jacobian(jacobian, at.owners, losses, present, balance, model_state, params)
+        return Rows(scaled(jacobian, at.owners, scale), at.owners, losses, present, model_state)
+
+    def losses(self, params: Any, model_state: Any, batch: Any, key: Any) -> jax.Array:
+        """Adds up losses."""
+        return self._means(params, model_state, batch, key)[0]
+
+    def _means(self, params: Any, model_state: Any, batch: Any, key: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+        terms: Any = None
+        for part in self._split(batch, key):
+            totals, (counts, _) = self._terms(after(params, terms), model_state, *part)
+            terms = added(terms, (jnp.stack(totals), counts))
+        return means(self._sum(terms))
 
     def _split(self, batch: Any, key: jax.Array) -> Iterator[tuple[Any, jax.Array]]:
         """Every k-th example, and a key of its own."""
@@ -87,7 +93,7 @@ def added(before: Any, found: Any) -> Any:
     return found if before is None else jax.tree.map(jnp.add, before, found)
 
 
-def _after(params: Any, before: Any) -> Any:
+def after(params: Any, before: Any) -> Any:
     """The parameters, once what comes before is there: so only one part's activations are held at a time."""
     return params if before is None else jax.lax.optimization_barrier((params, before))[0]
 

@@ -11,18 +11,36 @@ samples gets the Jacobians of k parts of the batch, for the price of one.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from mtljax.balance import MEASURES, BalanceState, check_vectorised, is_private, parts_reached
+from mtljax.data.pipeline import in_unit_range
 from mtljax.errors import UserError, unknown
 from mtljax.tasks import Task
+from mtljax.train.step import streams
 from mtljax.train.step.accumulation import Accumulating
 from mtljax.train.step.replica import Axis, Balanced, Replica
 from mtljax.train.step.samples import Sampling
 from mtljax.train.step.shards import Shards
+
+STEP = "step"
+
+
+class OverDevices(Protocol):
+    """What a step knows of the way it is spread over devices, which is a `mtljax.train.Spread`."""
+
+    @property
+    def axis(self) -> Axis:
+        """The mapped axis or axes over replicas."""
+        ...
+
+    @property
+    def gradient(self) -> Callable[[Callable[..., Balanced]], Callable[..., Balanced]]:
+        """Wraps the part of a training step that each replica takes on its own part of the batch."""
+        ...
 
 
 def balanced_gradient(
@@ -91,3 +109,27 @@ def _of_present(found: Balanced) -> Any:
         return jnp.where(parts_reached(owner, found.present, leaf.ndim), leaf, jnp.zeros_like(leaf))
 
     return structure.unflatten(map(masked, leaves, found.owners.leaves))
+
+
+def from_raw(function: Callable[..., Any], axis_name: Axis | None) -> Callable[..., Any]:
+    """What a replica does with its part of a batch as it was read, at a step, with a seed of the noise.
+
+    Args:
+        function: `(params, model_state, known, batch, key, shards) -> anything`, as `balanced_gradient` makes it.
+        axis_name: the mapped axis or axes over replicas, or None.
+
+    Returns:
+        `(params, model_state, known, batch, step, noise, shards=None) -> anything`.
+    """
+
+    def replica(
+        params: Any, model_state: Any, known: Any, batch: Any, step: Any, noise: Any, shards: Shards | None = None
+    ) -> Any:
+        key = streams.key_at(noise, step)
+        if axis_name is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+        # The step is for losses that change in training.
+        batch = {**in_unit_range(batch), STEP: jnp.full(len(batch["image"]), step)}
+        return function(params, model_state, known, batch, key, shards)
+
+    return replica

@@ -38,6 +38,24 @@ class Owners:
         return jax.tree.structure(params).unflatten(self.leaves)
 
 
+class Rows(NamedTuple):
+    """What one replica adds to the Jacobian of all shared parameters, and what came with it.
+
+    Attributes:
+        jacobian: a tree as `params`; the replicas' add up to that of the global batch.
+        owners: a tree as `params` of tuples of indices.
+        losses: (T,) the global batch's losses.
+        present: (T,) bool.
+        model_state: the model's next state.
+    """
+
+    jacobian: Any
+    owners: Any
+    losses: jax.Array
+    present: jax.Array
+    model_state: Any
+
+
 class Balanced(NamedTuple):
     """A gradient and how it came about.
 
@@ -128,9 +146,17 @@ class Replica:
 
     def from_shared(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         """The Jacobian of all shared parameters."""
+        return self._from_rows(self.rows(params, model_state, batch, key), balance, params)
+
+    def rows(self, params: Any, model_state: Any, batch: Any, key: Any) -> Rows:
+        """The Jacobian; for a balancer that its device's parts are enough for, these of what all replicas add."""
         at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
-        losses, (present, model_state) = self._sum(at.losses), at.aux
-        return self._from_jacobian(self._rows(at, params), at.owners, losses, present, balance, model_state, params)
+        present, model_state = at.aux
+        return Rows(self._rows(at, params), at.owners, self._sum(at.losses), present, model_state)
+
+    def losses(self, params: Any, model_state: Any, batch: Any, key: Any) -> jax.Array:
+        """The global batch's losses alone, (T,), as a training step has them."""
+        return self._sum(jnp.stack(self._losses(params, model_state, batch, key)[0]))
 
     def _rows(self, at: Any, params: Any) -> Any:
         """This replica's Jacobian; or this device's parts of that of all replicas, where those are enough."""
@@ -139,10 +165,9 @@ class Replica:
         # A row is added up and cut before the next is asked for, so that no device ever holds all of them.
         return at.jacobian(params, self._vectorised, each=self._total)
 
-    def _from_jacobian(
-        self, jacobian: Any, owners: Any, losses: Any, present: Any, balance: Any, model_state: Any, params: Any
-    ) -> Balanced:
-        """A Jacobian as `_rows` gave it -> what the balancer makes of it."""
+    def _from_rows(self, rows: Rows, balance: Any, params: Any) -> Balanced:
+        """A Jacobian -> what the balancer makes of it."""
+        jacobian, owners, losses, present, model_state = rows
         who = Owners.of(owners, params)
         shards = self._shards if self._in_parts else None
         if shards is None:

@@ -1,7 +1,7 @@
 """The training step and the evaluation step, written once, for one replica."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,28 +11,13 @@ from mtljax.balance import Gramian, Holding, from_rule, hold_absent, reached_by
 from mtljax.data.pipeline import in_unit_range
 from mtljax.tasks import Task
 from mtljax.train.step import streams
+from mtljax.train.step.affinity import FIRST, first_order
 from mtljax.train.step.frozen import frozen, kept_statistics
-from mtljax.train.step.gradients import balanced_gradient
-from mtljax.train.step.replica import Axis, Balanced
-from mtljax.train.step.shards import Shards
+from mtljax.train.step.gradients import OverDevices, balanced_gradient, from_raw
+from mtljax.train.step.replica import Balanced
 from mtljax.train.step.state import TrainState
 
-STEP = "step"
 Variables = tuple[Any, Any]  # params, model_state
-
-
-class OverDevices(Protocol):
-    """What a step knows of the way it is spread over devices, which is a `mtljax.train.Spread`."""
-
-    @property
-    def axis(self) -> Axis:
-        """The mapped axis or axes over replicas."""
-        ...
-
-    @property
-    def gradient(self) -> Callable[[Callable[..., Balanced]], Callable[..., Balanced]]:
-        """Wraps the part of a training step that each replica takes on its own part of the batch."""
-        ...
 
 
 def make_train_step(
@@ -46,6 +31,7 @@ def make_train_step(
     spread: OverDevices | None = None,
     accumulate: int = 1,
     vectorised: bool = False,
+    affinity: bool = False,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Makes `(state, batch, seed=...) -> (state, report)`.
 
@@ -66,18 +52,19 @@ def make_train_step(
         spread: what the step will be spread by (`spread.train(step)`); None for one replica.
         accumulate: k parts of a replica's batch that are worked through one after the other.
         vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
+        affinity: whether a balancer that sees the gradients of all shared parameters is to report `affinity_first`.
 
     Returns:
         The step. Its report: `losses`, `present`, `weights` (T,), `solved`, `finite` (of the whole update),
         `finite_gradient` (of losses and gradient alone), `skipped`, `skipped_in_row` and, for a balancer that sees
-        gradients, `cosines` (T, T).
+        gradients, `cosines` (T, T); `affinity_first` (T, T) as `mtljax.train.step.affinity` has it.
     """
     axis_name = None if spread is None else spread.axis
     gradient_of = balanced_gradient(
         model, tasks, balancer, measure, axis_name, accumulate=accumulate, vectorised=vectorised
     )
 
-    replica = _replica(gradient_of, axis_name)
+    replica = from_raw(gradient_of, axis_name)
     of_noise = streams.seed_of(seed, streams.DROPOUT)
     replicas = replica if spread is None else spread.gradient(replica)
     holding = optimizer if isinstance(optimizer, Holding) else hold_absent(optimizer)
@@ -92,25 +79,12 @@ def make_train_step(
             skipped=state.skipped + ~finite,
             skipped_in_row=jnp.where(finite, 0, state.skipped_in_row + 1),
         )
-        return kept, _report(found, kept, finite)
+        report = _report(found, kept, finite)
+        if affinity and found.gramian is not None and measure == "shared":
+            report[FIRST] = first_order(found.gramian, found.losses, found.present, found.owners)
+        return kept, report
 
     return train_step
-
-
-def _replica(gradient_of: Callable[..., Balanced], axis_name: Axis | None) -> Callable[..., Balanced]:
-    """What a replica does with its part of a batch as it was read, at a step, with a seed of the noise."""
-
-    def replica(
-        params: Any, model_state: Any, balance: Any, batch: Any, step: Any, noise: Any, shards: Shards | None = None
-    ) -> Balanced:
-        key = streams.key_at(noise, step)
-        if axis_name is not None:
-            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
-        # The step is for losses that change in training.
-        batch = {**in_unit_range(batch), STEP: jnp.full(len(batch["image"]), step)}
-        return gradient_of(params, model_state, balance, batch, key, shards)
-
-    return replica
 
 
 def make_cosine_step(
@@ -133,7 +107,7 @@ def make_cosine_step(
     gradient_of = balanced_gradient(
         model, tasks, looking, "shared", axis_name, accumulate=accumulate, vectorised=vectorised
     )
-    replica = _replica(gradient_of, axis_name)
+    replica = from_raw(gradient_of, axis_name)
 
     def cosine_step(variables: tuple[Any, Any, Any, Any], batch: Any) -> tuple[dict[str, jax.Array], dict[str, Any]]:
         params, model_state, step, seed = variables
