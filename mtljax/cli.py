@@ -20,14 +20,15 @@ from mtljax.errors import UserError, unknown
 
 # What takes seconds to import, and is not needed to tell of a mistake in the flags, is imported where it is used.
 
+_ANSWERS = ("eval", "predict", "export", "report")  # modes of which figures or files are wanted
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; its keys are flags: --config.steps=100.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run leaves everything; default: a new folder in runs/.")
 _MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "eval", "compare", "report"],
-    "Train; evaluate the newest checkpoint of --workdir; train with each of --methods, --seeds times; or write the "
-    "page of a run, of a comparison or of --workdirs again.",
+    ["train", "eval", "predict", "export", "compare", "report"],
+    "Train; evaluate the newest checkpoint of --workdir; predict with it for --images, or export it; train with each "
+    "of --methods, --seeds times; or write the page of a run, of a comparison or of --workdirs again.",
 )
 _METHODS = flags.DEFINE_string("methods", None, "Balancers to compare, ; between them; `single`: a network a task.")
 _VARY = flags.DEFINE_string(
@@ -45,6 +46,10 @@ _RETRY_FAILED = flags.DEFINE_bool("retry_failed", False, "Compare: try again wha
 _BASELINE = flags.DEFINE_string("baseline", None, "Method that the others are held against; default: single.")
 _METRICS = flags.DEFINE_string("metrics", None, "Metrics in tables, ; between them: 'depth/AbsRel;normals/mean'.")
 _WORKDIRS = flags.DEFINE_string("workdirs", None, "Report: runs and comparisons, ; between them, on one page.")
+_IMAGES = flags.DEFINE_string("images", None, "Predict: JPEG and PNG files or folders, ; between: 'photos/*.jpg'.")
+_OUT = flags.DEFINE_string("out", None, "Predict, export: folder; default: predictions or exported in --workdir.")
+_FORMAT = flags.DEFINE_enum("format", None, ["stablehlo", "onnx"], "Export: for JAX or for ONNX; default: stablehlo.")
+_TASKS = flags.DEFINE_string("tasks", None, "Predict, export: tasks, ',' between them; default: all.")
 _WORKER = flags.DEFINE_bool("worker", False, "Of child processes alone: train what standard input names.")
 _SIMULATE_DEVICES = flags.DEFINE_integer("simulate_devices", None, "Run on this many simulated CPU devices.", 1)
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of the first, the same on all.")
@@ -78,10 +83,10 @@ def main(arguments: Sequence[str]) -> int:
         workdir = pathlib.Path(_WORKDIR.value) if _WORKDIR.value else None
         if _MODE.value == "report":
             return report(workdir)
-        if _MODE.value == "eval":
+        if _MODE.value in ("eval", "predict", "export"):
             if workdir is None:
-                raise UserError("--mode=eval evaluates a run; give its --workdir.")
-            return evaluate(config, workdir)
+                raise UserError(f"--mode={_MODE.value} is for a trained run; give its --workdir.")
+            return evaluate(config, workdir) if _MODE.value == "eval" else serve(config, workdir)
         return train(config, workdir or _new_workdir(arguments), arguments[1:])
     except (UserError, flags.Error) as error:
         print(f"{pathlib.Path(arguments[0]).name}: error: {_readable(error)}", file=sys.stderr)
@@ -104,6 +109,17 @@ def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
 
     print(loop.as_json(loop.evaluate(config, workdir)), flush=True)
     return 0
+
+
+def serve(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
+    """Predicts for files with the newest checkpoint of a workdir, or exports it; returns the exit status."""
+    from mtljax.serving import commands
+
+    out = pathlib.Path(_OUT.value) if _OUT.value else None
+    tasks = split((_TASKS.value or "").replace(",", ";"))
+    if _MODE.value == "predict":
+        return commands.predict(config, workdir, _IMAGES.value, out, tasks)
+    return commands.export(config, workdir, _FORMAT.value, out, tasks)
 
 
 def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: Sequence[str] = ()) -> int:
@@ -206,7 +222,7 @@ def _begin() -> None:
 
     compilation_cache.keep(_CACHE.value)
     # 0 where the same command goes on, but no success where figures were wanted.
-    failed: dict[int, int] = {signal.SIGTERM: 143} if _MODE.value in ("eval", "report") else {}
+    failed: dict[int, int] = {signal.SIGTERM: 143} if _MODE.value in _ANSWERS else {}
     status = signals.STATUS | failed
     signals.watch(status, patient=_WORKER.value)
     if not _has_children() and not _WORKER.value and _MODE.value != "report":
@@ -232,11 +248,15 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
         compare: (_VARY, _SHARES, _JOBS, _DEVICES_PER_JOB, _JOB),
         shown: (_METHODS, _BASELINE, _METRICS),
         "--mode=report": (_WORKDIRS,),
+        "--mode=predict": (_IMAGES,),
+        "--mode=export": (_FORMAT,),
+        "--mode=predict or --mode=export": (_OUT, _TASKS),
     }
     for modes, them in flags_of.items():
         for flag in them:
             if flag.value is not None and f"--mode={mode}" not in modes.split(" or "):
-                raise UserError(f"--{flag.name} goes with {modes}: --mode=compare --methods='equal();pcgrad()'.")
+                shown_by = ": --mode=compare --methods='equal();pcgrad()'" if compare in modes else ""
+                raise UserError(f"--{flag.name} goes with {modes}{shown_by}.")
     if _RETRY_FAILED.value and mode != "compare":
         raise UserError(f"--retry_failed goes with {compare}.")
     if _COORDINATOR.value is not None and _JOBS.value:
