@@ -77,8 +77,8 @@ def clips_of(files: Sequence[pathlib.Path], frames: int) -> list[Clip]:
     for folder, inside in folders.items():
         if len(inside) < frames:
             raise UserError(
-                f"{str(folder)!r}: {len(inside)} frames; this run takes clips of {frames} frames of a video, one folder "
-                "each."
+                f"{str(folder)!r}: {len(inside)} frames; this run takes clips of {frames} frames of a video, a "
+                "folder each."
             )
         inside = sorted(inside)
         for end in range(frames, len(inside) + frames, frames):

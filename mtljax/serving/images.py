@@ -43,11 +43,10 @@ def clips_in(network: Network, images: Any) -> Iterator[np.ndarray]:
         UserError: for another shape, or another number of frames.
     """
     frames = _frames(network)
-    if isinstance(images, str | os.PathLike | Image.Image) or (
-        hasattr(images, "ndim") and images.ndim == _rank(frames)
-    ):
+    is_array = hasattr(images, "ndim")
+    if images.ndim == _rank(frames) if is_array else isinstance(images, str | os.PathLike | Image.Image):
         images = [images]
-    if not hasattr(images, "ndim") and not isinstance(images, Sequence):
+    if not is_array and not isinstance(images, Sequence):
         raise UserError(f"images of type {type(images).__name__}; expected an array, or a list of images.")
     for i, image in enumerate(images):
         yield _clip(image, frames, f"image {i}")
@@ -60,7 +59,7 @@ def example_of(network: Network, clip: np.ndarray) -> Example:
         UserError: for other channels, or values that are not those of the run's data.
     """
     wanted = network.given["image"].shape
-    clip = _with_channels(clip, wanted[-1])
+    clip = with_channels(clip, wanted[-1])
     _check_values(network, clip)
     if clip.dtype != np.uint8:
         clip = clip.astype(np.float32)
@@ -101,6 +100,22 @@ def arrays_in(network: Network, given: Any) -> list[Example]:
     return [{key: jax.tree.map(lambda x, i=i: x[i], given)} for i in range(sizes.pop())]
 
 
+def with_channels(clip: np.ndarray, channels: int) -> np.ndarray:
+    """A clip (..., C) with other channels: grey is repeated, and colours are made grey.
+
+    Raises:
+        UserError: where neither leads there.
+    """
+    if clip.shape[-1] == channels:
+        return clip
+    if clip.shape[-1] == 1 and channels == 3:
+        return np.repeat(clip, 3, axis=-1)
+    if clip.shape[-1] == 3 and channels == 1:
+        grey = (clip.astype(np.float32) @ np.array(_GREY, np.float32))[..., None]
+        return np.rint(grey).astype(np.uint8) if clip.dtype == np.uint8 else grey
+    raise UserError(f"images of {clip.shape[-1]} channels; expected {channels}, as the run was given.")
+
+
 def at_size(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Maps (s, h, w, C) of floats at another height and width: linear where they grow, means where they shrink."""
     return resized({"image": np.asarray(maps, np.float32)}, size)["image"]
@@ -135,21 +150,10 @@ def _clip(image: Any, frames: int, name: str) -> np.ndarray:
     return image
 
 
-def _with_channels(clip: np.ndarray, channels: int) -> np.ndarray:
-    if clip.shape[-1] == channels:
-        return clip
-    if clip.shape[-1] == 1 and channels == 3:
-        return np.repeat(clip, 3, axis=-1)
-    if clip.shape[-1] == 3 and channels == 1:
-        grey = (clip.astype(np.float32) @ np.array(_GREY, np.float32))[..., None]
-        return np.rint(grey).astype(np.uint8) if clip.dtype == np.uint8 else grey
-    raise UserError(f"images of {clip.shape[-1]} channels; expected {channels}, as the run was given.")
-
-
 def _check_values(network: Network, clip: np.ndarray) -> None:
     leaf = network.inputs["given"]["image"]
     if clip.dtype.kind == "f" and np.isfinite(clip).all():
-        if not _in_unit_range(leaf) or (-_SLACK <= clip.min() and clip.max() <= 1 + _SLACK):
+        if not _in_unit_range(leaf) or (clip.min() >= -_SLACK and clip.max() <= 1 + _SLACK):
             return
         raise UserError(f"images hold {clip.min():g} to {clip.max():g}; expected uint8, or floats in [0, 1].")
     if clip.dtype != np.uint8:

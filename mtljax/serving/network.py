@@ -185,9 +185,7 @@ def _batches(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
 
 def _read(found: Any, size: int) -> dict[str, Any]:
     def read(x: jax.Array) -> np.ndarray:
-        array = np.asarray(x)
-        return (array if array.dtype.kind != "V" and array.dtype.name != "bfloat16" else array.astype(np.float32))[
-            :size
-        ]
+        array = np.asarray(x)[:size]
+        return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
     return jax.tree.map(read, found)

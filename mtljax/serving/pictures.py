@@ -9,7 +9,7 @@ import numpy as np
 from mtljax.data.pipeline import in_unit_range
 from mtljax.errors import UserError
 from mtljax.serving.answers import Question, answer, question
-from mtljax.serving.images import at_size
+from mtljax.serving.images import at_size, with_channels
 from mtljax.tasks import Task
 from mtljax.tasks.drawing.written import number_text, written
 
@@ -42,16 +42,15 @@ def drawn(
         asked = question(task, inputs["labels"], size)
         return _written(asked, prediction, len(clip), size) if np.ndim(prediction) == 1 else None
     image = in_unit_range({"image": seen})["image"]
-    if isinstance(prediction, np.ndarray) and _is_map(prediction, seen):
-        if prediction[..., 0].size // seen[..., 0].size * clip[..., 0].size * prediction.shape[-1] <= _MOST:
-            prediction, image = at_size(prediction, size), in_unit_range({"image": clip})["image"]
-            image = np.broadcast_to(image, (*image.shape[:-1], seen.shape[-1]))
+    if isinstance(prediction, np.ndarray) and _is_map(prediction, seen) and _numbers_at(prediction, clip) <= _MOST:
+        prediction = at_size(prediction, size)
+        image = in_unit_range({"image": with_channels(clip, seen.shape[-1])})["image"]
     twice = jax.tree.map(lambda x: np.stack([x, x]), prediction)
     try:
         picture = task.draw(twice, batch_for(task, twice, image, inputs))[0][0]
     except Exception as error:  # of whatever kind: it may be a task of the user's own
         raise UserError(
-            f"task {task.name!r} cannot be drawn without labels: {type(error).__name__}: {error}. Leave it out: --tasks."
+            f"task {task.name!r} cannot be drawn without labels: {type(error).__name__}: {error}. Leave it out: tasks."
         ) from error
     if picture.shape[:3] == seen.shape[:3]:  # a place in the image, drawn at the network's size
         rows, columns = (np.arange(n) * m // n for n, m in zip(size, seen.shape[1:3], strict=True))
@@ -61,6 +60,11 @@ def drawn(
 
 def _is_map(prediction: np.ndarray, seen: np.ndarray) -> bool:
     return prediction.ndim == 4 and prediction.shape[:3] == seen.shape[:3]
+
+
+def _numbers_at(prediction: np.ndarray, clip: np.ndarray) -> int:
+    """How many numbers a prediction has at a clip's own size."""
+    return clip[..., 0].size * prediction.shape[-1]
 
 
 def _written(asked: Question, prediction: np.ndarray, frames: int, size: tuple[int, int]) -> np.ndarray:

@@ -61,9 +61,10 @@ def described(parts: Experiment, sample: Mapping[str, Any]) -> dict[str, Any]:
         sample: a batch of the validation split, of NumPy arrays; ranges are those of its examples.
 
     Returns:
-        `version`; `given`, key -> the tree of its arrays (shape and dtype of one example, as the data set holds it,
-        and from `low` to `high`, 8 bits being 0 to 1; of labels without the outer 1 %); `intrinsics`, of the first example's camera, or None; `labels`
-        that tasks read -> the same, and `names` of classes, where there are any.
+        `version`; `given`, key -> the tree of its arrays, each with the shape of one example, the dtype that the data
+        set holds it in, and its range from `low` to `high` (8 bits being 0 to 1; of labels without the outer 1 %);
+        `intrinsics`, of the first example's camera, or None; `labels` that tasks read -> `arrays`, the same of them,
+        and `names` of classes, or None.
     """
     example, data_set = parts.validation[0], parts.data
     said = meanings(data_set)
