@@ -15,6 +15,7 @@ import jax
 import machine
 import numpy as np
 
+from mtljax.errors import UserError
 from mtljax.serving.loaded import Loaded
 from mtljax.serving.network import Network
 from mtljax.train.config import experiment
@@ -41,22 +42,26 @@ def main() -> None:
     print(f"ResNet-{arguments.depth} and dense heads on images of {size[0]} x {size[1]} (height x width)")
     together = untrained(TASKS, arguments.depth, size)
     alone = [untrained({name: text}, arguments.depth, size) for name, text in TASKS.items()]
-    images = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
     for format in ("stablehlo", "onnx"):
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                one = exported(together, format, pathlib.Path(folder, "one"))
-                four = [exported(run, format, pathlib.Path(folder, str(i))) for i, run in enumerate(alone)]
-            except ValueError as error:
-                print(f"{format}: {error}")
-                continue
-            seen = images.astype(np.float32) / 255
-            one_s, four_s = timed(arguments.calls, lambda: one(seen), lambda: [run(seen) for run in four])
-        print(
-            f"{format}, one image: four tasks in one network {1e3 * one_s:.1f} ms, four networks {1e3 * four_s:.1f} ms: "
-            f"ratio {one_s / four_s:.2f}"
-        )
+        try:
+            one_against_four(together, alone, format, arguments.calls)
+        except UserError as error:
+            print(f"{format}: {error}")
     predict(together, size, arguments.calls)
+
+
+def one_against_four(together: Loaded, alone: list[Loaded], format: str, calls: int) -> None:
+    """Prints what one image costs in one network of all tasks, and in a network for each."""
+    height, width = together.network.given["image"].shape[1:3]
+    images = np.random.default_rng(0).random((1, height, width, 3), np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        one = exported(together, format, pathlib.Path(folder, "one"))
+        four = [exported(run, format, pathlib.Path(folder, str(i))) for i, run in enumerate(alone)]
+    one_s, four_s = timed(calls, lambda: one(images), lambda: [run(images) for run in four])
+    print(
+        f"{format}, one image: four tasks in one network {1e3 * one_s:.1f} ms, in four {1e3 * four_s:.1f} ms: "
+        f"ratio {one_s / four_s:.2f}"
+    )
 
 
 def predict(run: Loaded, size: tuple[int, int], calls: int) -> None:
