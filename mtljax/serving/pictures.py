@@ -10,6 +10,7 @@ from mtljax.data.pipeline import in_unit_range
 from mtljax.errors import UserError
 from mtljax.serving.answers import Question, answer, question
 from mtljax.serving.images import at_size, with_channels
+from mtljax.serving.stand_ins import batch_for
 from mtljax.tasks import Task
 from mtljax.tasks.drawing.written import number_text, written
 
@@ -35,8 +36,6 @@ def drawn(
     Raises:
         UserError: where a task of the user's own cannot draw without labels.
     """
-    from mtljax.serving.stand_ins import batch_for
-
     size = (clip.shape[1], clip.shape[2])
     if task.draw is None:
         asked = question(task, inputs["labels"], size)

@@ -1,5 +1,6 @@
 """A run in Python: what `mtl.load` gives, and what it refuses."""
 
+import dataclasses
 import json
 import shutil
 
@@ -32,7 +33,14 @@ def test_predictions_are_those_of_the_model(run, predicted):
         np.testing.assert_allclose(found, right if right.ndim == 2 else right[:, 0], rtol=1e-4, atol=1e-4)
     assert predicted["depth"].shape == (11, sets.H, sets.W, 1)
     assert predicted["age"].shape == (11, 1)
-    assert len(run.network.programs) == 1
+
+
+def test_the_last_batch_is_filled_up_so_that_one_program_serves_all(run):
+    network = dataclasses.replace(run.network.asked(["kind"]), programs={})
+    sizes = [len(batch["kind"]) for batch in network.predict(({"image": image[None]} for image in IMAGES), 8)]
+    assert sizes == [8, 3]
+    (program,) = network.programs.values()
+    assert program._cache_size() == 1
 
 
 def test_pictures_of_8_bits_and_of_floats_say_the_same(run, predicted):
