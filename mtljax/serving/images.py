@@ -96,6 +96,8 @@ def arrays_in(network: Network, given: Any) -> list[Example]:
     for x, leaf in zip(jax.tree.leaves(given), jax.tree.leaves(wanted), strict=True):
         if x.shape[1:] != leaf.shape or len(sizes) > 1:
             raise UserError(f"inputs of shape {x.shape}; expected {('N', *leaf.shape)}: N examples.")
+        if not np.can_cast(x.dtype, leaf.dtype, "same_kind"):
+            raise UserError(f"inputs of dtype {x.dtype}; expected {leaf.dtype}.")
     given = jax.tree.map(lambda x, leaf: x.astype(leaf.dtype), given, wanted)
     return [{key: jax.tree.map(lambda x, i=i: x[i], given)} for i in range(sizes.pop())]
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from mtljax.data.pipeline import collate, in_unit_range
 from mtljax.errors import UserError, unknown
+from mtljax.models import INITIAL, PENALTIES
 from mtljax.models.pure import asks_for
 from mtljax.models.sharing.base.tasked import Tasked
 from mtljax.tasks import Task
@@ -69,6 +70,16 @@ class Network:
         return not any(asks_for(heads[name], "frames") for name in self.model.in_order(names))
 
     @property
+    def intrinsics(self) -> Any:
+        """Of the run's first camera, (3, 3), where a task that is asked looks at a camera; else None."""
+        heads = getattr(self.model, "heads", None)
+        known = self.inputs["intrinsics"]
+        if known is None or not isinstance(self.model, Tasked) or heads is None:
+            return known
+        looking = [self.model.encode, *(heads[name] for name in self.model.in_order(self.names))]
+        return known if any(asks_for(part, "camera") for part in looking) else None
+
+    @property
     def given(self) -> Any:
         """Key -> the tree of arrays that one example is, as shapes: `image` (s, H, W, C) or (F,), or `inputs`."""
         shapes = inputs_file.shapes(self.inputs["given"])
@@ -87,7 +98,7 @@ class Network:
         """Predictions of a batch, a pure function: `given` as one example's tree, each array with a batch axis."""
         given = in_unit_range(given)
         seen = given["image"] if "image" in given else given["inputs"]
-        known = self.inputs["intrinsics"]
+        known = self.intrinsics
         size = jax.tree.leaves(seen)[0].shape[0]
         camera = None
         if known is not None:
@@ -163,7 +174,7 @@ def _check_fits(network: Network, config: RunConfig, workdir: pathlib.Path) -> N
         wanted = jax.eval_shape(network.model.init, jax.random.key(0), seen)
     except Exception as error:  # of whatever kind: Flax has its own, and modules theirs
         raise UserError(f"model {config.model!r} on inputs of the run's shapes: {error}") from error
-    kept = {key: tree for key, tree in wanted.items() if key in network.variables or key == "params"}
+    kept = {key: tree for key, tree in wanted.items() if key not in (INITIAL, PENALTIES)}
     lines = difference.differences(difference.shapes(network.variables), difference.shapes(kept))
     if lines:
         raise UserError(

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtljax import cli
 from mtljax.errors import UserError
 from mtljax.serving import commands
 from mtljax.serving.files import clips_of, found
 from mtljax.train.run import config_file
+from tests.runs import finish, launch
 from tests.serving import sets
 
 
@@ -70,13 +70,22 @@ def test_a_video_is_cut_into_clips(photos, tmp_path):
         clips_of(files, 6)
 
 
-def test_flags_go_with_their_modes(workdir, capsys):
-    for flags, said in (
-        (["--images=a.png"], "--images goes with --mode=predict."),
-        (["--mode=predict", "--format=onnx"], "--format goes with --mode=export."),
-        (["--mode=predict"], "--images names no files"),
-    ):
-        assert cli.main(["launch.py", f"--workdir={workdir}", *flags]) == 2
-        assert said in capsys.readouterr().err
-    assert cli.main(["launch.py", "--config=configs/quickstart.py", "--mode=export"]) == 2
-    assert "give its --workdir" in capsys.readouterr().err
+def test_flags_go_with_their_modes(workdir, compiled):
+    mistakes = {
+        "--images goes with --mode=predict.": ["--images=a.png"],
+        "--format goes with --mode=export.": ["--mode=predict", "--format=onnx"],
+        "--images names no files": ["--mode=predict"],
+    }
+    children = {said: launch(compiled, f"--workdir={workdir}", *flags) for said, flags in mistakes.items()}
+    for said, child in children.items():
+        assert said in finish(child, status=2)[1]
+
+
+@pytest.mark.slow
+def test_the_command_line_predicts_and_exports(workdir, photos, compiled, tmp_path):
+    common = [f"--workdir={workdir}", "--tasks=kind,depth", f"--out={tmp_path}"]
+    said, _ = finish(launch(compiled, "--mode=predict", f"--images={photos}/a.png", *common))
+    assert f"predictions: {tmp_path}" in said
+    assert list(json.loads((tmp_path / "a.json").read_text())["tasks"]) == ["depth", "kind"]
+    said, _ = finish(launch(compiled, "--mode=export", *common))
+    assert f"exported: {tmp_path}/model.stablehlo" in said

@@ -51,7 +51,7 @@ def described(served: Served, file: str, shape: list[Any]) -> dict[str, Any]:
         "file": file,
         "input": _input(served, shape),
         "outputs": outputs,
-        "camera": {"intrinsics": inputs["intrinsics"], "note": "built in"} if inputs["intrinsics"] else None,
+        "camera": {"intrinsics": network.intrinsics, "note": "built in"} if network.intrinsics else None,
     }
 
 

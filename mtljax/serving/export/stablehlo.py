@@ -52,7 +52,7 @@ def _ways(served: Served) -> list[Any]:
         return ", ".join(["batch", *map(str, x.shape)])
 
     ways = [jax.tree.map(fixed, served.one)]
-    if served.is_image:
+    if served.is_image and served.network.intrinsics is None:  # a camera's are for one size
         *frames, height, width, channels = served.one.shape
         for stride in (1, 8, 32):
             if height % stride == width % stride == 0:

@@ -101,11 +101,19 @@ def is_leaf(tree: Any) -> bool:
     return isinstance(tree, Mapping) and isinstance(tree.get("shape"), list) and "dtype" in tree
 
 
-def shapes(tree: Any) -> Any:
-    """The arrays of one example, as `jax.ShapeDtypeStruct`s of the dtype that models get: 8 bit images as float32."""
+def shapes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What one example is given, of what `described` says: arrays as shapes, images of 8 bits as the floats of models.
 
-    def shape(leaf: Mapping[str, Any]) -> jax.ShapeDtypeStruct:
-        dtype = "float32" if leaf["dtype"] == "uint8" else leaf["dtype"]
-        return jax.ShapeDtypeStruct(tuple(leaf["shape"]), dtype)
+    Example:
+        >>> shapes({"image": {"shape": [1, 4, 6, 3], "dtype": "uint8", "low": 0.0, "high": 1.0}})
+        {'image': ShapeDtypeStruct(shape=(1, 4, 6, 3), dtype=float32)}
+    """
+    found = {}
+    for key, tree in given.items():
 
-    return jax.tree.map(shape, tree, is_leaf=is_leaf)
+        def shape(leaf: Mapping[str, Any], key: str = key) -> jax.ShapeDtypeStruct:
+            floats = key == "image" and leaf["dtype"] == "uint8"
+            return jax.ShapeDtypeStruct(tuple(leaf["shape"]), "float32" if floats else leaf["dtype"])
+
+        found[key] = jax.tree.map(shape, tree, is_leaf=is_leaf)
+    return found
