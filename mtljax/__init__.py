@@ -68,9 +68,11 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`data`, which is imported when it is asked for: not all who balance gradients read pictures."""
-    if name == "data":
-        return importlib.import_module("mtljax.data")
+    """`data`, `serving` and `load`, imported when they are asked for: not all who balance gradients read pictures."""
+    if name in ("data", "serving"):
+        return importlib.import_module(f"mtljax.{name}")
+    if name == "load":
+        return importlib.import_module("mtljax.serving").load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -21,6 +21,8 @@ from mtljax.errors import UserError
 
 # What takes seconds to import, and is not needed to tell of a mistake in the flags, is imported where it is used.
 
+_ANSWERS = ("eval", "predict", "export", "report")  # modes of which figures or files are wanted
+
 
 def main(arguments: Sequence[str]) -> int:
     """Runs a command line.
@@ -45,10 +47,10 @@ def main(arguments: Sequence[str]) -> int:
         workdir = pathlib.Path(given.WORKDIR.value) if given.WORKDIR.value else None
         if given.MODE.value == "report":
             return report(workdir)
-        if given.MODE.value == "eval":
+        if given.MODE.value in ("eval", "predict", "export"):
             if workdir is None:
-                raise UserError("--mode=eval evaluates a run; give its --workdir.")
-            return evaluate(config, workdir)
+                raise UserError(f"--mode={given.MODE.value} is for a trained run; give its --workdir.")
+            return evaluate(config, workdir) if given.MODE.value == "eval" else serve(config, workdir)
         return train(config, workdir or _new_workdir(arguments), arguments[1:])
     except (UserError, flags.Error) as error:
         print(f"{pathlib.Path(arguments[0]).name}: error: {parsing.readable(error)}", file=sys.stderr)
@@ -87,6 +89,17 @@ def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
 
     print(loop.as_json(loop.evaluate(config, workdir)), flush=True)
     return 0
+
+
+def serve(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
+    """Predicts for files with the newest checkpoint of a workdir, or exports it; returns the exit status."""
+    from mtljax.serving import commands
+
+    out = pathlib.Path(given.OUT.value) if given.OUT.value else None
+    tasks = split((given.TASKS.value or "").replace(",", ";"))
+    if given.MODE.value == "predict":
+        return commands.predict(config, workdir, given.IMAGES.value, out, tasks)
+    return commands.export(config, workdir, given.FORMAT.value, out, tasks)
 
 
 def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: Sequence[str] = ()) -> int:
@@ -153,7 +166,7 @@ def _begin() -> None:
 
     compilation_cache.keep(given.CACHE.value)
     # 0 where the same command goes on, but no success where figures were wanted.
-    failed: dict[int, int] = {signal.SIGTERM: 143} if given.MODE.value in ("eval", "report") else {}
+    failed: dict[int, int] = {signal.SIGTERM: 143} if given.MODE.value in _ANSWERS else {}
     status = signals.STATUS | failed
     signals.watch(status, patient=given.WORKER.value)
     if not _has_children() and not given.WORKER.value and given.MODE.value != "report":

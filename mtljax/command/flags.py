@@ -14,6 +14,8 @@ MODES: Mapping[str, str] = types.MappingProxyType(
     {
         "train": "Train what --config names, or go on with the run of --workdir.",
         "eval": "Print the figures of the newest checkpoint of --workdir as JSON.",
+        "predict": "Predict for --images with the newest checkpoint of --workdir.",
+        "export": "Write the network of --workdir for JAX or ONNX, with a model card.",
         "compare": "Train with each of --methods, --seeds times, and write one page about it.",
         "report": "Write the page of a run, of a comparison or of --workdirs again.",
     }
@@ -50,6 +52,10 @@ RETRY_FAILED = flags.DEFINE_bool("retry_failed", False, "Try again what diverged
 BASELINE = flags.DEFINE_string("baseline", None, "Method that the others are held against; default: single.")
 METRICS = flags.DEFINE_string("metrics", None, "Metrics in tables, ; between them: 'depth/AbsRel;normals/mean'.")
 WORKDIRS = flags.DEFINE_string("workdirs", None, "Runs and comparisons, ; between them, on one page.")
+IMAGES = flags.DEFINE_string("images", None, "JPEG and PNG files or folders, ; between them: 'photos/*.jpg'.")
+OUT = flags.DEFINE_string("out", None, "Folder; default: predictions or exported in --workdir.")
+FORMAT = flags.DEFINE_enum("format", None, ["stablehlo", "onnx"], "For JAX or for ONNX; default: stablehlo.")
+TASKS = flags.DEFINE_string("tasks", None, "Tasks, ',' between them; default: all.")
 WORKER = flags.DEFINE_bool("worker", False, "Of child processes alone: train what standard input names.")
 
 # Modes -> the flags that mean something in them alone.
@@ -58,6 +64,9 @@ ONLY_WITH: Mapping[tuple[str, ...], tuple[flags.FlagHolder[Any], ...]] = types.M
         ("compare",): (SEEDS, VARY, SHARES, JOBS, DEVICES_PER_JOB, JOB, RETRY_FAILED),
         ("compare", "report"): (METHODS, BASELINE, METRICS),
         ("report",): (WORKDIRS,),
+        ("predict",): (IMAGES,),
+        ("export",): (FORMAT,),
+        ("predict", "export"): (OUT, TASKS),
     }
 )
 SHARED = (CONFIG, WORKDIR, MODE, LIST, SIMULATE_DEVICES, CACHE, ALLOW_CHANGE, COORDINATOR, NUM_PROCESSES, PROCESS_ID)
@@ -78,7 +87,7 @@ def check_together(config: ml_collections.ConfigDict) -> None:
         for flag in them:
             if flag.present and flag.value not in (None, False) and mode not in modes:
                 where = " or ".join(f"--mode={one}" for one in modes)
-                raise UserError(f"--{flag.name} goes with {where}: {example}.")
+                raise UserError(f"--{flag.name} goes with {where}{f': {example}' if 'compare' in modes else ''}.")
     if COORDINATOR.value is not None and JOBS.value:
         raise UserError("--jobs starts processes each of which trains alone: it goes without --coordinator.")
     if "study" in config and mode != "train":

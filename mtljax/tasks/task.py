@@ -7,8 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from mtljax.errors import unknown
+
 Batch = Mapping[str, Any]
 Sums = Mapping[str, Any]
+KINDS = ("numbers", "gaussian", "classes", "tags", "probability", "points", "directions", "flow")
 Prediction = Any  # of a head: an array; of a task that ties others together, it may be a dict of arrays
 
 
@@ -58,6 +61,11 @@ class Task:
             training examples; it raises a `UserError` for labels that the task would leave out in silence.
         one_by_one: whether `host_sums` takes so long that it is given one example at a time, so that a run which is
             asked to stop does so between them.
+        kind: what a prediction says, for those who read it without a label. `numbers`, of which the first channels are
+            meant, as many as the label has; `gaussian`, means and then as many logarithms of variances; `classes`,
+            logits, the largest of which counts; `tags`, a logit for each; `probability`, one logit; `points`, a heat
+            map of logits for each; `directions`, vectors whose length means nothing; `flow`, pixels along x and y.
+        unit: of its numbers, such as `metres`; nothing for that of the label.
     """
 
     name: str
@@ -74,6 +82,12 @@ class Task:
     told: tuple[Metric, ...] = ()
     check: Callable[[Batch], str | None] | None = None
     one_by_one: bool = False
+    kind: str = "numbers"
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise unknown(f"kind of task {self.name!r}:", self.kind, KINDS)
 
     @property
     def primary(self) -> Metric:

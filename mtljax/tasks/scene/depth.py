@@ -101,6 +101,7 @@ def depth(
         sums=sums,
         constant=constant,
         draw=draw,
+        unit="metres",
     )
 
 

@@ -87,6 +87,7 @@ def edges(head: Any = None, name: str = "edges", label: str = "edge", width: int
         one_by_one=True,
         constant=constant,
         draw=draw,
+        kind="probability",
     )
 
 

@@ -67,6 +67,7 @@ def ego_motion(
         sums=lambda prediction, batch: _sums(*known(prediction, batch, label)),
         constant=lambda labels: np.zeros(6, np.float32),
         draw=lambda prediction, batch: draw_clips(prediction, batch, label),
+        unit="metres, then radians",
         parents=() if depth is None else (depth,),
     )
 

@@ -93,6 +93,7 @@ def flow(
         sums=sums,
         constant=lambda labels: np.zeros(2, np.float32),
         draw=draw,
+        kind="flow",
     )
 
 

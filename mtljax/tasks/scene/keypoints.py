@@ -83,6 +83,7 @@ def keypoints(
         sums=it.sums,
         constant=it.constant,
         draw=it.draw,
+        kind="points",
         check=it.check,
     )
 

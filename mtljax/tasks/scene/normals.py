@@ -101,6 +101,7 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
         sums=sums,
         constant=constant,
         draw=draw,
+        kind="directions",
     )
 
 

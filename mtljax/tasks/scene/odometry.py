@@ -78,6 +78,7 @@ def odometry(
         host_sums=host_sums,
         constant=lambda labels: np.zeros(6, np.float32),
         draw=lambda prediction, batch: draw_clips(prediction, batch, label),
+        unit="metres, then radians",
         parents=() if depth is None else (depth,),
     )
 

@@ -92,6 +92,7 @@ def segment(
         sums=sums,
         constant=constant,
         draw=draw,
+        kind="classes",
         told=(unclassed.UNCLASSED,),
         check=lambda labels: unclassed.check(labels, label, num_classes, ignore),
     )

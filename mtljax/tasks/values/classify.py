@@ -90,6 +90,7 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         sums=sums,
         constant=constant,
         draw=None,
+        kind="classes",
         told=(unclassed.UNCLASSED,),
         check=lambda labels: unclassed.check(labels, label, num_classes),
     )

@@ -85,6 +85,7 @@ def regress(
         host_sums=it.host_sums,
         constant=it.constant,
         draw=it.draw,
+        kind="gaussian" if it.gaussian else "numbers",
         check=it.note,
     )
 

@@ -75,6 +75,7 @@ def tags(
         sums=it.sums,
         constant=it.constant,
         draw=it.draw,
+        kind="tags",
         told=(Metric("unseen", False, _unseen),),
         check=it.check,
     )

@@ -34,7 +34,7 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
     chosen = tasks_of(config)
     spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel", returns=parallel.Spread)
     spread.check_batch_size(config.batch_size)
-    model = _model(config, chosen, spread)
+    model = model_of(config, chosen, spread.axis)
     if config.jacobian == "vmap":
         _check_vectorised()
     seed = streams.seed_of(config.seed, streams.BALANCE)
@@ -164,7 +164,17 @@ def _check_vectorised() -> None:
         raise UserError(f"jacobian='vmap': {error}") from error
 
 
-def _model(config: RunConfig, chosen: Mapping[str, tasks.Task], spread: parallel.Spread) -> Any:
+def model_of(config: RunConfig, chosen: Mapping[str, tasks.Task], axis_name: str | None = None) -> Any:
+    """The model of a checked config.
+
+    Args:
+        config: of the run.
+        chosen: name -> task, whose heads it has.
+        axis_name: of the devices over which training averages statistics of a batch.
+
+    Raises:
+        UserError: for an unknown name or argument, or what is no model.
+    """
     model = resolve(
         config.model,
         models.SHARING,
@@ -172,7 +182,7 @@ def _model(config: RunConfig, chosen: Mapping[str, tasks.Task], spread: parallel
         inject={
             "heads": {name: task.head for name, task in chosen.items()},
             "parents": {name: task.parents for name, task in chosen.items()},
-            "axis_name": spread.axis,
+            "axis_name": axis_name,
             "remat": config.remat,
             "dtype": None if config.dtype == "float32" else config.dtype,
             "normalise": bool(config.pretrained),

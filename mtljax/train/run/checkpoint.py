@@ -3,6 +3,7 @@
 import pathlib
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 import jax
@@ -15,6 +16,7 @@ from mtljax.train.spread import hosts
 
 CHECKPOINTS = "checkpoints"  # the folder in a workdir
 AFFINITY = "affinity"  # what a checkpoint has beside the state, where it was measured
+_VARIABLES = ("params", "model_state")  # parts of a state that a model predicts with
 
 
 class Restored(NamedTuple):
@@ -56,6 +58,28 @@ def restore(directory: pathlib.Path, state: Any) -> Restored | None:
     Raises:
         UserError: where there are checkpoints but none can be read, or the newest that can holds another state.
     """
+    return _newest(directory, lambda there, step: _load(there, step, state))
+
+
+def restore_variables(directory: pathlib.Path) -> tuple[int, dict[str, Any]] | None:
+    """The variables of a model alone, as the newest checkpoint that can be read holds them; on the first device.
+
+    Neither the run's data nor its optimiser need be there.
+
+    Args:
+        directory: of the checkpoints, one folder a step.
+
+    Returns:
+        The step, and collection -> tree; None where there is no checkpoint.
+
+    Raises:
+        UserError: where there are checkpoints but none can be read.
+    """
+    return _newest(directory, lambda there, step: (step, _load_variables(there, step)))
+
+
+def _newest(directory: pathlib.Path, load: Callable[[pathlib.Path, int], Any]) -> Any:
+    """What is loaded of the newest checkpoint that can be read; None where there is none."""
     directory = directory.absolute()
     tried: list[int] = []
     while True:
@@ -63,7 +87,7 @@ def restore(directory: pathlib.Path, state: Any) -> Restored | None:
         if step < 0:
             break
         try:
-            return _load(directory, step, state)
+            return load(directory, step)
         except Exception as error:  # A damaged file can surface as almost any error of Orbax or tensorstore.
             if isinstance(error, UserError) or hosts.tells_of_loss(error):
                 raise
@@ -73,6 +97,22 @@ def restore(directory: pathlib.Path, state: Any) -> Restored | None:
     if tried:
         raise UserError(f"none of the checkpoints {sorted(tried)} in {directory} can be read.")
     return None
+
+
+def _load_variables(directory: pathlib.Path, step: int) -> dict[str, Any]:
+    folder = str(directory / str(step))
+    Checksums(directory).check(step)
+    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def wanted(path: Any, leaf: Any) -> Any:
+        if path[0].key not in _VARIABLES:
+            return ...  # Orbax leaves it unread
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+
+    there = ocp.checkpointables_metadata(folder).metadata["state"]
+    state = ocp.load_checkpointables(folder, {"state": jax.tree_util.tree_map_with_path(wanted, there)})["state"]
+    params, others = (state.get(key) or {} for key in _VARIABLES)
+    return {"params": jax.block_until_ready(params), **others}
 
 
 def _load(directory: pathlib.Path, step: int, state: Any) -> Restored:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from mtljax.errors import UserError
 from mtljax.train.config.parts import Experiment
-from mtljax.train.run import config_file, signals
+from mtljax.train.run import config_file, inputs_file, signals
 from mtljax.train.run.checkpoint import Checkpoints, Restored
 from mtljax.train.run.looks import Looks
 from mtljax.train.run.record import EVALUATION, TRAINING, Record
@@ -27,9 +27,13 @@ class Stopped(SystemExit):
 
 
 def settle(parts: Experiment, workdir: pathlib.Path) -> None:
-    """Writes the config into the workdir: where it changes one that is there, only when what it asks for has worked."""
+    """Writes the config into the workdir: where it changes one that is there, only when what it asks for has worked.
+
+    And what the model is given and taught, so that it predicts without the data.
+    """
     if hosts.first():
         config_file.write(parts.config, workdir)
+        inputs_file.leave(parts, workdir)
 
 
 class _Asked(Exception):

@@ -16,6 +16,18 @@ from mtljax.train.run.workdir import replacing
 METRICS_FILE = "metrics.jsonl"
 
 
+def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl`; none where there is no such file. One that a run was killed at is left out."""
+    file = workdir / METRICS_FILE
+    rows = []
+    for line in file.read_text().splitlines() if file.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
 class MetricWriter:
     """Writes figures to `metrics.jsonl`, one object a line, and to TensorBoard.
 

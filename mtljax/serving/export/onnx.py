@@ -1,0 +1,68 @@
+"""ONNX, through jax2onnx."""
+
+import contextlib
+import io
+import warnings
+from typing import Any
+
+import jax
+import numpy as np
+
+from mtljax.errors import UserError
+from mtljax.serving.export.function import INPUT, Served, must_agree
+
+FILE = "model.onnx"
+
+
+def exported(served: Served) -> tuple[bytes, list[Any]]:
+    """The file, and the shape of its input, with a name for what may be of any size: the batch.
+
+    Where onnxruntime is installed, the file is run there once.
+
+    Raises:
+        UserError: where jax2onnx is not installed, cannot convert the network, or makes something else of it; for
+            inputs of several arrays.
+    """
+    try:
+        import jax2onnx
+    except ImportError as error:
+        raise UserError(
+            f"--format=onnx needs jax2onnx ({error}): pip install 'mtljax[export]'; or --format=stablehlo."
+        ) from error
+    if not isinstance(served.one, jax.ShapeDtypeStruct):
+        raise UserError("--format=onnx takes networks that are given one array; expected --format=stablehlo.")
+    names = list(served.shapes())
+    shape = ["batch", *served.one.shape]
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # of the converter's own
+            model = jax2onnx.to_onnx(
+                lambda images: tuple(served(images)[name] for name in names),
+                [tuple(shape)],
+                model_name="mtljax",
+                input_names=[INPUT],
+                output_names=names,
+            )
+    except Exception as error:  # of whatever kind: the converter raises many
+        said = str(error).strip().splitlines()
+        raise UserError(
+            f"jax2onnx cannot convert this network: {type(error).__name__}: {said[0] if said else ''}; "
+            "--format=stablehlo can hold it."
+        ) from error
+    file = model.SerializeToString()
+    _check(file, served, names)
+    return file, shape
+
+
+def _check(file: bytes, served: Served, names: list[str]) -> None:
+    try:
+        import onnxruntime
+    except ImportError:
+        return
+    sample = np.asarray(served.sample(2))
+    try:
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        found = dict(zip(names, session.run(names, {INPUT: sample}), strict=True))
+    except Exception as error:
+        raise UserError(f"ONNX Runtime cannot run what jax2onnx made of this network: {error}") from error
+    must_agree(FILE, found, jax.jit(served)(sample))

@@ -1,0 +1,78 @@
+"""How inputs are prepared and what outputs mean, as plain values for programs without mtljax."""
+
+from typing import Any
+
+import jax
+
+from mtljax.serving.answers import question
+from mtljax.serving.export.function import INPUT, Served
+
+FILE = "preprocessing.json"
+VERSION = 1
+_READ = {
+    "numbers": "the first `channels` numbers, in `unit`",
+    "gaussian": "half of the numbers are means, the other half logarithms of variances",
+    "classes": "logits: softmax over the last axis for probabilities, the largest is the class",
+    "tags": "a logit for each tag: sigmoid for its probability",
+    "probability": "a logit: sigmoid for the probability",
+    "points": "a heat map of logits for each point: the largest is where it is, pixel centres at integers + 0.5",
+    "directions": "vectors along x (right), y (down), z (forward); their length means nothing",
+    "flow": "pixels of the resized image along x and y, in the first two channels",
+}
+
+
+def described(served: Served, file: str, shape: list[Any]) -> dict[str, Any]:
+    """What must be done to inputs before, and how outputs are read.
+
+    Args:
+        served: the network.
+        file: its name.
+        shape: of its input, with names for what may be of any size.
+
+    Returns:
+        `version`, `file`, `input`, `outputs` by name, `camera`.
+    """
+    network, inputs = served.network, served.network.inputs
+    outputs = {}
+    for name, leaf in served.shapes().items():
+        task = network.tasks[name.split("/")[0]]
+        asked = question(task, inputs["labels"], None)
+        outputs[name] = {
+            "shape": ["batch", *leaf.shape[1:]],
+            "dtype": leaf.dtype.name,
+            "kind": task.kind,
+            "read": _READ[task.kind],
+            "channels": asked.channels if task.kind == "numbers" else leaf.shape[-1] if leaf.ndim > 1 else 1,
+            "unit": task.unit,
+            "names": list(asked.names),
+        }
+    return {
+        "version": VERSION,
+        "file": file,
+        "input": _input(served, shape),
+        "outputs": outputs,
+        "camera": {"intrinsics": network.intrinsics, "note": "built in"} if network.intrinsics else None,
+    }
+
+
+def _input(served: Served, shape: list[Any]) -> dict[str, Any]:
+    if not served.is_image:
+        trees = jax.tree.map(lambda x: {"shape": ["batch", *x.shape], "dtype": x.dtype.name}, served.one)
+        return {"name": INPUT, "arrays": trees}
+    leaf = served.network.inputs["given"]["image"]
+    *_, height, width, channels = served.one.shape
+    eight_bits = leaf["dtype"] == "uint8"
+    return {
+        "name": INPUT,
+        "shape": shape,
+        "dtype": "float32",
+        "colour": {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels"),
+        "divide_by": 255 if eight_bits else None,
+        "range": [0, 1] if eight_bits else [leaf["low"], leaf["high"]],
+        "height": height,
+        "width": width,
+        "resize": "the whole image to this height and width: means of areas where it shrinks by whole numbers, else "
+        "bilinear with antialiasing, as Pillow's BOX and BILINEAR",
+        "normalise": "none: what the encoder wants is in the network",
+        "orientation": "upright: an EXIF tag is to be followed",
+    }

@@ -1,0 +1,91 @@
+"""`--mode=predict` and `--mode=export` on files."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mtljax.errors import UserError
+from mtljax.serving import commands
+from mtljax.serving.files import clips_of, found
+from mtljax.train.run import config_file
+from tests.runs import finish, launch
+from tests.serving import sets
+
+
+@pytest.fixture(scope="module")
+def predictions(workdir, photos, tmp_path_factory):
+    """What is left for two good files and one that is none, in one batch."""
+    (photos / "bad.png").write_text("no picture")
+    out = tmp_path_factory.mktemp("predictions")
+    status = commands.predict(config_file.get_config(str(workdir)), workdir, f"{photos}/*.*g", out)
+    (photos / "bad.png").unlink()
+    assert status == 1
+    return out
+
+
+def test_each_file_gets_a_picture_arrays_and_plain_values(predictions, run, photos):
+    assert sorted(file.name for file in predictions.iterdir()) == [
+        f"{name}.{kind}" for name in ("a", "b", "c") for kind in ("json", "npz", "png")
+    ]
+    told = json.loads((predictions / "a.json").read_text())
+    assert list(told["tasks"]) == list(sets.TASKS)
+    assert told["tasks"]["kind"]["class"] in ("finch", "owl", "wren")
+    assert Image.open(predictions / "a.png").size[0] >= 6 * 50
+    with np.load(predictions / "a.npz") as arrays:
+        assert arrays["depth"].shape == arrays["segment"].shape == (40, 50)
+        wanted = run.predict([photos / "a.png"])
+        np.testing.assert_allclose(arrays["depth"], wanted["depth"][0, ..., 0], rtol=1e-4)
+        np.testing.assert_array_equal(arrays["points"].shape, (2, 2))
+    with np.load(predictions / "c.npz") as arrays:
+        assert arrays["depth"].shape == (30, 20)  # upright, as its EXIF tag says
+
+
+def test_what_cannot_be_read_is_told(workdir, photos, tmp_path, capsys):
+    (photos / "bad.png").write_text("no picture")
+    try:
+        config = config_file.get_config(str(workdir))
+        assert commands.predict(config, workdir, str(photos), tmp_path, ["kind"]) == 1
+    finally:
+        (photos / "bad.png").unlink()
+    said = capsys.readouterr()
+    assert "bad.png' does not decode" in said.err
+    assert "1 of 4 images could not be read" in said.err
+    assert f"predictions: {tmp_path}" in said.out
+
+
+def test_files_that_are_not_there_are_told(photos):
+    with pytest.raises(UserError, match=r"no .jpg or .jpeg or .png file is there; 1 files of other kinds"):
+        found(f"{photos}/*.txt")
+    with pytest.raises(UserError, match="expected such as"):
+        found("")
+    assert [file.name for file in found(f"{photos}/a.png;{photos}")] == ["a.png", "b.jpg", "c.jpg"]
+
+
+def test_a_video_is_cut_into_clips(photos, tmp_path):
+    files = [tmp_path / "video" / f"{i}.png" for i in range(5)]
+    assert [clip.new for clip in clips_of(files, 3)] == [3, 2]
+    with pytest.raises(UserError, match="5 frames; this run takes clips of 6"):
+        clips_of(files, 6)
+
+
+def test_flags_go_with_their_modes(workdir, compiled):
+    mistakes = {
+        "--images goes with --mode=predict.": ["--images=a.png"],
+        "--format goes with --mode=export.": ["--mode=predict", "--format=onnx"],
+        "--images names no files": ["--mode=predict"],
+    }
+    children = {said: launch(compiled, f"--workdir={workdir}", *flags) for said, flags in mistakes.items()}
+    for said, child in children.items():
+        assert said in finish(child, status=2)[1]
+
+
+@pytest.mark.slow
+def test_the_command_line_predicts_and_exports(workdir, photos, compiled, tmp_path):
+    common = [f"--workdir={workdir}", "--tasks=kind,depth", f"--out={tmp_path}"]
+    said, _ = finish(launch(compiled, "--mode=predict", f"--images={photos}/a.png", *common))
+    assert f"predictions: {tmp_path}" in said
+    assert list(json.loads((tmp_path / "a.json").read_text())["tasks"]) == ["depth", "kind"]
+    said, _ = finish(launch(compiled, "--mode=export", *common))
+    assert f"exported: {tmp_path}/model.stablehlo" in said

@@ -1,0 +1,115 @@
+"""Exported networks, run where mtljax is not."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mtljax.errors import UserError
+from tests.serving import sets
+
+TASKS = ["depth", "kind"]
+IMAGES = np.random.default_rng(3).random((3, sets.H, sets.W, 3), np.float32)
+WITH_JAX = """
+import pathlib, sys, jax, numpy as np
+images = np.load("images.npy")
+found = jax.export.deserialize(pathlib.Path("model.stablehlo").read_bytes()).call(images)
+np.savez("found.npz", **found)
+assert not {"mtljax", "flax"} & set(sys.modules)
+"""
+WITH_ONNX = """
+import sys, numpy as np, onnxruntime
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+names = [output.name for output in session.get_outputs()]
+np.savez("found.npz", **dict(zip(names, session.run(names, {"images": np.load("images.npy")}))))
+assert not {"mtljax", "jax"} & set(sys.modules)
+"""
+
+
+def fresh(folder, script, images=IMAGES):
+    """What an exported network says in a process of its own."""
+    np.save(folder / "images.npy", images)
+    done = subprocess.run([sys.executable, "-I", "-c", script], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "found.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    assert run.export(folder, tasks=TASKS) == folder / "model.stablehlo"
+    return folder
+
+
+def test_stablehlo_says_the_same_in_a_fresh_process(run, exported):
+    found, wanted = fresh(exported, WITH_JAX), run.predict(IMAGES, TASKS)
+    assert sorted(found) == TASKS
+    for name in TASKS:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_stablehlo_takes_other_sizes_where_the_network_does(run, exported):
+    told = json.loads((exported / "preprocessing.json").read_text())
+    assert told["input"]["shape"] == ["batch", "8*height", "8*width", 3]
+    large = np.random.default_rng(4).random((2, 32, 40, 3), np.float32)
+    found, wanted = fresh(exported, WITH_JAX, large), run.model.apply(run.variables, large, tasks=TASKS)
+    for name in TASKS:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-4, atol=1e-4)
+
+
+def test_onnx_says_the_same_in_a_fresh_process(run, tmp_path):
+    pytest.importorskip("jax2onnx")
+    pytest.importorskip("onnxruntime")
+    run.export(tmp_path, "onnx", TASKS)
+    found, wanted = fresh(tmp_path, WITH_ONNX), run.predict(IMAGES, TASKS)
+    assert sorted(found) == TASKS
+    for name in TASKS:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-4, atol=1e-4)
+
+
+def test_parameters_of_other_tasks_are_left_out(run, exported):
+    from safetensors.numpy import load_file
+
+    found = load_file(exported / "parameters.safetensors")
+    parts = {name.split("/")[1] for name in found}
+    assert parts == {"encoder", "heads_depth", "heads_kind"}
+    stem = next(name for name in found if name.startswith("params/encoder/down1_conv1"))
+    np.testing.assert_array_equal(found[stem], run.variables["params"]["encoder"]["down1_conv1"]["kernel"])
+
+
+def test_how_inputs_are_prepared_and_outputs_read_is_told(exported):
+    told = json.loads((exported / "preprocessing.json").read_text())
+    assert (told["input"]["height"], told["input"]["width"], told["input"]["divide_by"]) == (sets.H, sets.W, 255)
+    assert told["outputs"]["kind"]["names"] == ["finch", "owl", "wren"]
+    assert told["outputs"]["depth"]["unit"] == "metres"
+    assert list(told["outputs"]) == TASKS
+    text = (exported / "README.md").read_text()
+    for part in ("| depth | batch ×", "finch, owl, wren", "jax.export.deserialize", '"batch_size": 4', "not been eval"):
+        assert part in text
+
+
+def test_figures_stand_on_the_card(run, exported, workdir, tmp_path):
+    line = {"step": 3, "split": "validation", "depth/AbsRel": 0.125}
+    (workdir / "metrics.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(line | {"split": "constant"}))
+    try:
+        from mtljax.serving.export.card import card
+        from mtljax.serving.export.function import Served
+
+        told = json.loads((exported / "preprocessing.json").read_text())
+        text = card(Served(run.network.asked(TASKS)), run.config, workdir, told)
+    finally:
+        (workdir / "metrics.jsonl").unlink()
+    assert "| depth | AbsRel | 0.125 | 0.125 | lower |" in text
+
+
+def test_what_cannot_be_exported_is_told(run, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="did you mean 'onnx'"):
+        run.export(tmp_path, "onx")
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    with pytest.raises(UserError, match=r"pip install 'mtljax\[export\]'"):
+        run.export(tmp_path, "onnx")
+    assert not list(tmp_path.iterdir())
