@@ -3,6 +3,7 @@
 Leading axes of all arguments broadcast. With `xp=np` formulas are computed by NumPy.
 """
 
+import functools
 from types import ModuleType
 
 import jax
@@ -15,6 +16,9 @@ FAR_OFF = 1e30  # inverse depth of what is no neighbour
 SAME_SURFACE = 0.04  # of the depth: neighbours that differ more do not share a plane
 EDGE_COSINE = float(np.cos(np.radians(30)))  # of normals side by side, below which there is an edge
 EDGE_STEP = 0.05  # of the depth, off the tangent planes of both sides, above which there is one
+
+
+_dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def normals_from_depth(
@@ -127,14 +131,14 @@ def _window_sums(inverse: jax.Array, valid: jax.Array, radius: int) -> list[jax.
     height, width = inverse.shape[-2:]
     edges = [(0, 0)] * (inverse.ndim - 2) + [(radius, radius)] * 2
     around = jnp.pad(jnp.where(valid, inverse, FAR_OFF), edges, constant_values=FAR_OFF)
-    limit = SAME_SURFACE * jax.lax.stop_gradient(inverse)
-    sums: list[jax.Array] = [jnp.zeros_like(inverse)] * 9
-    for dv in range(-radius, radius + 1):
-        for du in range(-radius, radius + 1):
-            shifted = around[..., radius + dv : radius + dv + height, radius + du : radius + du + width]
-            same = jnp.abs(jax.lax.stop_gradient(shifted - inverse)) < limit
-            q = jnp.where(same, shifted, inverse) - inverse
-            one = same.astype(inverse.dtype)
-            terms = (one, du * one, dv * one, du * du * one, du * dv * one, dv * dv * one, q, du * q, dv * q)
-            sums = [before + term for before, term in zip(sums, terms, strict=True)]
-    return sums
+    shifts = np.stack(np.meshgrid(*[np.arange(-radius, radius + 1)] * 2), axis=-1).reshape(-1, 2)
+    # Shifted copies and products: written out as sums, it takes XLA minutes to compile the gradient.
+    there = jnp.stack(
+        [around[..., radius + v : radius + v + height, radius + u : radius + u + width] for u, v in shifts], axis=-1
+    )
+    here = inverse[..., None]
+    same = jnp.abs(jax.lax.stop_gradient(there - here)) < SAME_SURFACE * jax.lax.stop_gradient(here)
+    u, v = np.asarray(shifts.T, inverse.dtype)
+    counts = _dot(same.astype(inverse.dtype), np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1))
+    firsts = _dot(jnp.where(same, there, here) - here, np.stack([np.ones_like(u), u, v], axis=1))
+    return [*jnp.moveaxis(counts, -1, 0), *jnp.moveaxis(firsts, -1, 0)]
