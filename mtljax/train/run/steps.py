@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from mtljax.errors import UserError
 from mtljax.train.config.parts import Experiment
-from mtljax.train.run import config_file, signals
+from mtljax.train.run import config_file, frozen_networks, signals
 from mtljax.train.run.checkpoint import Checkpoints, Restored
 from mtljax.train.run.record import EVALUATION, TRAINING, Record
 from mtljax.train.run.report import check_losses, cosines_of, figures_of, not_finite
@@ -28,6 +28,7 @@ class Stopped(SystemExit):
 def settle(parts: Experiment, workdir: pathlib.Path) -> None:
     """Writes the config into the workdir: where it changes one that is there, only when what it asks for has worked."""
     if hosts.first():
+        frozen_networks.note(parts, workdir)
         config_file.write(parts.config, workdir)
 
 
@@ -176,7 +177,8 @@ class Loop:
 
     def _save(self, step: int, *, wait: bool = False) -> None:
         examples = self._seen + step * self.parts.config.batch_size
-        self._checkpoints.save(step, self.parts.spread.to_disk(self.state), examples, wait=wait)
+        state = self.parts.spread.to_disk(frozen_networks.without(self.state))
+        self._checkpoints.save(step, state, examples, wait=wait)
         self.record.pause()
         self.record.write()
 
