@@ -44,6 +44,7 @@ from mtljax.balance import (
     uncertainty,
     upgrad,
     value_and_jacobian,
+    xtc,
 )
 from mtljax.models import (
     CGC,
@@ -140,4 +141,5 @@ __all__ = [
     "uncertainty",
     "upgrad",
     "value_and_jacobian",
+    "xtc",
 ]

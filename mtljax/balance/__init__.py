@@ -44,6 +44,7 @@ from mtljax.balance.methods.sum import sum
 from mtljax.balance.methods.trimmed_mean import trimmed_mean
 from mtljax.balance.methods.uncertainty import uncertainty
 from mtljax.balance.methods.upgrad import upgrad
+from mtljax.balance.methods.xtc import xtc
 from mtljax.balance.rule import Observation, from_jacobian_rule, from_rule
 
 __all__ = [
@@ -107,4 +108,5 @@ __all__ = [
     "uncertainty",
     "upgrad",
     "value_and_jacobian",
+    "xtc",
 ]

@@ -1,6 +1,7 @@
 """A source that keeps some of its labels to itself: to measure what labels are worth."""
 
 import hashlib
+from collections.abc import Collection
 from typing import SupportsIndex
 
 import numpy as np
@@ -22,6 +23,7 @@ class Hidden:
         source: of examples.
         share: the probability, from 0 to below 1.
         seed: of what is hidden.
+        shown: labels that stay as well.
 
     Raises:
         UserError: for a share that cannot be.
@@ -35,10 +37,11 @@ class Hidden:
         0.3
     """
 
-    def __init__(self, source: Source, share: float, seed: int) -> None:
+    def __init__(self, source: Source, share: float, seed: int, shown: Collection[str] = ()) -> None:
         if not 0 <= share < 1:
             raise UserError(f"the share of hidden labels is {share}; expected from 0 to below 1.")
         self._source, self._share, self._seed = source, share, seed
+        self._shown = {_PLACE, *shown}
         self._original = getattr(source, "original", int)
 
     def __len__(self) -> int:
@@ -49,7 +52,7 @@ class Hidden:
         place = self._original(int(index))
         for mask in [key for key in example if key.endswith("_valid")]:
             label = mask.removesuffix("_valid")
-            if label != _PLACE and self._hides(place, label):
+            if label not in self._shown and self._hides(place, label):
                 for key in (label, mask):
                     if not isinstance(example[key], dict):  # the values of `instances` are covered by their mask
                         example[key] = np.zeros_like(example[key])

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtljax.data.augment import Augmentation
 from mtljax.data.dataset import Example, Source
-from mtljax.errors import UserError
+from mtljax.errors import UserError, unknown
 
 Batch = dict[str, Any]
 _ALWAYS = ("image", "inputs", "camera")
@@ -28,6 +28,7 @@ def train_batches(
     start: int = 0,
     augment: Augmentation | None = None,
     raw: bool = False,
+    label: str = "",
 ) -> Any:
     """A grain iterator over batches, shuffled afresh each epoch and repeated for ever.
 
@@ -46,6 +47,7 @@ def train_batches(
         start: examples of all hosts to leave out at the beginning: where an earlier run stopped.
         augment: what is done to each example, afresh each epoch.
         raw: whether images of 8 bits stay so, a quarter of the bytes to move, for `in_unit_range` on the device.
+        label: that takes the place of the image, if any; see `in_place_of_image`.
 
     Raises:
         UserError: where there are fewer examples than a batch of all hosts.
@@ -61,7 +63,7 @@ def train_batches(
     dataset = dataset.seed(seed).shuffle().repeat()
     if augment is not None:
         dataset = dataset.map_with_index(_Augmented(augment, seed, keep))
-    dataset = dataset[start + index :: count].map(Prepare(keep, raw))
+    dataset = dataset[start + index :: count].map(Prepare(keep, raw, label))
     dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=collate)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
     return iter(dataset.to_iter_dataset(options))
@@ -75,11 +77,12 @@ def eval_batches(
     num_threads: int = 2,
     shard: tuple[int, int] = (0, 1),
     raw: bool = False,
+    label: str = "",
 ) -> Iterator[Batch]:
     """All examples once, in order. The last batch is filled up with examples none of whose labels are valid.
 
     With `shard` = (index, count), this host's part of every batch of `batch_size` examples on each host; with `raw`,
-    images of 8 bits stay so.
+    images of 8 bits stay so; with `label`, that label takes the place of the image.
 
     A batch has `example_valid` (B,) bool as well: False for those that fill it up.
 
@@ -91,15 +94,16 @@ def eval_batches(
     if len(source) == 0:
         raise UserError("the split to evaluate has no examples.")
     index, count = shard
-    dataset = grain.MapDataset.source(_FilledUp(source, batch_size * count))[index::count].map(Prepare(keep, raw))
+    dataset = grain.MapDataset.source(_FilledUp(source, batch_size * count))[index::count]
+    dataset = dataset.map(Prepare(keep, raw, label))
     dataset = dataset.batch(batch_size, batch_fn=collate)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2)
     return iter(dataset.to_iter_dataset(options))
 
 
-def stack(examples: Sequence[Example], *, keep: Iterable[str] | None = None) -> Batch:
-    """One batch of the given examples."""
-    prepare = Prepare(keep)
+def stack(examples: Sequence[Example], *, keep: Iterable[str] | None = None, label: str = "") -> Batch:
+    """One batch of the given examples; with `label`, that label takes the place of the image."""
+    prepare = Prepare(keep, label=label)
     return collate([prepare(example) for example in examples])
 
 
@@ -120,15 +124,41 @@ def in_unit_range(batch: Batch) -> Batch:
     return {**batch, "image": image / white}
 
 
-class Prepare:
-    """Leaves out the labels that no task reads, and turns images into float32 in [0, 1], unless they stay `raw`."""
+def in_place_of_image(example: Example, label: str) -> Example:
+    """A batch, or an example, whose image is one of its labels, a map (..., H, W, C): float32, 0 where it is not valid.
 
-    def __init__(self, keep: Iterable[str] | None, raw: bool = False) -> None:
-        self._raw = raw
+    Raises:
+        UserError: for a label that is not there, that is no map of the image's pixels, or of class ids.
+
+    Example:
+        >>> depth = {"depth": np.full((1, 1, 2, 1), 3.0), "depth_valid": np.array([[[[True], [False]]]])}
+        >>> print(in_place_of_image({"image": np.zeros((1, 1, 2, 3))} | depth, "depth")["image"][..., 0])
+        [[[3. 0.]]]
+    """
+    if f"{label}_valid" not in example:
+        raise unknown("label in place of the image:", label, [k for k in example if f"{k}_valid" in example])
+    value, valid = np.asarray(example[label]), np.asarray(example[f"{label}_valid"], bool)
+    if value.ndim < 4 or value.shape[:-1] != np.shape(example.get("image", value))[:-1]:
+        raise UserError(f"label {label!r} in place of the image has shape {value.shape}; expected a map of its pixels.")
+    if np.issubdtype(value.dtype, np.integer) and np.max(value, where=valid, initial=0) > 1:
+        raise UserError(f"label {label!r} in place of the image holds class ids; expected numbers, or 0 and 1.")
+    return {**example, "image": np.where(valid, value, 0).astype(np.float32)}
+
+
+class Prepare:
+    """Leaves out the labels that no task reads, and turns images into float32 in [0, 1], unless they stay `raw`.
+
+    With `label`, that label takes the place of the image.
+    """
+
+    def __init__(self, keep: Iterable[str] | None, raw: bool = False, label: str = "") -> None:
+        self._raw, self._label = raw, label
         self._keep = None if keep is None else {*_ALWAYS, *keep, *(f"{k}_valid" for k in keep), "example_valid"}
 
     def __call__(self, example: Example) -> Example:
         """Prepares one example."""
+        if self._label:
+            return self.chosen(in_place_of_image(example, self._label))
         kept = self.chosen(example)
         return kept if self._raw else in_unit_range(kept)
 

@@ -3,6 +3,7 @@
 from mtljax.geometry.camera import backproject, pinhole, pixel_grid, project, transform
 from mtljax.geometry.motion_field import motion_field, motion_from_flow, motion_from_tensors
 from mtljax.geometry.poses import inverse, matrix_of, motion_of, pose_matrices, rotation_of
+from mtljax.geometry.surfaces import meeting, normals_from_depth
 from mtljax.geometry.trajectories import align, ate, chain, kitti_errors, relative, rpe, snippet_ate
 from mtljax.geometry.warp import flow_warp, inside, rigid_flow, sample, seen_from, view
 
@@ -16,10 +17,12 @@ __all__ = [
     "inverse",
     "kitti_errors",
     "matrix_of",
+    "meeting",
     "motion_field",
     "motion_from_flow",
     "motion_from_tensors",
     "motion_of",
+    "normals_from_depth",
     "pinhole",
     "pixel_grid",
     "pose_matrices",

@@ -7,7 +7,7 @@ from typing import cast
 import ml_collections
 
 from mtljax.errors import unknown
-from mtljax.studies import cross_stitch, toy
+from mtljax.studies import cross_stitch, energy, toy
 from mtljax.studies.comparison.run import run as compare
 from mtljax.train.run.workdir import sole_use
 
@@ -15,6 +15,7 @@ __all__ = ["STUDIES", "compare", "run"]
 
 STUDIES: dict[str, Callable[[ml_collections.ConfigDict, pathlib.Path], None]] = {
     "cross_stitch": cross_stitch.run,
+    "energy": energy.run,
     "toy": toy.run,
 }
 

@@ -27,6 +27,8 @@ def misfits(name):
     prediction = CASES[name][1]
     if isinstance(prediction, dict):
         for key in ("depth", "ego_motion", *(("flow", "edges", "normals", "segment") if "all" in name else ())):
+            if key not in prediction:
+                continue
             x = prediction[key]
             yield from (prediction | {key: other} for other in (x[:1], x[:, :1], x[:, :, :1]) if other.shape != x.shape)
         return

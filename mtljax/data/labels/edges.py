@@ -3,11 +3,10 @@
 import numpy as np
 
 from mtljax.geometry.camera import backproject
+from mtljax.geometry.surfaces import EDGE_COSINE, EDGE_STEP, meeting
 
 _EDGE_DEPTH = 0.04  # of the depth, off the tangent planes of both sides
 _EDGE_ANGLE = np.cos(np.radians(40))
-_SURFACE_DEPTH = 0.05  # of the depth, off the tangent plane of a known surface
-_SURFACE_ANGLE = np.cos(np.radians(30))
 
 
 def edges_from_depth(
@@ -72,13 +71,8 @@ def edges_of_surfaces(points: np.ndarray, depth: np.ndarray, normal: np.ndarray,
     found = np.zeros(depth.shape, bool)
     for axis in (0, 1):
         here, there = _halves(axis, 1)
-        step = points[there] - points[here]
-        off_plane = [np.abs(np.sum(normal[side] * step, axis=-1)) for side in (here, there)]
-        change = (
-            (ids[here] != ids[there])
-            | (np.sum(normal[here] * normal[there], axis=-1) < _SURFACE_ANGLE)
-            | (np.minimum(*off_plane) > _SURFACE_DEPTH * np.minimum(depth[here], depth[there]))
-        )
+        cosine, off = meeting(points, depth, normal, axis, np)
+        change = (ids[here] != ids[there]) | (cosine < EDGE_COSINE) | (off > EDGE_STEP)
         found[here] |= change
         found[there] |= change
     return found.astype(np.uint8)

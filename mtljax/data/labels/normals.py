@@ -2,9 +2,10 @@
 
 import numpy as np
 
-_FAR_OFF = np.float32(1e30)  # inverse depth of what is no neighbour
+from mtljax.geometry.surfaces import FAR_OFF, SAME_SURFACE, normals_of_fit
+
+_FAR_OFF = np.float32(FAR_OFF)
 _ROWS = 64  # fitted at once: what they want stays in the processor's cache
-_SAME_SURFACE = 0.04  # of the depth: neighbours that differ more do not share a plane
 
 
 def normals_from_depth(
@@ -12,8 +13,7 @@ def normals_from_depth(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fits a plane to the neighbours of every pixel that lie on its surface.
 
-    On a plane inverse depth is linear in the pixel's coordinates: 1/z = a u + b v + c, fitted by least squares over a
-    window; the plane's normal is (a fx, b fy, a cx + b cy + c), turned to face the camera.
+    The planes are those of `mtljax.geometry.normals_from_depth`, which is differentiable; this is the faster one.
 
     Args:
         depth: (h, w) metres.
@@ -39,26 +39,8 @@ def _fitted(
     inverse: np.ndarray, around: np.ndarray, valid: np.ndarray, intrinsics: np.ndarray, radius: int, top: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Normals of some rows, the first of which is `top`, and their mask."""
-    n, u, v, uu, uv, vv, q, uq, vq = _window_sums(inverse, around, radius)
-    solvable = valid & (n >= (2 * radius + 1) ** 2 / 2)
-    # Centred moments, then a 2 x 2 system by Cramer's rule.
-    count = np.maximum(n, 1)
-    uu, uv, vv = uu - u * u / count, uv - u * v / count, vv - v * v / count
-    uq, vq = uq - u * q / count, vq - v * q / count
-    determinant = uu * vv - uv * uv
-    solvable &= determinant > 1e-6
-    determinant = np.where(solvable, determinant, 1.0)
-    a, b = (uq * vv - vq * uv) / determinant, (vq * uu - uq * uv) / determinant
-    c = inverse + (q - a * u - b * v) / count
-    rows, columns = np.indices(inverse.shape) + 0.5
-    rows += top
-    fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
-    # The fit's origin is each pixel's own centre.
-    normal = np.stack([a * fx, b * fy, c + a * (cx - columns) + b * (cy - rows)], axis=-1)
-    length = np.linalg.norm(normal, axis=-1)
-    solvable &= length > 1e-9
-    # n . P = d > 0 here, so that the normal points away from the camera.
-    normal = np.where(solvable[..., None], -normal / np.maximum(length, 1e-9)[..., None], 0.0)
+    sums = _window_sums(inverse, around, radius)
+    normal, solvable = normals_of_fit(sums, inverse, valid, np.asarray(intrinsics), radius, top, np)
     return normal.astype(np.float32), solvable
 
 
@@ -73,7 +55,7 @@ def _window_sums(inverse: np.ndarray, around: np.ndarray, radius: int) -> np.nda
         radius: of the window.
     """
     h, w = inverse.shape
-    limit = _SAME_SURFACE * inverse
+    limit = SAME_SURFACE * inverse
     sums = np.zeros((9, h, w), np.float32)
     same, difference, scratch = np.empty((h, w), bool), np.empty((h, w), np.float32), np.empty((h, w), np.float32)
     counts = np.empty((3, h, w), np.int8 if radius <= 4 else np.int32)  # of a row: 1, u, uu

@@ -11,6 +11,7 @@ from mtljax.models import heads
 from mtljax.tasks.drawing.colours import flow_colours
 from mtljax.tasks.labels import fits, labels_of
 from mtljax.tasks.losses.masked import image_means, total_and_count, where_valid
+from mtljax.tasks.losses.vectors import length
 from mtljax.tasks.metrics.counts import ratio
 from mtljax.tasks.metrics.not_finite import NOT_FINITE, not_finite, of_numbers
 from mtljax.tasks.task import Batch, Metric, Task
@@ -60,14 +61,14 @@ def flow(
     def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         truth, valid = _known(prediction, batch, label)
         if prediction.shape[-1] == 2:
-            error, has_any = image_means(_length(where_valid(prediction, valid) - truth), valid)
+            error, has_any = image_means(length(where_valid(prediction, valid) - truth), valid)
             return total_and_count(error / _UNIT, has_any)
         return total_and_count(*_weighted_error(prediction, truth, valid))
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         truth, valid = _known(prediction, batch, label)
-        error = _length(where_valid(prediction[..., :2], valid) - truth)
-        wrong = (error > 3) & (error > 0.05 * _length(truth))
+        error = length(where_valid(prediction[..., :2], valid) - truth)
+        wrong = (error > 3) & (error > 0.05 * length(truth))
         added = _added(error, wrong, valid, "") | {NOT_FINITE: not_finite(prediction[..., :2], valid)}
         if _MOVING not in batch:
             return added | _added(error, wrong, jnp.zeros_like(valid), "_moving")
@@ -115,7 +116,7 @@ def _weighted_error(prediction: jax.Array, truth: jax.Array, valid: jax.Array) -
     for i, stride in enumerate(_STRIDES, 1):
         target, there = _cells(truth, valid, stride)
         estimate = prediction[..., ::stride, ::stride, 2 * i : 2 * i + 2]
-        error, has_any = image_means(_length(where_valid(estimate, there) - target), there)
+        error, has_any = image_means(length(where_valid(estimate, there) - target), there)
         total += _WEIGHTS[stride] * error / _UNIT
     return total, has_any
 
@@ -124,12 +125,6 @@ def _added(error: jax.Array, wrong: jax.Array, valid: jax.Array, of: str) -> dic
     counts = {"Fl_all": wrong & valid, "pixels": valid}
     sums = {key + of: jnp.sum(value, dtype=jnp.int32) for key, value in counts.items()}
     return sums | {f"EPE{of}": jnp.sum(jnp.where(valid, error, 0.0))}
-
-
-def _length(x: jax.Array) -> jax.Array:
-    """(..., 2) -> (..., 1); the gradient at 0 is 0."""
-    square = jnp.sum(x**2, axis=-1, keepdims=True)
-    return jnp.where(square == 0, 0.0, jnp.sqrt(jnp.where(square == 0, 1.0, square)))  # of NaN, NaN
 
 
 def _cells(truth: jax.Array, valid: jax.Array, stride: int) -> tuple[jax.Array, jax.Array]:

@@ -10,6 +10,7 @@ from mtljax.models import heads
 from mtljax.tasks.drawing.colours import normal_colours
 from mtljax.tasks.labels import fits, labels_of
 from mtljax.tasks.losses.masked import number, where_valid
+from mtljax.tasks.losses.vectors import degrees, unit
 from mtljax.tasks.metrics.counts import ratio
 from mtljax.tasks.metrics.histogram import histogram, quantile
 from mtljax.tasks.metrics.not_finite import NOT_FINITE, not_finite, of_numbers
@@ -18,17 +19,6 @@ from mtljax.tasks.task import Batch, Metric, Sums, Task
 _BIN = 0.05  # degrees
 _BINS = round(180 / _BIN)
 _THRESHOLDS = (11.25, 22.5, 30.0)
-
-
-def unit(x: jax.Array) -> jax.Array:
-    """Vectors of length 1 along the last axis; the gradient at 0 is finite.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> print(unit(jnp.array([3.0, 0.0, 4.0])))
-        [0.6 0.  0.8]
-    """
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x**2, axis=-1, keepdims=True), 1e-12))
 
 
 def normals(head: Any = None, name: str = "normals", label: str = "normal", width: int = 64) -> Task:
@@ -68,7 +58,7 @@ def normals(head: Any = None, name: str = "normals", label: str = "normal", widt
 
     def sums(prediction: jax.Array, batch: Batch) -> dict[str, jax.Array]:
         truth, valid = _known(prediction, batch, label)
-        angle = _degrees(where_valid(prediction, valid, 1.0), truth.astype(jnp.float32)).reshape(-1)
+        angle = degrees(where_valid(prediction, valid, 1.0), truth.astype(jnp.float32)).reshape(-1)
         counted = valid.reshape(-1)
         within = {f"within_{t}": jnp.sum(counted & (angle < t), dtype=jnp.int32) for t in _THRESHOLDS}
         return {
@@ -110,19 +100,6 @@ def _known(prediction: jax.Array, batch: Batch, label: str) -> tuple[jax.Array, 
     truth, valid = labels_of(batch, label, channels=3)
     fits(prediction, truth, label, 3)
     return truth, valid
-
-
-def _degrees(p: jax.Array, g: jax.Array) -> jax.Array:
-    """The angle between vectors of any length, (..., 3) -> (...); 90 where one has no direction."""
-
-    def scaled(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True)
-        return unit(x / jnp.where(largest == 0, 1.0, largest)), largest[..., 0] == 0
-
-    (p, no_p), (g, no_g) = scaled(p), scaled(g)
-    # atan2 of sine and cosine: exact near 0, where arccos is not.
-    sine = jnp.linalg.norm(jnp.cross(p, g), axis=-1)
-    return jnp.where(no_p | no_g, 90.0, jnp.degrees(jnp.arctan2(sine, jnp.sum(p * g, axis=-1))))
 
 
 def _median(sums: Sums) -> float:

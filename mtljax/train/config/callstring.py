@@ -37,7 +37,7 @@ def resolve(
     nested: Mapping[str, Any] | None = None,
     check: Check | None = None,
     wrap: Wrap | None = None,
-    returns: type | None = None,
+    returns: type | tuple[type, ...] | None = None,
 ) -> Any:
     """Calls what a call-string names.
 
@@ -51,7 +51,7 @@ def resolve(
         check: is shown the name and the arguments, by their names, of every call before it is made; raises `ValueError`
             for what it refuses.
         wrap: is given the name and the function of every call of the user's own, and gives what is called for it.
-        returns: what the outermost call must return an instance of.
+        returns: what the outermost call must return an instance of; of several, messages name the first.
 
     Returns:
         What the outermost call returned.
@@ -81,7 +81,8 @@ def resolve(
     except Exception as error:  # such as numbers too large for floats, or keys that no dict can have
         raise UserError(f"{kind} {_shortened(text)!r} cannot be read: {_told(error)}") from error
     if returns is not None and not isinstance(found, returns):
-        raise resolver.error(f"gives something of type {type(found).__name__}; expected {returns.__name__}")
+        wanted = returns[0] if isinstance(returns, tuple) else returns
+        raise resolver.error(f"gives something of type {type(found).__name__}; expected {wanted.__name__}")
     return found
 
 

@@ -47,7 +47,8 @@ def _fit(parts: Experiment) -> Fitted:
     for task in parts.tasks.values():
         if not set(task.labels) <= set(sample):
             check_labels_there(task, parts.validation[0], f"data {parts.config.data!r}")
-    data_checks.check_layout(sample["image"][0], "a validation image")
+    if not parts.config.input:
+        data_checks.check_layout(sample["image"][0], "a validation image")
     shapes = parts.shapes(sample["image"])
     optimizer = parts.optimizer(shapes["params"])
     fitted = Fitted(sample, shapes, _predictions(parts, shapes, sample), optimizer)
@@ -95,7 +96,7 @@ def _predictions(parts: Experiment, variables: Any, sample: Any) -> Mapping[str,
 def _check_augmented(parts: Experiment, fitted: Fitted) -> None:
     """Whether the model fits the size of augmented images, which need not be that of the validation's."""
     config, first = parts.config, parts.augmented(parts.training[0], 0)
-    one = pipeline.stack([first], keep=parts.labels)
+    one = pipeline.stack([first], keep=parts.labels, label=config.input)
     sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.batch_size, *x.shape[1:]), x.dtype), one)
     found, before = sample["image"].shape, fitted.sample["image"].shape
     if found == before:

@@ -14,6 +14,7 @@ class RunConfig(ml_collections.ConfigDict):
     """A checked config, by the types of its keys; what they mean stands beside their defaults."""
 
     data: str
+    input: str
     augment: str
     model: str
     pretrained: str
@@ -53,6 +54,7 @@ def default_config() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(
         {
             "data": "scenes('tiny')",  # what is learned from
+            "input": "",  # label that takes the place of the image, such as 'depth'; '' for the image
             "augment": "",  # of the training examples alone, such as 'compose(flip(), scale(1.0, 1.5))'; '' for none
             "model": "MultiTask(encoder=ResNet(depth=18))",  # how the tasks share a network
             "pretrained": "",  # file of weights (.safetensors, .pth) that the encoders start from

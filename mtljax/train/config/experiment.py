@@ -1,6 +1,7 @@
 """From a config to the parts of a run: every call-string resolved, every part checked against the others."""
 
 import functools
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -12,11 +13,14 @@ from mtljax import balance, data, models, tasks
 from mtljax.balance import MEASURES
 from mtljax.data import augment
 from mtljax.errors import UserError, unknown
+from mtljax.tasks.consistency.network import LabelNetwork
 from mtljax.train.config import decay
 from mtljax.train.config.callstring import resolve
-from mtljax.train.config.default import RunConfig
+from mtljax.train.config.checks import fit
+from mtljax.train.config.default import RunConfig, checked
 from mtljax.train.config.learning_rates import check_learning_rate, climbs
 from mtljax.train.config.parts import Experiment, labels_of
+from mtljax.train.config.stored import CONFIG_FILE, load
 from mtljax.train.spread import parallel
 from mtljax.train.step import streams
 
@@ -38,6 +42,8 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
     if config.jacobian == "vmap":
         _check_vectorised()
     seed = streams.seed_of(config.seed, streams.BALANCE)
+    if config.input and config.pretrained:
+        raise UserError(f"input={config.input!r}: pretrained weights are of images; expected pretrained=''.")
     balancer = balancer_of(config.balance, len(chosen), seed, tasks=tuple(chosen), steps=config.steps)
     _check_measure(config, balancer, spread)
     if config.measure == "features" and balancer.sees != "losses" and model.own_features:
@@ -51,18 +57,25 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
     }
     data_set = resolve(config.data, data.SOURCES, kind="data", returns=data.DataSet)
     if isinstance(data_set, data.Mix):
-        data_set = cast(data.DataSet, data_set.of_labels(labels_of(chosen)))
+        read = (*labels_of(chosen), *([config.input] if config.input else ()))
+        data_set = cast(data.DataSet, data_set.of_labels(read))
     augmentation = augmentation_of(config.augment) if config.augment else None
     return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
 
 
 def tasks_of(config: ml_collections.ConfigDict) -> dict[str, tasks.Task]:
-    """The tasks of a checked config by their names.
+    """The tasks of a checked config by their names, in their order; a call-string may name several.
 
     Raises:
-        UserError: for an unknown name or argument, what a task refuses, or a parent that is not among them.
+        UserError: for an unknown name or argument, what a task refuses, two of one name, or a parent that is not among
+            them.
     """
-    chosen = {name: _task(name, text) for name, text in cast(RunConfig, config).tasks.items()}
+    named = [pair for name, text in cast(RunConfig, config).tasks.items() for pair in _tasks(name, text)]
+    chosen = dict(sorted(named, key=lambda pair: pair[0]))
+    if len(chosen) < len(named):
+        names = [name for name, _ in named]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"config.tasks gives two tasks the name {repeated!r}; expected another name for one of them.")
     for task in chosen.values():
         for parent in task.parents:
             if not isinstance(parent, str) or parent not in chosen:
@@ -198,13 +211,29 @@ def model_of(config: RunConfig, chosen: Mapping[str, tasks.Task], axis_name: str
     return model
 
 
-def _task(name: str, text: str) -> tasks.Task:
+def _tasks(name: str, text: str) -> list[tuple[str, tasks.Task]]:
+    """The tasks that a call-string gives, with their names: one, or one for each of several losses."""
     factories = {factory: getattr(tasks, factory) for factory in tasks.FACTORIES}
     nested = _public(models.heads) | {n: getattr(jax.nn, n) for n in ("relu", "sigmoid", "softplus", "tanh")}
+    inject = {"name": name, "networks": _network}
     try:
-        return resolve(text, factories, kind="task", inject={"name": name}, nested=nested, returns=tasks.Task)
+        found = resolve(text, factories, kind="task", inject=inject, nested=nested, returns=(tasks.Task, tuple))
     except UserError as error:
         raise UserError(f"tasks.{name}: {error}") from error
+    if not isinstance(found, tuple):
+        return [(name, found)]
+    for task in found:
+        if not isinstance(task, tasks.Task):
+            raise UserError(f"tasks.{name}: {text!r} gives something of type {type(task).__name__}; expected Task.")
+    return [(task.name, task) for task in found]
+
+
+def _network(workdir: str) -> LabelNetwork:
+    """A network that a run trained, by its config."""
+    config = checked(load(pathlib.Path(workdir) / CONFIG_FILE))
+    config.parallel = "mesh(data=1)"
+    parts = build(config)
+    return LabelNetwork(workdir, config.input, tuple(parts.tasks), parts.model, lambda: fit(parts).shapes)
 
 
 def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Callable]:

@@ -90,8 +90,9 @@ class Experiment:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that any task reads."""
-        return labels_of(self.tasks)
+        """The labels that any task reads, and that in the place of the image, if any."""
+        own = (self.config.input,) if self.config.input else ()
+        return tuple(dict.fromkeys((*labels_of(self.tasks), *own)))
 
     @functools.cached_property
     def training(self) -> Tolerant:
@@ -104,7 +105,7 @@ class Experiment:
         if self.config.train_share < 1:
             split = self._part(split)
         if self.config.missing:
-            split = Hidden(split, self.config.missing, self.config.seed)
+            split = Hidden(split, self.config.missing, self.config.seed, shown=(self.config.input,))
         return Tolerant(split, self.config.unreadable_share)
 
     def _part(self, split: Source) -> Part:
@@ -133,6 +134,7 @@ class Experiment:
             start=start,
             augment=self.augmentation,
             raw=True,
+            label=self.config.input,
         )
 
     def eval_batches(self, shard: tuple[int, int] | None = None, *, raw: bool = False) -> Iterator[Any]:
@@ -145,11 +147,12 @@ class Experiment:
             num_threads=self.config.loader_threads,
             shard=shard,
             raw=raw,
+            label=self.config.input,
         )
 
     def batch_of(self, source: Source, indices: Sequence[int] | np.ndarray) -> Any:
         """Some examples of a split as one batch of NumPy arrays."""
-        return pipeline.stack([source[int(i)] for i in indices], keep=self.labels)
+        return pipeline.stack([source[int(i)] for i in indices], keep=self.labels, label=self.config.input)
 
     def augmented(self, example: Any, index: int) -> Any:
         """A training example, augmented in one of the ways that it may be."""

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from mtljax.errors import UserError, nearest
+from mtljax.models.heads import FROZEN
 from mtljax.tasks import Task
 
 _TRIED = 2  # examples with which what runs on the host is tried
@@ -53,7 +54,7 @@ def check_on_host(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sam
     for name, task in tasks.items():
         size = len(sample["image"])
         few = {key: jax.tree.map(lambda x: np.asarray(x)[:_TRIED], value) for key, value in sample.items()}
-        made = jax.tree.map(lambda x, size=size: _made(x, size), predictions[name])
+        made = jax.tree_util.tree_map_with_path(lambda at, x, size=size: _made(at, x, size), predictions[name])
         with _told(task, predictions[name], sample, "metrics"):
             _check_metrics(task, made, few)
         if task.constant is not None and _labelled(task, few):
@@ -117,9 +118,10 @@ def _labelled(task: Task, batch: Any) -> bool:
     return all(np.any(batch.get(f"{label}_valid", True)) for label in task.labels)
 
 
-def _made(like: jax.ShapeDtypeStruct, size: int) -> np.ndarray:
-    """A prediction of one number everywhere, for the few examples that are tried."""
-    shape = (min(_TRIED, size), *like.shape[1:]) if like.shape[:1] == (size,) else like.shape
+def _made(at: Any, like: jax.ShapeDtypeStruct, size: int) -> np.ndarray:
+    """A prediction of one number everywhere, for the few examples that are tried; of a frozen network, all of it."""
+    of_examples = like.shape[:1] == (size,) and at[:1] != (jax.tree_util.DictKey(FROZEN),)
+    shape = (min(_TRIED, size), *like.shape[1:]) if of_examples else like.shape
     return np.full(shape, 0.5, like.dtype)
 
 
@@ -133,7 +135,10 @@ def _told(task: Task, prediction: Any, sample: Any, what: str) -> Iterator[None]
     except Exception as error:
         if isinstance(error, UserError) and repr(task.name) in str(error):
             raise
-        shapes = jax.tree.map(lambda x: x.shape, prediction)
+        own = prediction
+        if isinstance(prediction, Mapping):
+            own = {key: value for key, value in prediction.items() if key != FROZEN}
+        shapes = jax.tree.map(lambda x: x.shape, own)
         labels = ", ".join(
             f"{label} {np.shape(sample[label])}" for label in task.labels if not isinstance(sample.get(label), dict)
         )

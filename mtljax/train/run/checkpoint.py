@@ -43,7 +43,7 @@ def finished(directory: pathlib.Path) -> list[int]:
         return []
 
 
-def restore(directory: pathlib.Path, state: Any) -> Restored | None:
+def restore(directory: pathlib.Path, state: Any, only: int | None = None) -> Restored | None:
     """Loads the newest checkpoint that can be read, says which could not, and leaves the folder as it is.
 
     A run may be writing to it meanwhile: where that drops the checkpoint at hand, a newer one is taken.
@@ -51,6 +51,7 @@ def restore(directory: pathlib.Path, state: Any) -> Restored | None:
     Args:
         directory: of the checkpoints, one folder a step.
         state: a state of the wanted shapes and placement, which may be others than those of the run that saved it.
+        only: the one step to load.
 
     Returns:
         What was saved; None where there is no checkpoint.
@@ -83,7 +84,8 @@ def _newest(directory: pathlib.Path, load: Callable[[pathlib.Path, int], Any]) -
     directory = directory.absolute()
     tried: list[int] = []
     while True:
-        step = hosts.of_first(max(set(finished(directory)) - set(tried), default=-1))
+        there = set(finished(directory)) - set(tried)
+        step = hosts.of_first(max(there if only is None else there & {only}, default=-1))
         if step < 0:
             break
         try:

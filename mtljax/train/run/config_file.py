@@ -7,9 +7,10 @@ import ml_collections
 
 from mtljax.errors import UserError
 from mtljax.train.config.default import default_config, flat
+from mtljax.train.config.stored import CONFIG_FILE, load
 from mtljax.train.run.workdir import replace_text, unwritable
 
-CONFIG_FILE = "config.json"
+__all__ = ["CONFIG_FILE", "get_config", "load", "refuse_change", "settle", "write"]
 
 
 def get_config(workdir: str) -> ml_collections.ConfigDict:
@@ -65,17 +66,3 @@ def write(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
             replace_text(file, text)
     except OSError as error:
         raise unwritable(workdir, error) from error
-
-
-def load(file: pathlib.Path) -> ml_collections.ConfigDict:
-    """Reads the config that a run left.
-
-    Raises:
-        UserError: where there is none, or it cannot be read.
-    """
-    try:
-        return ml_collections.ConfigDict(json.loads(file.read_text()))
-    except FileNotFoundError:
-        raise UserError(f"no {file.name} in {str(file.parent)!r}: it is no workdir of a run.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {str(file)!r}: {error}.") from error

@@ -49,7 +49,7 @@ def draw_panel(
 
     Args:
         path: of the PNG.
-        batch: NumPy arrays, `image` (B, s, H, W, 3 or 1) float32; in [0, 1], or else stretched to it.
+        batch: NumPy arrays, `image` (B, s, H, W, C) float32; in [0, 1], or else stretched to it.
         predictions: task -> prediction for the batch.
         tasks: name -> task; those without a `draw` are left out.
         images: number of rows, at most B.
@@ -82,4 +82,5 @@ def _in_unit_range(images: np.ndarray) -> np.ndarray:
     low, high = images.min(), images.max()
     if low < 0 or high > 1:
         images = (images - low) / (high - low)
+    images = images if images.shape[-1] in (1, 3) else images[..., :1]  # of a label that takes their place
     return np.broadcast_to(images, (*images.shape[:-1], 3))

@@ -7,11 +7,12 @@ import jax
 import numpy as np
 
 from mtljax.errors import UserError
+from mtljax.models.heads import FROZEN
 from mtljax.train.config import experiment
 from mtljax.train.config.checks import Fitted, fit
 from mtljax.train.config.default import checked
 from mtljax.train.config.parts import Experiment
-from mtljax.train.run import initial
+from mtljax.train.run import frozen_networks, initial
 from mtljax.train.run.checkpoint import CHECKPOINTS, Restored, finished, restore
 from mtljax.train.run.config_file import CONFIG_FILE, load
 from mtljax.train.step.state import TrainState, create
@@ -29,19 +30,23 @@ def start(parts: Experiment, fitted: Fitted, workdir: pathlib.Path | None = None
     Raises:
         UserError: where the config names another run or pretrained weights that cannot be read or do not fit.
     """
-    variables, told = parts.init(fitted.sample["image"]), ""
+    variables, told = dict(parts.init(fitted.sample["image"])), ""
+    frozen = variables.pop(FROZEN, {})
     if workdir is None or not finished(workdir / CHECKPOINTS):
         variables, told = _from_elsewhere(parts, fitted, variables)
+    if frozen:
+        variables = {**variables, FROZEN: frozen_networks.filled(parts, frozen, workdir, newest_variables)}
     return parts.spread.place_state(create(variables, parts.balancer, fitted.optimizer)), told
 
 
-def resume(parts: Experiment, state: TrainState, workdir: pathlib.Path) -> Restored | None:
+def resume(parts: Experiment, state: TrainState, workdir: pathlib.Path, only: int | None = None) -> Restored | None:
     """The newest checkpoint in a workdir, its state placed as steps want it; the workdir is only read.
 
     Args:
         parts: of the run.
         state: of the wanted shapes and placement, as `start` gives it.
         workdir: of the run.
+        only: the one step whose checkpoint is wanted, if not the newest.
 
     Returns:
         What was saved; None where there is no checkpoint.
@@ -49,31 +54,34 @@ def resume(parts: Experiment, state: TrainState, workdir: pathlib.Path) -> Resto
     Raises:
         UserError: where there are checkpoints but none can be read, or the newest that can holds another state.
     """
-    found = restore(workdir / CHECKPOINTS, parts.spread.to_disk(state))
-    return found and found._replace(state=parts.spread.place_state(found.state))
+    found = restore(workdir / CHECKPOINTS, parts.spread.to_disk(frozen_networks.without(state)), only)
+    if found is None:
+        return None
+    placed = parts.spread.place_state(found.state)
+    return found._replace(state=frozen_networks.with_those_of(placed, state))
 
 
-def newest(parts: Experiment, workdir: pathlib.Path) -> Restored:
-    """The newest checkpoint in a workdir, its state placed as steps want it.
+def newest(parts: Experiment, workdir: pathlib.Path, only: int | None = None) -> Restored:
+    """The newest checkpoint in a workdir, or that of one step, its state placed as steps want it.
 
     Raises:
         UserError: where there is none, or none that can be read and fits the parts; or where parts do not fit.
     """
     state, _ = start(parts, fit(parts), workdir)
-    found = resume(parts, state, workdir)
+    found = resume(parts, state, workdir, only)
     if found is None:
         raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
     return found
 
 
-def newest_variables(workdir: pathlib.Path) -> tuple[int, dict[str, Any]]:
-    """The step and the variables of the newest checkpoint of a run.
+def newest_variables(workdir: pathlib.Path, only: int | None = None) -> tuple[int, dict[str, Any]]:
+    """The step and the variables of the newest checkpoint of a run, or of that of one step.
 
     Raises:
         UserError: where there is none.
     """
     parts = experiment.build(checked(load(workdir / CONFIG_FILE)))
-    restored = newest(parts, workdir)
+    restored = newest(parts, workdir, only)
     state = parts.spread.to_disk(restored.state)
     variables = {"params": state.params, **state.model_state}
     return restored.step, jax.tree.map(np.asarray, variables)

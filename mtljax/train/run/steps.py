@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from mtljax.errors import UserError
 from mtljax.train.config.parts import Experiment
-from mtljax.train.run import config_file, inputs_file, signals
+from mtljax.train.run import config_file, frozen_networks, inputs_file, signals
 from mtljax.train.run.checkpoint import Checkpoints, Restored
 from mtljax.train.run.looks import Looks
 from mtljax.train.run.record import EVALUATION, TRAINING, Record
@@ -32,6 +32,7 @@ def settle(parts: Experiment, workdir: pathlib.Path) -> None:
     And what the model is given and taught, so that it predicts without the data.
     """
     if hosts.first():
+        frozen_networks.note(parts, workdir)
         config_file.write(parts.config, workdir)
         inputs_file.leave(parts, workdir)
 
@@ -180,7 +181,8 @@ class Loop:
     def _save(self, step: int, *, wait: bool = False) -> None:
         examples = self._seen + step * self.parts.config.batch_size
         kept = {} if self._looks is None else self._looks.kept()
-        self._checkpoints.save(step, self.parts.spread.to_disk(self.state), examples, wait=wait, **kept)
+        state = self.parts.spread.to_disk(frozen_networks.without(self.state))
+        self._checkpoints.save(step, state, examples, wait=wait, **kept)
         if self._looks is not None:
             self._looks.write(self.workdir, step)
         self.record.pause()

@@ -70,6 +70,7 @@ METHODS = {
     "trimmed_mean": Method(),
     "uncertainty": Method(needs_losses=True),
     "upgrad": Method(never_conflicts=True),
+    "xtc": Method({"direct": 0}, permutes=False),
 }
 
 

@@ -80,6 +80,9 @@ WRONG_ARGUMENTS = {
     "stch(warmup=2, window=3)": "lies in the warm-up",
     "trimmed_mean(trim_number=2)": "needs at least 5 tasks, not 3",
     "upgrad(preference=(1.0, 1.0))": "expected 3 numbers, one a task",
+    "xtc(direct=3)": "there are 3 tasks",
+    "xtc(direct='normals')": "a name needs tasks=",
+    "xtc(direct=-1)": "integer of at least 0",
     "compose(pcgrad(), graddrop(), equal())": "only the last balancer may see",
     "compose()": "at least one",
 }

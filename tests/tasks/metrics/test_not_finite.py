@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
+from mtljax.models import heads
 from mtljax.train.run.evaluate import Accumulator
 from tests.tasks import still_world
+from tests.tasks.consistency import test_cross_task
 from tests.tasks.losses.test_losses import BATCH, TASKS, VALID
 from tests.tasks.scene import test_ego_motion, test_flow, test_keypoints, test_odometry
 from tests.tasks.values import test_regress, test_tags
@@ -36,6 +38,16 @@ CASES = {
     },
     "self_supervised": (still_world.task(), still_world.TRUTH, still_world.BATCH),
     "self_supervised-all": (still_world.task(**ADDED), still_world.TRUTH, still_world.BATCH),
+    "consistent": (
+        mtl.tasks.consistent(depth="depth", flow="flow", ego_motion="ego_motion")[0],
+        {key: still_world.TRUTH[key] for key in ("depth", "flow", "ego_motion")},
+        still_world.BATCH,
+    ),
+    "cross_task": (
+        test_cross_task.made(target="depth")[0],
+        {"depth": test_cross_task.LABEL, heads.FROZEN: test_cross_task.WEIGHTS},
+        test_cross_task.BATCH,
+    ),
 }
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -60,7 +72,7 @@ def spoilings(name):
     """(what, prediction) with all, and with one judged element, made no number."""
     task, prediction, batch = CASES[name]
     if isinstance(prediction, dict):
-        for key in (*SIGHT, *(ALL if "all" in name else ())):
+        for key in (*(key for key in SIGHT if key in prediction), *(ALL if "all" in name else ())):
             yield f"all of {key}", prediction | {key: np.full_like(prediction[key], np.nan)}
             for value in (np.nan, np.inf):
                 one = np.array(prediction[key])
