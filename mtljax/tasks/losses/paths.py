@@ -24,7 +24,7 @@ def modes_loss(paths: jax.Array, logits: jax.Array, truth: jax.Array, valid: jax
 
     Example:
         >>> paths = jnp.array([[[0.0, 0.0]], [[3.0, 4.0]]])  # two modes of one step
-        >>> total, count = modes_loss(paths, jnp.zeros(2), jnp.zeros((1, 2)), jnp.array([True]))
+        >>> total, count = jax.jit(modes_loss)(paths, jnp.zeros(2), jnp.zeros((1, 2)), jnp.array([True]))
         >>> print(f"{total:.3f} {count:.0f}")  # 0.1 * 5 / 2 + 0.2 * ln 2
         0.389 1
     """

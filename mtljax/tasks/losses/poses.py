@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from mtljax.tasks.losses.detection import l1_of
 from mtljax.tasks.losses.masked import number
 from mtljax.tasks.objects.poses import Numbers
-from mtljax.tasks.objects.symmetry import nearest
+from mtljax.tasks.objects.symmetry import SPHERE, nearest
 
 ROTATION, SHIFT, DEPTH, SIZES = 2.0, 0.5, 3.0, 0.3  # weights
 
@@ -65,9 +65,11 @@ def pose_loss(rotation: jax.Array, numbers: Numbers, truth: TruePose, counts: ja
     rotation = jnp.where(there, rotation, jnp.eye(3))
     half_sizes = jnp.where(counts[..., None], truth.half_sizes, 1.0)
     turned, sizes = nearest(rotation, jnp.where(there, truth.rotation, jnp.eye(3)), truth.kind, half_sizes)
+    # A sphere has no rotation to be wrong; of R - R rounding would leave something, and an L1 norm its sign.
+    turns = jnp.where(truth.kind == SPHERE, 0.0, rotation_errors(rotation, turned, sizes))
     log_depth = jnp.log(jnp.where(counts, truth.depth, 1.0))
     each = (
-        ROTATION * rotation_errors(rotation, turned, sizes)
+        ROTATION * turns
         + SHIFT * l1_of(numbers.shift, truth.shift, counts)
         + DEPTH * l1_of(numbers.log_depth[..., None], log_depth[..., None], counts)
         + SIZES * l1_of(numbers.log_sizes, jnp.log(sizes), counts)

@@ -43,17 +43,16 @@ def standing(history: np.ndarray, steps: int, seen: np.ndarray | None = None) ->
 
 
 def line(history: np.ndarray, steps: int) -> np.ndarray:
-    """On along the line of least squares through the history: (..., H, D) -> (..., T, D).
+    """On from the last place, along the line of least squares through the history: (..., H, D) -> (..., T, D).
 
     Example:
         >>> print(line(np.array([[0.0], [1.0], [2.0]]), steps=1).round(6))
         [[3.]]
     """
     number = history.shape[-2]
-    time = np.arange(number + steps) - (number - 1) / 2
-    mean = np.mean(history, axis=-2, keepdims=True)
-    slope = np.einsum("t,...td->...d", time[:number], history - mean) / np.sum(time[:number] ** 2)
-    return mean + time[number:, None] * slope[..., None, :]
+    time = np.arange(number) - (number - 1) / 2
+    slope = np.einsum("t,...td->...d", time, history) / np.sum(time**2)
+    return history[..., -1:, :] + np.arange(1, steps + 1)[:, None] * slope[..., None, :]
 
 
 def _place(history: np.ndarray, seen: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

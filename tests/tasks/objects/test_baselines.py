@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
+from mtljax.data.sources.eth_ucy import PREDICTED, SEEN, any_windows, full_windows, read_places
 from mtljax.tasks.metrics.objects.paths import path_errors, path_figures
 from mtljax.tasks.objects import baselines
 from tests.tasks import golden
-
-SEEN, PREDICTED = 8, 12
 
 
 @pytest.mark.parametrize("name", ["constant_velocity", "line"])
@@ -30,32 +29,6 @@ def test_places_that_are_not_known_are_bridged():
     np.testing.assert_array_equal(baselines.standing(history, 2, seen)[:2], path[[[3, 3], [1, 1]]])
 
 
-def tracks(rows):
-    """Of each pedestrian, its frames and places."""
-    for ped in np.unique(rows[:, 1]):
-        own = rows[rows[:, 1] == ped]
-        yield own[np.argsort(own[:, 0])]
-
-
-def full_windows(rows):
-    """Each 20 successive frames of the file, the pedestrians that are in all of them, if two are."""
-    frames = np.unique(rows[:, 0])
-    where = {ped: dict(zip(own[:, 0], own[:, 2:], strict=True)) for own in tracks(rows) for ped in own[:1, 1]}
-    for begin in range(len(frames) - SEEN - PREDICTED + 1):
-        window = frames[begin : begin + SEEN + PREDICTED]
-        there = [places for places in where.values() if window[0] in places and all(f in places for f in window)]
-        if len(there) >= 2:
-            yield from (np.array([places[f] for f in window]) for places in there)
-
-
-def any_windows(rows):
-    """Of each pedestrian, from each place on, up to 20 places, at least 10, and which are there."""
-    for own in tracks(rows):
-        for begin in range(len(own) - 9):
-            window = own[begin : begin + SEEN + PREDICTED, 2:]
-            yield np.pad(window, ((0, SEEN + PREDICTED - len(window)), (0, 0)), constant_values=np.nan)
-
-
 def judged(windows, name):
     windows = np.stack(list(windows))
     found = getattr(baselines, name)(windows[:, :SEEN], PREDICTED)
@@ -76,7 +49,7 @@ def judged(windows, name):
 )
 def test_golden_figures_of_real_paths(shared, scene):
     given = golden.read(shared, "eth_ucy.json")["expected"][scene]
-    files = [np.loadtxt(shared / "data" / "eth_ucy" / name) for name in given["files"]]
+    files = [read_places(shared / "data" / "eth_ucy" / name) for name in given["files"]]
     assert sum(map(len, files)) == given["rows"]
     for protocol, windows in (("full", full_windows), ("any_length", any_windows)):
         every = [window for rows in files for window in windows(rows)]

@@ -29,8 +29,8 @@ def path_errors(
         [1.] [1.]
     """
     known = valid.any(axis=1)
-    paths, logits, truth, valid = (np.asarray(x)[known] for x in (paths, logits, truth, valid))
-    finite = np.isfinite(paths).all(axis=(1, 2, 3)) & np.isfinite(logits).all(axis=1)
+    paths, logits, truth, valid = paths[known], logits[known], truth[known], valid[known]
+    finite: np.ndarray = np.isfinite(paths).all(axis=(1, 2, 3)) & np.isfinite(logits).all(axis=1)
     likeliest = np.argsort(-np.where(finite[:, None], logits, 0.0), axis=1, kind="stable")[:, :best]
     chosen = np.take_along_axis(np.where(finite[:, None, None, None], paths, 0.0), likeliest[..., None, None], axis=1)
     wanted = np.where(valid[..., None], truth, 0.0)[:, None]

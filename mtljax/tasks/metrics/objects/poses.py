@@ -63,22 +63,23 @@ def pose_errors(
         >>> print(errors.add, errors.add_s, errors.degrees.round(6), errors.degrees_symmetric)
         2.0 0.0 180.0 0.0
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
     from scipy.spatial.distance import pdist
 
-    diameter, symmetric = np.max(pdist(points)), np.asarray(kind != NONE)
+    diameter, symmetric = np.asarray(np.max(pdist(points))), np.asarray(kind != NONE)
     if not (np.isfinite(rotation).all() and np.isfinite(translation).all()):
-        return Errors(*np.full(5, np.nan), diameter, symmetric)
+        none = np.asarray(np.nan)
+        return Errors(none, none, none, none, none, diameter, symmetric)
     if kind == CUBE:
         rotation, _ = nearest(true_rotation, rotation, np.asarray(CUBE), np.ones(3), np)
     found, true = points @ rotation.T + translation, points @ true_rotation.T + true_translation
     same, _ = nearest(rotation, true_rotation, np.asarray(kind), np.ones(3), np)
     return Errors(
         add=np.mean(np.linalg.norm(found - true, axis=1)),
-        add_s=np.mean(cKDTree(found).query(true)[0]),
+        add_s=np.mean(KDTree(found).query(true)[0]),
         degrees=degrees(rotation, true_rotation),
         degrees_symmetric=degrees(rotation, same),
-        metres=np.linalg.norm(translation - true_translation),
+        metres=np.asarray(np.linalg.norm(translation - true_translation)),
         diameter=diameter,
         symmetric=symmetric,
     )

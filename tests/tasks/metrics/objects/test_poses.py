@@ -108,7 +108,7 @@ def test_points_lie_on_the_solids():
         SOLID_SPHERE: lambda p: np.linalg.norm(p, axis=1),
         SOLID_BOX: lambda p: np.abs(p).max(axis=1),
         SOLID_CYLINDER: lambda p: np.maximum(np.hypot(p[:, 0], p[:, 1]), np.abs(p[:, 2])),
-        SOLID_CONE: lambda p: np.maximum(np.hypot(p[:, 0], p[:, 1]) + (p[:, 2] - 1) / 2, -p[:, 2]) + (p[:, 2] > -1),
+        SOLID_CONE: lambda p: np.maximum(np.hypot(p[:, 0], p[:, 1]) + (p[:, 2] + 1) / 2, -p[:, 2]),
     }
     for category, level in on.items():
         points = solid_points(category, half)

@@ -73,7 +73,7 @@ def test_laws():
     golden.equal(precision_figures(Truth(*(x[order] for x in truth)), found), figures)
     whole = truth._replace(crowd=np.zeros(len(truth.area), bool))
     own = precision_figures(whole, Found(*whole[:4], np.ones(len(whole.area))))
-    assert own["AP"] == own["AR100"] == own["APs"] == own["APl"] == 1
+    assert own["AP"] == own["AR100"] == own["APs"] == own["APm"] == 1
     extra = Found(*(np.concatenate([x, x[:1]]) for x in found))  # a worse copy is never better
     extra.score[-1] = 0.01
     assert precision_figures(truth, extra)["AP"] <= figures["AP"]

@@ -19,7 +19,7 @@ def clear_counts(sequence: Sequence) -> Counts:
     """
     last, before = np.full((2, sequence.truths), -1)
     seen, matched, runs = np.zeros((3, sequence.truths))
-    total = dict.fromkeys(("TP", "FP", "FN", "IDSW", "overlap"), 0.0)
+    total: Counts = {name: 0.0 for name in ("TP", "FP", "FN", "IDSW", "overlap")}
     for frame in sequence.frames:
         seen[frame.truth] += 1
         if not len(frame.truth) or not len(frame.found):
