@@ -78,7 +78,7 @@ def numbers_of(text: str) -> list[int]:
 
     Example:
         >>> numbers_of("52o0"), numbers_of("0TP1")
-        ([5, 2, 15], [0, 1604])
+        ([5, 2, 31], [0, 1028])
     """
     found: list[int] = []
     value = shift = 0

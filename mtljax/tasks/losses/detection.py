@@ -63,7 +63,7 @@ def focal(q: jax.Array, target: jax.Array, negatives: jax.Array | bool = True) -
 
     Example:
         >>> q = jnp.full((1, 2, 1), 0.5)
-        >>> print(focal(q, jnp.array([[[1.0], [0.0]]])).round(4))  # two times ln 2 / 4
+        >>> print(jax.jit(focal)(q, jnp.array([[[1.0], [0.0]]])).round(4))  # two times ln 2 / 4
         0.3466
     """
     q = jnp.clip(q.astype(jnp.float32), CLIP, 1 - CLIP)
@@ -121,7 +121,7 @@ def l1_of(predicted: jax.Array, truth: jax.Array, counts: jax.Array) -> jax.Arra
     """The L1 errors of objects, (..., M, D) -> (..., M) float32; 0, without a gradient, where one does not count.
 
     Example:
-        >>> print(l1_of(jnp.array([[3.0, 1.0], [jnp.nan, 0.0]]), jnp.ones((2, 2)), jnp.array([True, False])))
+        >>> print(jax.jit(l1_of)(jnp.array([[3.0, 1.0], [jnp.nan, 0.0]]), jnp.ones((2, 2)), jnp.array([True, False])))
         [2. 0.]
     """
     difference = jnp.where(counts[..., None], predicted.astype(jnp.float32) - truth, 0.0)

@@ -21,7 +21,7 @@ def dice(logits: jax.Array, masks: jax.Array, counts: jax.Array) -> tuple[jax.Ar
 
     Example:
         >>> mask = jnp.array([[[True, False]]])
-        >>> total, count = dice(jnp.where(mask, 50.0, -50.0), mask, jnp.array([True]))
+        >>> total, count = jax.jit(dice)(jnp.where(mask, 50.0, -50.0), mask, jnp.array([True]))
         >>> print(total.round(3), count)
         0.0 1.0
     """

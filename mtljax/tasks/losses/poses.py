@@ -43,7 +43,7 @@ def rotation_errors(rotation: jax.Array, truth: jax.Array, half_sizes: jax.Array
         (...), metres.
 
     Example:
-        >>> print(rotation_errors(jnp.diag(jnp.array([1.0, -1, -1])), jnp.eye(3), jnp.array([9.0, 3.0, 0.0])))
+        >>> print(jax.jit(rotation_errors)(jnp.diag(jnp.array([1.0, -1, -1])), jnp.eye(3), jnp.array([9.0, 3.0, 0.0])))
         2.0
     """
     return jnp.sum(jnp.abs((rotation - truth) * half_sizes[..., None, :]), axis=(-2, -1)) / 3

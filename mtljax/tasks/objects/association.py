@@ -45,7 +45,7 @@ def associate(
 
     Example:
         >>> boxes = jnp.array([[[0.0, 0.0, 4.0, 4.0]], [[2.0, 0.0, 6.0, 4.0]], [[20.0, 0.0, 24.0, 4.0]]])
-        >>> print(associate(boxes, jnp.full((3, 1), 0.9), jnp.zeros((3, 1, 2))).ravel())
+        >>> print(jax.jit(associate)(boxes, jnp.full((3, 1), 0.9), jnp.zeros((3, 1, 2))).ravel())
         [1 1 2]
     """
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2

@@ -27,7 +27,7 @@ def read(maps: jax.Array, cells: jax.Array) -> jax.Array:
     """What maps (..., h, w, D) hold in cells (..., K, 2), (x, y): (..., K, D).
 
     Example:
-        >>> print(read(jnp.arange(6).reshape(2, 3, 1), jnp.array([[2, 0], [0, 1]])).ravel())
+        >>> print(jax.jit(read)(jnp.arange(6).reshape(2, 3, 1), jnp.array([[2, 0], [0, 1]])).ravel())
         [2 3]
     """
     height, width, depth = maps.shape[-3:]
@@ -49,7 +49,7 @@ def peaks(heat: jax.Array, slots: int) -> tuple[jax.Array, jax.Array, jax.Array]
         any heat is not finite has NaN for all scores.
 
     Example:
-        >>> score, _, cell = peaks(jnp.array([[0.1, 0.2, 0.9, 0.8]])[..., None], slots=2)
+        >>> score, _, cell = jax.jit(peaks, static_argnums=1)(jnp.array([[0.1, 0.2, 0.9, 0.8]])[..., None], 2)
         >>> print(score, cell[0])
         [0.9 0. ] [2 0]
     """

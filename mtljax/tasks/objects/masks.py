@@ -56,7 +56,7 @@ def id_map(masks: jax.Array, scores: jax.Array, shown: float = SHOWN) -> jax.Arr
 
     Example:
         >>> masks = jnp.array([[[True, True, False]], [[False, True, True]], [[False, True, False]]])
-        >>> print(id_map(masks, jnp.array([0.9, 0.8, 0.7])))
+        >>> print(jax.jit(id_map)(masks, jnp.array([0.9, 0.8, 0.7])))
         [[1 1 2]]
     """
     order = jnp.argsort(-jnp.nan_to_num(scores, nan=-1.0), axis=-1, stable=True)

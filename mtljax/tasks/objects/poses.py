@@ -44,7 +44,7 @@ def split(raw: jax.Array) -> Numbers:
     """A head's twelve numbers (..., 12), named: zeros are no rotation, no shift, a depth of e^1.6 m, half sizes of 1 m.
 
     Example:
-        >>> print(split(jnp.zeros(12)).six)
+        >>> print(jax.jit(split)(jnp.zeros(12)).six)
         [1. 0. 0. 0. 1. 0.]
     """
     axes = jnp.array([1, 0, 0, 0, 1, 0], raw.dtype)
@@ -75,7 +75,7 @@ def ray(pixel: jax.Array, intrinsics: jax.Array) -> jax.Array:
     """The point at z = 1 that a pixel shows: (..., 2), intrinsics (..., 3, 3) -> (..., 3).
 
     Example:
-        >>> print(ray(jnp.array([3.0, 1.0]), jnp.array([[2.0, 0, 1], [0, 2, 1], [0, 0, 1]])))
+        >>> print(jax.jit(ray)(jnp.array([3.0, 1.0]), jnp.array([[2.0, 0, 1], [0, 2, 1], [0, 0, 1]])))
         [1. 0. 1.]
     """
     focal = jnp.stack([intrinsics[..., 0, 0], intrinsics[..., 1, 1]], axis=-1)
@@ -90,7 +90,7 @@ def rotation_from_six(six: jax.Array) -> jax.Array:
     b lies along a, z is normal to x and to the axis that is farthest from x; gradients are finite there too.
 
     Example:
-        >>> print(rotation_from_six(jnp.array([0.0, 2, 0, -3, 1, 0])) + 0.0)
+        >>> print(jax.jit(rotation_from_six)(jnp.array([0.0, 2, 0, -3, 1, 0])) + 0.0)
         [[ 0. -1.  0.]
          [ 1.  0.  0.]
          [ 0.  0.  1.]]
@@ -107,7 +107,7 @@ def ray_rotation(direction: jax.Array) -> jax.Array:
     R = I + [v] + [v]^2 / (1 + cos), v = (0, 0, 1) x t / |t|; smooth on the optical axis.
 
     Example:
-        >>> print((5 * ray_rotation(jnp.array([3.0, 0.0, 4.0]))).round() + 0.0)
+        >>> print((5 * jax.jit(ray_rotation)(jnp.array([3.0, 0.0, 4.0]))).round() + 0.0)
         [[ 4.  0.  3.]
          [ 0.  5.  0.]
          [-3.  0.  4.]]

@@ -48,7 +48,7 @@ def nearest(rotation: Array, truth: Array, kind: Array, half_sizes: Array, xp: M
         The rotation, (..., 3, 3), and the half sizes along its axes, (..., 3): permuted for `CUBE`, else as given.
 
     Example:
-        >>> turned, sizes = nearest(jnp.diag(jnp.array([-1.0, -1, 1])), jnp.eye(3), jnp.array(BOX), jnp.ones(3))
+        >>> turned, _ = jax.jit(nearest)(jnp.diag(jnp.array([-1.0, -1, 1])), jnp.eye(3), jnp.array(BOX), jnp.ones(3))
         >>> print(jnp.diag(turned))
         [-1. -1.  1.]
     """

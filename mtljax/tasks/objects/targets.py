@@ -26,7 +26,7 @@ def places(boxes: jax.Array, height: int, width: int) -> Places:
     """The cells, offsets and sizes of boxes (..., M, 4), [x0, y0, x1, y1] in cells, on a map of h x w.
 
     Example:
-        >>> found = places(jnp.array([[0.0, 1.0, 5.0, 2.0]]), 4, 4)
+        >>> found = jax.jit(places, static_argnums=(1, 2))(jnp.array([[0.0, 1.0, 5.0, 2.0]]), 4, 4)
         >>> print(found.cell[0], found.offset[0], found.size[0])
         [2 1] [0.5 0.5] [5. 1.]
     """
@@ -51,7 +51,7 @@ def exact_radius(size: jax.Array, overlap: float = OVERLAP) -> jax.Array:
         (...), in the unit of the sizes; 0 for an empty box.
 
     Example:
-        >>> print(f"{exact_radius(jnp.array([5.0, 5.0])):.3f}")
+        >>> print(f"{jax.jit(exact_radius)(jnp.array([5.0, 5.0])):.3f}")
         0.408
     """
     width, height = size[..., 0], size[..., 1]

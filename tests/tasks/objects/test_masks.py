@@ -25,7 +25,8 @@ def test_networks_are_as_written_out():
 
 
 def test_logits_have_the_size_of_the_image():
-    found = mask_logits(np.ones((3, 2, 3, 8)), np.ones((3, 4, NUMBERS)), np.ones((3, 4, 2)), 4)
+    shapes = (jax.ShapeDtypeStruct(s, np.float32) for s in ((3, 2, 3, 8), (3, 4, NUMBERS), (3, 4, 2)))
+    found = jax.eval_shape(lambda *x: mask_logits(*x, 4), *shapes)
     assert found.shape == (3, 4, 8, 12)
 
 

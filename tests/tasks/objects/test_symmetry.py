@@ -69,9 +69,3 @@ def test_jax_is_as_numpy():
     kinds = np.array([*KINDS.values()] * 2)
     for one, other in zip(compiled(guess, truth, kinds, HALF), nearest(guess, truth, kinds, HALF, np), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-
-
-def test_no_gradient_goes_through_the_choice():
-    gradient = jax.grad(lambda guess: nearest(guess, truth, kinds, HALF)[0].sum())
-    truth, kinds = np.eye(3)[None].repeat(6, 0), np.array([*KINDS.values()])
-    assert not np.any(gradient(np.float32(Rotation.random(6, rng=np.random.default_rng(3)).as_matrix())))

@@ -30,7 +30,7 @@ def path_errors(
     """
     known = valid.any(axis=1)
     paths, logits, truth, valid = paths[known], logits[known], truth[known], valid[known]
-    finite: np.ndarray = np.isfinite(paths).all(axis=(1, 2, 3)) & np.isfinite(logits).all(axis=1)
+    finite = np.asarray(np.isfinite(paths).all(axis=(1, 2, 3)) & np.isfinite(logits).all(axis=1))
     likeliest = np.argsort(-np.where(finite[:, None], logits, 0.0), axis=1, kind="stable")[:, :best]
     chosen = np.take_along_axis(np.where(finite[:, None, None, None], paths, 0.0), likeliest[..., None, None], axis=1)
     wanted = np.where(valid[..., None], truth, 0.0)[:, None]

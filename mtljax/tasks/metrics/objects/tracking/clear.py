@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mtljax.tasks.metrics.objects.tracking.sequence import EPSILON, IOU, Sequence, assigned
+from mtljax.tasks.metrics.objects.pairing import EPSILON, IOU, assigned
+from mtljax.tasks.metrics.objects.tracking.sequence import Sequence
 
 _KEPT = 1000.0  # a match of the frame before outweighs any overlaps
 MOSTLY, HARDLY = 0.8, 0.2  # shares of an object's frames

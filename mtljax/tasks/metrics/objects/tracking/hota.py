@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mtljax.tasks.metrics.objects.tracking.sequence import EPSILON, Sequence, assigned
+from mtljax.tasks.metrics.objects.pairing import EPSILON, assigned
+from mtljax.tasks.metrics.objects.tracking.sequence import Sequence
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)  # IoU from which on a pair may match: .05 to .95
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mtljax.tasks.metrics.objects.tracking.sequence import IOU, Sequence, assigned
+from mtljax.tasks.metrics.objects.pairing import IOU, assigned
+from mtljax.tasks.metrics.objects.tracking.sequence import Sequence
 
 Counts = dict[str, float]
 

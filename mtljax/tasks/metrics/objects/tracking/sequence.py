@@ -7,9 +7,7 @@ import numpy as np
 
 from mtljax.errors import UserError
 from mtljax.tasks.metrics.objects.overlap import box_overlap
-
-IOU = 0.5
-EPSILON = np.finfo(np.float64).eps  # what rounding may take from an overlap that meets a threshold
+from mtljax.tasks.metrics.objects.pairing import EPSILON, IOU, assigned
 
 
 class Tracks(NamedTuple):
@@ -42,20 +40,6 @@ class Sequence(NamedTuple):
     frames: tuple[Frame, ...]
     truths: int
     founds: int
-
-
-def assigned(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the one-to-one assignment of the greatest sum, those of a score of 0 left out.
-
-    Example:
-        >>> print(*assigned(np.array([[0.9, 0.8], [0.8, 0.0]])))
-        [0 1] [1 0]
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(score, maximize=True)
-    there = score[rows, columns] > EPSILON
-    return rows[there], columns[there]
 
 
 def sequence(truth: Tracks, found: Tracks) -> Sequence:
