@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from mtljax.data.labels.outlines import run_mask
 from mtljax.tasks.objects.masks import NUMBERS, id_map, mask_logits
-from tests.tasks import golden, runs_of
+from tests.tasks import golden
 
 ids_of = jax.jit(id_map)
 
@@ -37,10 +38,10 @@ def test_golden_maps_of_ids(shared):
     wanted = np.zeros((len(given["images"]), *given["size"]), int)
     for i, image in enumerate(given["images"]):
         for k, one in enumerate(image["masks"]):
-            masks[i, k], scores[i, k] = runs_of.mask(one["counts"], given["size"]), one["score"]
+            masks[i, k], scores[i, k] = run_mask(one["counts"], *given["size"]), one["score"]
         for one in image["panoptic"]:
             if one["category_id"] in given["things"]:
-                wanted[i][runs_of.mask(one["counts"], given["size"])] = 1 + len(np.unique(wanted[i])) * 100
+                wanted[i][run_mask(one["counts"], *given["size"])] = 1 + len(np.unique(wanted[i])) * 100
     found = np.asarray(ids_of(masks, scores))
     assert wanted.any(axis=(1, 2)).sum() > 4
     for one, other in zip(found, wanted, strict=True):  # the same segments, whatever they are called

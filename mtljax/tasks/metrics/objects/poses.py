@@ -13,9 +13,10 @@ CLOSE = (0.05, 5.0)  # metres and degrees of 5cm5deg
 
 
 class Errors(NamedTuple):
-    """Of each object; NaN where it was not found.
+    """Of each object; NaN where it was not found, or where its pose is no number.
 
     Attributes:
+        found: bool, whether it was.
         add: ADD in metres.
         add_s: ADD-S in metres.
         degrees: of rotation.
@@ -25,6 +26,7 @@ class Errors(NamedTuple):
         symmetric: bool, whether other rotations look the same.
     """
 
+    found: np.ndarray
     add: np.ndarray
     add_s: np.ndarray
     degrees: np.ndarray
@@ -36,7 +38,7 @@ class Errors(NamedTuple):
 
 def pose_errors(
     points: np.ndarray,
-    rotation: np.ndarray,
+    rotation: np.ndarray | None,
     translation: np.ndarray,
     true_rotation: np.ndarray,
     true_translation: np.ndarray,
@@ -49,7 +51,7 @@ def pose_errors(
 
     Args:
         points: (n, 3), of the object, metres along its own axes.
-        rotation: (3, 3), predicted, object to camera; NaN for an object that was not found.
+        rotation: (3, 3), predicted, object to camera; None for an object that was not found.
         translation: (3,), metres.
         true_rotation: (3, 3).
         true_translation: (3,).
@@ -67,14 +69,15 @@ def pose_errors(
     from scipy.spatial.distance import pdist
 
     diameter, symmetric = np.asarray(np.max(pdist(points))), np.asarray(kind != NONE)
-    if not (np.isfinite(rotation).all() and np.isfinite(translation).all()):
+    if rotation is None or not (np.isfinite(rotation).all() and np.isfinite(translation).all()):
         none = np.asarray(np.nan)
-        return Errors(none, none, none, none, none, diameter, symmetric)
+        return Errors(np.asarray(rotation is not None), none, none, none, none, none, diameter, symmetric)
     if kind == CUBE:
         rotation, _ = nearest(true_rotation, rotation, np.asarray(CUBE), np.ones(3), np)
     found, true = points @ rotation.T + translation, points @ true_rotation.T + true_translation
     same, _ = nearest(rotation, true_rotation, np.asarray(kind), np.ones(3), np)
     return Errors(
+        found=np.asarray(True),
         add=np.mean(np.linalg.norm(found - true, axis=1)),
         add_s=np.mean(KDTree(found).query(true)[0]),
         degrees=degrees(rotation, true_rotation),
@@ -110,7 +113,8 @@ def pose_figures(errors: Errors, close: tuple[float, float] = CLOSE) -> dict[str
 
     Returns:
         mean and median of ADD, ADD-S, degrees, degrees_symmetric and metres; `ADD(-S) < 0.1 d`, `ADD-S < 0.1 d`, `AUC
-        ADD-S`, `AUC ADD(-S)`, `close`, `close symmetric`. NaN without an object; means are NaN where none was found.
+        ADD-S`, `AUC ADD(-S)`, `close`, `close symmetric`. NaN without an object, and where a pose that was found is no
+        number; means are NaN where none was found.
     """
     named = {"ADD": errors.add, "ADD-S": errors.add_s, "degrees": errors.degrees,
              "degrees_symmetric": errors.degrees_symmetric, "metres": errors.metres}  # fmt: skip
@@ -125,7 +129,9 @@ def pose_figures(errors: Errors, close: tuple[float, float] = CLOSE) -> dict[str
         "close": near & (errors.degrees < close[1]),
         "close symmetric": near & (errors.degrees_symmetric < close[1]),
     }
-    return figures | {name: float(np.mean(x)) if len(x) else float("nan") for name, x in shares.items()}
+    figures |= {name: float(np.mean(x)) if len(x) else float("nan") for name, x in shares.items()}
+    broken = np.any(errors.found & ~np.isfinite(errors.add))
+    return dict.fromkeys(figures, float("nan")) if broken else figures
 
 
 def area_under(errors: np.ndarray, limit: float = AUC_LIMIT) -> np.ndarray:

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
+from mtljax.data.labels.outlines import run_mask
 from mtljax.tasks.metrics.objects.panoptic import Segments, panoptic_counts, panoptic_figures
-from tests.tasks import golden, runs_of
+from tests.tasks import golden
 
 
 def segments(rows, size):
     ids = np.zeros(size, int)
     for i, one in enumerate(rows, 1):
-        ids[runs_of.mask(one["counts"], size)] = i
+        ids[run_mask(one["counts"], *size)] = i
     category = np.array([0, *(one["category_id"] for one in rows)])
     return Segments(ids, category, np.array([0, *(one.get("iscrowd", 0) for one in rows)]) > 0)
 

@@ -65,14 +65,16 @@ def test_golden_figures(shared, found):
 
 
 def test_an_object_that_was_not_found_fails_every_share(found):
-    missed = pose_errors(np.eye(3), np.full((3, 3), np.nan), np.zeros(3), np.eye(3), np.zeros(3), NONE)
+    points, still = np.eye(3), (np.zeros(3), np.eye(3), np.zeros(3), NONE)
+    missed, broken = (pose_errors(points, rotation, *still) for rotation in (None, np.full((3, 3), np.nan)))
     before, after = pose_figures(together(found)), pose_figures(together([*found, missed]))
     for name in before:
         share = name.split()[0] not in ("mean", "median")
         assert after[name] == pytest.approx(before[name] * (len(found) / (len(found) + 1) if share else 1))
     assert np.isnan(pose_figures(together([missed]))["mean ADD"])
     assert pose_figures(together([missed]))["close"] == 0
-    assert np.isnan([*pose_figures(Errors(*np.zeros((6, 0)), np.zeros(0, bool))).values()]).all()
+    for none in (Errors(np.zeros(0, bool), *np.zeros((6, 0)), np.zeros(0, bool)), together([*found, broken])):
+        assert np.isnan([*pose_figures(none).values()]).all()
 
 
 def test_laws(found):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from mtljax.data.labels.outlines import run_mask
 from mtljax.tasks.metrics.objects.matching import Groups, match
 from mtljax.tasks.metrics.objects.overlap import box_areas, box_overlap, mask_areas, mask_overlap, pack
 from mtljax.tasks.metrics.objects.precision import Found, Truth, precision_figures
-from tests.tasks import golden, runs_of
+from tests.tasks import golden
 from tests.tasks.metrics.objects import made
 
 AREAS = {"areas_32_96": (32.0**2, 96.0**2), "areas_24_64": (24.0**2, 64.0**2)}
@@ -55,7 +56,7 @@ def test_golden_figures_of_masks(shared):
     def rows(name):
         every = [(i, one) for i, image in enumerate(given["images"]) for one in image[name]]
         every = [(i, one) for i, one in every if one["category_id"] in given["things"]]
-        masks = pack(np.stack([runs_of.mask(one["counts"], given["size"]) for _, one in every]))
+        masks = pack(np.stack([run_mask(one["counts"], *given["size"]) for _, one in every]))
         image, category = (np.array(x) for x in zip(*((i, one["category_id"]) for i, one in every), strict=True))
         return (image, category, masks, mask_areas(masks)), [one for _, one in every]
 
