@@ -15,7 +15,7 @@ _MOST, _LEAST = 64, 8  # examples looked at
 _NUMBERS = 2**24  # of images, beyond which fewer examples are looked at
 _CHANNELS = (1, 3, 4)
 _UNIT = 1e-2  # by which lengths of normals and quaternions may differ from 1
-_UNMASKED = ("image", "inputs", "camera", "segmentations")
+_UNMASKED = ("image", "inputs", "camera", "segmentations", "objects_valid")
 _DTYPES = ("float32", "int32", "uint8", "bool")
 _MAP = ("s", "H", "W")
 _FORMS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
@@ -30,6 +30,7 @@ _FORMS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
     "ego_motion": (("s", 6), "float32"),
     "keypoints": (("s", "K", 2), "float32"),
     "frame_index": (("s",), "int32"),
+    "objects_valid": (("s",), "bool"),  # frames whose objects are all listed: a mask of no label
 }
 _CAMERA = {"positions": ("s", 3), "quaternions": ("s", 4), "intrinsics": (3, 3)}
 _FRAMELESS = {"forward_flow": -1, "moving": -1, "ego_motion": -1, "backward_flow": 0}  # -> the frame without another
@@ -189,7 +190,7 @@ def _of_mask(key: str, mask: Any, label: Any, frames: Sequence[int]) -> Iterator
 def _of_label(
     key: str, label: Any, example: Mapping[str, Any], frames: Sequence[int], meaning: Meaning | None
 ) -> Iterator[str]:
-    if key.endswith("_valid"):
+    if key.endswith("_valid") and key not in _FORMS:
         yield f"has no label; expected {key.removesuffix('_valid')}"
         return
     if key not in _UNMASKED and f"{key}_valid" not in example:

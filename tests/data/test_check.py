@@ -88,6 +88,8 @@ def test_what_scenes_gives_is_right(clip):
         ({"frame_index": np.array([0, 2, 4], np.int32)}, ["frame_index: is [0, 2, 4]; expected consecutive numbers"]),
         ({"kind": np.int32(1)}, ["kind: has no mask; expected kind_valid"]),
         ({"kind_valid": np.array(True)}, ["kind_valid: has no label; expected kind"]),
+        ({"objects_valid": np.array([True, False, True])}, []),
+        ({"objects_valid": np.ones((3, 1), bool)}, ["objects_valid: shape (3, 1); expected (s,) = (3,)"]),
         ({"kind": "owl", "kind_valid": np.array(True)}, ["kind: str, no array; expected an array of NumPy"]),
         (
             {"camera": {"quaternions": np.ones((3, 4), np.float32)}},

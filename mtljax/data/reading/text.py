@@ -1,8 +1,24 @@
 """Numbers read from text: what Python's `float` takes for one and a file cannot mean is refused."""
 
+import pathlib
+
 import numpy as np
 
+from mtljax.errors import UserError
+
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+def lines(file: pathlib.Path) -> list[str]:
+    """The lines of a text file.
+
+    Raises:
+        UserError: where it cannot be read.
+    """
+    try:
+        return file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{str(file)!r} cannot be read: {error}.") from error
 
 
 def number(word: str) -> float:

@@ -15,7 +15,7 @@ from mtljax.data.reading import images
 from mtljax.data.reading.cameras import HALF_A_PIXEL, must_be_of
 from mtljax.data.reading.files import missing_folder
 from mtljax.data.reading.kitti_poses import read_kitti
-from mtljax.data.reading.text import finite
+from mtljax.data.reading.text import finite, lines
 from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError
 from mtljax.geometry.rotations import quaternions_of
@@ -131,7 +131,7 @@ def _drive(root: pathlib.Path, name: str, first: int) -> Drive:
 
 def _calibration(file: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Intrinsics, and what moves points of the grey camera's frame to the colour camera's."""
-    rows = {line.split(":", 1)[0]: (i, line) for i, line in enumerate(_lines(file), 1) if ":" in line}
+    rows = {line.split(":", 1)[0]: (i, line) for i, line in enumerate(lines(file), 1) if ":" in line}
     if _CAMERA not in rows:
         raise UserError(f"{str(file)!r} has no {_CAMERA}; expected lines such as 'P2: ' and 12 numbers.")
     number, line = rows[_CAMERA]
@@ -140,13 +140,6 @@ def _calibration(file: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     if np.abs(np.linalg.det(intrinsics)) < 1e-6 or min(intrinsics[0, 0], intrinsics[1, 1]) <= 0:
         raise UserError(f"{_CAMERA} of {str(file)!r} is no projection: {projection.tolist()}.")
     return intrinsics + HALF_A_PIXEL, np.linalg.solve(intrinsics, shifted)
-
-
-def _lines(file: pathlib.Path) -> list[str]:
-    try:
-        return file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{str(file)!r} cannot be read: {error}.") from error
 
 
 def _numbers(text: str, where: str) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Figures of objects, from rows gathered over a whole split: NumPy and SciPy, in float64."""

@@ -1,0 +1,65 @@
+"""ETH/UCY files: windows, splits, and what is said of files that are not as they should be."""
+
+import numpy as np
+import pytest
+
+from mtljax.data.sources.eth_ucy import eth_ucy
+from mtljax.errors import UserError
+
+
+def rows(length, peds=(1, 2), skip=()):
+    return [f"{10 * f}\t{p}.0\t{0.5 * f + p}\t{p}" for f in range(length) for p in peds if (f, p) not in skip]
+
+
+def write(folder, **files):
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / f"{name}.txt").write_text("\n".join(content) + "\n")
+    return str(folder)
+
+
+def test_windows(tmp_path):
+    hotel = rows(22, peds=(1, 2, 3), skip=[(f, 3) for f in range(15, 22)] + [(21, 2)])
+    path = write(tmp_path / "paths", biwi_eth=rows(21), biwi_hotel=hotel)
+    full = eth_ucy(path, test="hotel")
+    held_out = full.split("validation")
+    assert len(held_out) == 4  # two windows with both 1 and 2; in the third 1 is alone
+    assert len(full.split("train")) == 4
+    example = held_out[0]
+    np.testing.assert_allclose(example["inputs"][[0, 7]], [[-3.5, 0], [0, 0]])
+    np.testing.assert_allclose(example["future"][[0, 11]], [[0.5, 0], [6, 0]])
+    assert example["future_valid"].shape == (12, 1)
+    assert example["future_valid"].all()
+    loose = eth_ucy(path, test="hotel", protocol="any_length").split("validation")
+    assert len(loose) == 13 + 12 + 6
+    last = loose[len(loose) - 1]
+    assert last["future_valid"].sum() == 2
+    assert not last["future"][2:].any()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (["0 1 2.0 3.0", "0 2 2.0 3.0", "10 1 2.0"], r"biwi_eth.txt', line 3: 3 numbers; expected four"),
+        (["0 1 2.0 3.0", "0 2 2.0 x"], r"biwi_eth.txt', line 2: 'x' is no number; expected frame, pedestrian, x and y"),
+        (["0 1 2.0 nan"], r"biwi_eth.txt', line 1: 'nan' is no finite number"),
+        (["0 1 2.0 3.0", "", "0 1 4.0 3.0"], r"biwi_eth.txt', line 3: pedestrian 1 is in frame 0 already, in line 1"),
+        (rows(19), "has no window of 20 frames in biwi_eth.txt"),
+    ],
+)
+def test_faults_of_files(tmp_path, content, message):
+    with pytest.raises(UserError, match=message):
+        eth_ucy(write(tmp_path / "paths", biwi_eth=content)).split("validation")
+
+
+def test_faults_of_arguments(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'zara1'"):
+        eth_ucy("paths", test="zara01")
+    with pytest.raises(UserError, match="did you mean 'full'"):
+        eth_ucy("paths", protocol="ful")
+    with pytest.raises(UserError, match="none of the other scenes' files"):
+        eth_ucy(write(tmp_path / "paths", biwi_eth=rows(20))).split("train")
+    with pytest.raises(UserError, match=r"biwi_hotel.txt' cannot be read"):
+        eth_ucy(str(tmp_path / "paths"), test="hotel").split("validation")
+    with pytest.raises(UserError, match="eth_ucy folder"):
+        eth_ucy(str(tmp_path / "path")).split("train")
