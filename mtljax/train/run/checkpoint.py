@@ -59,7 +59,7 @@ def restore(directory: pathlib.Path, state: Any, only: int | None = None) -> Res
     Raises:
         UserError: where there are checkpoints but none can be read, or the newest that can holds another state.
     """
-    return _newest(directory, lambda there, step: _load(there, step, state))
+    return _newest(directory, lambda there, step: _load(there, step, state), only)
 
 
 def restore_variables(directory: pathlib.Path) -> tuple[int, dict[str, Any]] | None:
@@ -79,7 +79,7 @@ def restore_variables(directory: pathlib.Path) -> tuple[int, dict[str, Any]] | N
     return _newest(directory, lambda there, step: (step, _load_variables(there, step)))
 
 
-def _newest(directory: pathlib.Path, load: Callable[[pathlib.Path, int], Any]) -> Any:
+def _newest(directory: pathlib.Path, load: Callable[[pathlib.Path, int], Any], only: int | None = None) -> Any:
     """What is loaded of the newest checkpoint that can be read; None where there is none."""
     directory = directory.absolute()
     tried: list[int] = []
