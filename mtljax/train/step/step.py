@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from mtljax.balance import Gramian, Holding, from_rule, hold_absent, reached_by
-from mtljax.data.pipeline import in_unit_range
+from mtljax.data.pipeline import in_unit_range, inputs_of, size_of
 from mtljax.tasks import Task
 from mtljax.train.step import streams
 from mtljax.train.step.frozen import frozen, kept_statistics
@@ -107,7 +107,7 @@ def _replica(gradient_of: Callable[..., Balanced], axis_name: Axis | None) -> Ca
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
         # The step is for losses that change in training.
-        batch = {**in_unit_range(batch), STEP: jnp.full(len(batch["image"]), step)}
+        batch = {**in_unit_range(batch), STEP: jnp.full(size_of(batch), step)}
         return gradient_of(params, model_state, balance, batch, key, shards)
 
     return replica
@@ -209,7 +209,7 @@ def make_predict_step(
 
 def _predictions(model: Any, variables: Variables, batch: Any) -> dict[str, Any]:
     params, model_state = variables
-    return model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
+    return model.apply({"params": params, **model_state}, inputs_of(batch), camera=batch.get("camera"))
 
 
 def measured(task: Task, prediction: jax.Array, batch: Any) -> dict[str, Any]:
