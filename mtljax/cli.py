@@ -16,11 +16,14 @@ import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
 
-from mtljax.errors import UserError, unknown
+from mtljax.errors import UserError, causes, place_of, told, unknown
 
 # What takes seconds to import, and is not needed to tell of a mistake in the flags, is imported where it is used.
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file; its keys are flags: --config.steps=100.")
+_GIVEN: list[str] = []  # the arguments, without flags of tasks: of these config_flags knows nothing
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file; its keys are flags: --config.steps=100.", sys_argv=_GIVEN
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run leaves everything; default: a new folder in runs/.")
 _MODE = flags.DEFINE_enum(
     "mode",
@@ -85,6 +88,11 @@ def main(arguments: Sequence[str]) -> int:
         return train(config, workdir or _new_workdir(arguments), arguments[1:])
     except (UserError, flags.Error) as error:
         print(f"{pathlib.Path(arguments[0]).name}: error: {_readable(error)}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if place_of(error) is None:
+            raise
+        print(f"{pathlib.Path(arguments[0]).name}: error in your code: {told(error)}", file=sys.stderr)
         return 2
 
 
@@ -179,12 +187,17 @@ def parsed(arguments: Sequence[str]) -> ml_collections.ConfigDict:
         shipped = pathlib.Path(arguments[0]).resolve().parent / "configs"
         near = {str(path) for folder in (file.parent, shipped) for path in folder.glob("*.py")}
         raise unknown("config file", str(file), near)
+    from mtljax.train.config import own_folders, task_flags
+
+    _GIVEN[:], edits = task_flags.taken_out(arguments)
     try:
-        rest = flags.FLAGS(arguments)
+        rest = flags.FLAGS(_GIVEN)
         config = ml_collections.ConfigDict() if _CONFIG.value is None else _CONFIG.value
         config.keys()  # A file that could not be read fails here, not above.
-    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # of whatever kind: it may be of the user's code
         raise _readable(error) from error
+    task_flags.edit(config, edits)
+    own_folders.remember(config, file.parent)
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; every choice is a flag, such as --config.steps=100.")
     return config
@@ -247,12 +260,12 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
 
 def _readable(error: BaseException) -> Exception:
     """What stands behind an error of config_flags, which wraps errors and prints whole tracebacks into messages."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    ours = [cause for cause in chain if isinstance(cause, UserError)]
+    origin, *after = causes(error)
+    ours = [cause for cause in (origin, *after) if isinstance(cause, UserError) and "Traceback" not in str(cause)]
     if ours:
-        return ours[-1]
+        return ours[-1]  # which says what those before it say
+    if place_of(origin):
+        return UserError(f"the config's own code: {told(origin)}")
     if near := re.search(r'Did you mean "(.*)" instead of "(.*)"', str(error)):
         return UserError(f"unknown config key {near[2]!r}; did you mean {near[1]!r}?")
     if isinstance(error, KeyError | AttributeError):
