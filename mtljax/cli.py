@@ -17,7 +17,7 @@ from absl import flags, logging
 from mtljax.command import flags as given
 from mtljax.command import parsing
 from mtljax.command.flags import split
-from mtljax.errors import UserError
+from mtljax.errors import UserError, place_of, told
 
 # What takes seconds to import, and is not needed to tell of a mistake in the flags, is imported where it is used.
 
@@ -34,8 +34,8 @@ def main(arguments: Sequence[str]) -> int:
         The exit status.
     """
     try:
-        if told := information(arguments):
-            print(told)
+        if asked := information(arguments):
+            print(asked)
             return 0
         config = parsing.parsed(arguments)
         given.check_together(config)
@@ -54,6 +54,11 @@ def main(arguments: Sequence[str]) -> int:
         return train(config, workdir or _new_workdir(arguments), arguments[1:])
     except (UserError, flags.Error) as error:
         print(f"{pathlib.Path(arguments[0]).name}: error: {parsing.readable(error)}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if place_of(error) is None:
+            raise
+        print(f"{pathlib.Path(arguments[0]).name}: error in your code: {told(error)}", file=sys.stderr)
         return 2
 
 

@@ -1,10 +1,15 @@
 """Messages for mistakes in what a user gave: what, where, what was expected, the nearest valid name."""
 
 import difflib
+import pathlib
+import sys
+import sysconfig
+import traceback
 from collections.abc import Iterable
 
 _LISTED = 60
 _NEAR = 8
+_OF_OTHERS = (pathlib.Path(__file__).parent, *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib")))
 
 
 class UserError(ValueError):
@@ -50,3 +55,47 @@ def _near(name: str, known: list[str]) -> list[str]:
 
 def _distance(a: str, b: str) -> float:
     return -difflib.SequenceMatcher(None, a, b).ratio()
+
+
+def told(error: BaseException, *, where: bool = True) -> str:
+    """What an error of whatever kind says, with its kind where that says more, and `where` in a user's code it arose.
+
+    Example:
+        >>> told(ValueError("no such colour")), told(KeyError("red"))
+        ('no such colour', "KeyError: 'red'")
+    """
+    text = str(error).strip() or "no message"
+    if type(error) not in (TypeError, ValueError, AttributeError, UserError):
+        text = f"{type(error).__name__}: {text}"
+    place = place_of(error) if where and not isinstance(error, UserError) else None
+    return f"{text.removesuffix('.')} ({place})" if place else text
+
+
+def place_of(error: BaseException) -> str | None:
+    """The file and the line of a user's own code at which an error arose; None where none of it ran.
+
+    That is the innermost frame that is neither of this package nor of an installed one or of Python, nor of the script
+    that was started.
+    """
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    for one in causes(error):
+        frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(one.__traceback__)]
+        for code, line in reversed(frames):
+            if is_users(code.co_filename) and code.co_filename != script:
+                return f"{code.co_filename}, line {line}, in {code.co_name}"
+    return None
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """What stands behind an error, the first of all first, and itself."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    return chain[::-1]
+
+
+def is_users(file: str) -> bool:
+    """Whether a file, or a folder, is neither this package's nor of an installed one or of Python."""
+    path = pathlib.Path(file)
+    inside = any(path.is_relative_to(folder) for folder in _OF_OTHERS)
+    return not (file.startswith("<") or inside or {"site-packages", "dist-packages"} & {*path.parts})

@@ -62,6 +62,8 @@ def broken_depth(name: str = "depth", width: int = 64):
 
 
 def get_config(folder="nowhere"):
+    if folder == "code":
+        int("many")
     data.SOURCES["faulty"] = Faulty
     tasks.FACTORIES["broken_depth"] = tasks.broken_depth = broken_depth
     config = small_config.get_config(folder)

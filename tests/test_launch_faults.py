@@ -49,6 +49,9 @@ MISUSES = [
     (["--config.balance=pcgard()"], "", "unknown balancer 'pcgard'; did you mean 'pcgrad'?"),
     (["--config.batch_size=6", "--simulate_devices=4"], "", "batch_size=6 cannot be divided over the 4 devices"),
     (["--config.data=rgbd('nowhere')"], "", "rgbd folder"),
+    (["--config.tasks.dept="], "", "unknown key to drop of config.tasks: 'dept'; did you mean 'depth'?"),
+    (["--config.tasks.depth=deph()"], "", "error: tasks.depth: unknown task 'deph'; did you mean 'depth'?"),
+    ([], "tests/faulty_config.py:code", "the config's own code: invalid literal for int() with base 10: 'many' ("),
     (["--workdir=/proc/x"], "", "cannot write to workdir '/proc/x'"),
 ]
 

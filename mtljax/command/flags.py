@@ -21,8 +21,12 @@ MODES: Mapping[str, str] = types.MappingProxyType(
     }
 )
 
+GIVEN: list[str] = []  # the arguments, without flags of tasks: of these config_flags knows nothing
 CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, or the name of one that is shipped; its keys are flags: --config.steps=100."
+    "config",
+    None,
+    "Config file, or the name of one that is shipped; its keys are flags: --config.steps=100.",
+    sys_argv=GIVEN,
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run leaves everything; default: a new folder in runs/.")
 MODE = flags.DEFINE_string("mode", "train", "What is done: " + ", ".join(MODES) + ".")

@@ -49,7 +49,8 @@ def of_config(file: pathlib.Path) -> str:
     Raises:
         UserError: where it cannot be read.
     """
-    absl_flags.FLAGS(["", f"--config={file}"])
+    flags.GIVEN[:] = ["", f"--config={file}"]
+    absl_flags.FLAGS(flags.GIVEN)
     config = flags.CONFIG.value
     described = meanings()
     said = ast.get_docstring(ast.parse(file.read_text())) or ""

@@ -8,7 +8,7 @@ import ml_collections
 from absl import flags
 
 from mtljax.command import flags as ours
-from mtljax.errors import UserError, nearest, unknown
+from mtljax.errors import UserError, causes, nearest, place_of, told, unknown
 
 SHIPPED = pathlib.Path(__file__).parent.parent / "configs"
 
@@ -29,12 +29,17 @@ def parsed(arguments: Sequence[str]) -> ml_collections.ConfigDict:
         arguments = [arguments[0], f"--config={_from_workdir()}:{workdir}", *arguments[1:]]
     elif is_given("config", arguments):
         arguments = _with_config_file(arguments)
+    from mtljax.train.config import own_folders, task_flags
+
+    ours.GIVEN[:], edits = task_flags.taken_out(arguments)
     try:
-        rest = flags.FLAGS(arguments)
+        rest = flags.FLAGS(ours.GIVEN)
         config = ml_collections.ConfigDict() if ours.CONFIG.value is None else ours.CONFIG.value
         config.keys()  # A file that could not be read fails here, not above.
-    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # of whatever kind: it may be of the user's code
         raise readable(error) from error
+    task_flags.edit(config, edits)
+    own_folders.remember(config, pathlib.Path(str(value_of("config", arguments)).split(":")[0]).parent)
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; every choice is a flag, such as --config.steps=100.")
     return config
@@ -88,12 +93,12 @@ def value_of(flag: str, arguments: Sequence[str]) -> str | None:
 
 def readable(error: BaseException) -> Exception:
     """What stands behind an error of config_flags, which wraps errors and prints whole tracebacks into messages."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    ours = [cause for cause in chain if isinstance(cause, UserError)]
-    if ours:
-        return ours[-1]
+    origin, *after = causes(error)
+    told_already = [one for one in (origin, *after) if isinstance(one, UserError) and "Traceback" not in str(one)]
+    if told_already:
+        return told_already[-1]  # which says what those before it say
+    if place_of(origin):
+        return UserError(f"the config's own code: {told(origin)}")
     if near := re.search(r'Did you mean "(.*)" instead of "(.*)"', str(error)):
         return UserError(f"unknown config key {near[2]!r}; did you mean {near[1]!r}?")
     if isinstance(error, flags.UnrecognizedFlagError):

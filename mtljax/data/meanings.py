@@ -1,11 +1,12 @@
 """What labels of data sets mean, so that one name has one meaning."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from mtljax.data.dataset import DataSet, Example
 from mtljax.errors import UserError
 
 Meaning = str | tuple[str, ...]
+_LISTED = 8
 
 # These have a meaning and a unit in `mtljax.data.dataset`, and augmentations know them by name.
 SETTLED = ("depth", "normal", "forward_flow", "backward_flow", "moving", "ego_motion", "frame_index", "instances")
@@ -21,6 +22,42 @@ def labels_of(example: Example) -> list[str]:
 def meanings(data_set: DataSet) -> Mapping[str, Meaning]:
     """What a data set says that its labels mean: names of classes in their order, or a sentence; see `DataSet`."""
     return getattr(data_set, "meanings", {})
+
+
+def described(data_set: DataSet, labels: Iterable[str], numbers: Mapping[str, int]) -> str:
+    """What is found in a data set, for its user to see: examples of each split, names of classes; and what it counts.
+
+    Args:
+        data_set: one that says more of itself, as `from_table` gives it, prints itself.
+        labels: those of which classes are told.
+        numbers: split -> examples.
+
+    Example:
+        >>> from mtljax.data import scenes
+        >>> print(described(scenes("tiny"), ["semantic", "depth"], {"train": 64, "validation": 16}))
+        scenes/tiny: train 64, validation 16
+          semantic: classes 0 background, 1 sphere, 2 box, 3 cylinder, 4 cone
+    """
+    if type(data_set).__repr__ is not object.__repr__ and str(data_set).startswith(f"{data_set.name}: "):
+        return str(data_set)
+    lines = [f"{data_set.name}: {', '.join(f'{split} {number}' for split, number in numbers.items())}"]
+    said = meanings(data_set)
+    for label in labels:
+        names = said.get(label)
+        if isinstance(names, tuple):
+            lines.append(f"{label}: classes {listed(names)}")
+    return "\n  ".join(lines)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first eight names by their numbers, and how many there are.
+
+    Example:
+        >>> listed(["owl", "finch"]), listed("abcdefghij")[-18:]
+        ('0 owl, 1 finch', '6 g, 7 h, ... (10)')
+    """
+    shown = ", ".join(f"{i} {name}" for i, name in enumerate(names[:_LISTED]))
+    return f"{shown}, ... ({len(names)})" if len(names) > _LISTED else shown
 
 
 def must_mean_one_thing(name: str, label: str, sets: Mapping[str, DataSet], old: Mapping[str, str]) -> None:

@@ -124,6 +124,37 @@ def in_unit_range(batch: Batch) -> Batch:
     return {**batch, "image": image / white}
 
 
+def inputs_of(batch: Batch) -> Any:
+    """What a model is given of a batch or an example: its `image` or, where there is none, the tree `inputs`.
+
+    Raises:
+        UserError: where there is neither.
+
+    Example:
+        >>> inputs_of({"image": 1, "kind": 2}), inputs_of({"inputs": {"age": 3, "words": 4}, "kind": 2})
+        (1, {'age': 3, 'words': 4})
+    """
+    for key in ("image", "inputs"):
+        if key in batch:
+            return batch[key]
+    raise UserError(f"there is nothing to give to a model: expected 'image' or 'inputs' beside {', '.join(batch)}.")
+
+
+def size_of(batch: Batch) -> int:
+    """The number of examples in a batch, of arrays or shapes.
+
+    Example:
+        >>> size_of({"inputs": {"age": np.zeros((3, 1))}})
+        3
+    """
+    return jax.tree.leaves(inputs_of(batch))[0].shape[0]
+
+
+def for_model(batch: Batch) -> Batch:
+    """The part of a batch that a model sees: `image` or `inputs`, and the camera where there is one."""
+    return {key: batch[key] for key in _ALWAYS if key in batch}
+
+
 def in_place_of_image(example: Example, label: str) -> Example:
     """A batch, or an example, whose image is one of its labels, a map (..., H, W, C): float32, 0 where it is not valid.
 

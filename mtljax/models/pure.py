@@ -7,6 +7,8 @@ from typing import Any
 
 import flax.linen as nn
 
+from mtljax.models import nnx_modules
+
 
 class Pure(nn.Module):
     """A pure pair as a Linen module: its parameters become this module's `params["pair"]`.
@@ -36,9 +38,19 @@ class Pure(nn.Module):
 def as_module(part: Any, where: str) -> nn.Module:
     """A Linen module as it is; a pure pair (an object with `init` and `apply`, or a tuple of the two) wrapped.
 
+    One of NNX is to come as `nnx.bridge.to_linen(Net, 3, width=8)`.
+
     Raises:
-        TypeError: where `part` is neither.
+        TypeError: where `part` is none of these.
     """
+    if nnx_modules.is_bare(part):
+        name = part.__name__ if isinstance(part, type) else type(part).__name__
+        raise TypeError(
+            f"{where} is of NNX: {name}; expected it as Linen knows it, `nnx.bridge.to_linen({name}, ...)`, with the "
+            "arguments that it is made with, but for `rngs`."
+        )
+    if nnx_modules.is_to_linen(part):
+        return nnx_modules.adopted(part)
     if isinstance(part, nn.Module):
         return part
     if isinstance(part, tuple) and len(part) == 2 and all(callable(f) for f in part):
@@ -63,7 +75,8 @@ def call(module: nn.Module, *inputs: Any, **context: Any) -> Any:
 
     `train` reaches it under the other names that there are for it too: `training`, `is_training`, and as the opposite
     `deterministic` and `use_running_average`, be they named by its signature or attributes of it. An attribute that was
-    given another value than its default is left as it is: so layers are frozen.
+    given another value than its default is left as it is: so layers are frozen. A module of NNX that takes none of
+    these is told by its `train()` and `eval()`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -77,6 +90,9 @@ def call(module: nn.Module, *inputs: Any, **context: Any) -> Any:
         (2, 1)
     """
     given = {key: value for key, value in context.items() if asks_for(module, key)}
+    if nnx_modules.is_to_linen(module) and "train" in context and not _MODES.keys() & _parameters(module).keys():
+        given["nnx_method"] = nnx_modules.in_mode(bool(context["train"]))
+        return module(*inputs, **given)
     attributes: dict[str, bool] = {}
     for name, when in _MODES.items() if "train" in context else ():
         mode = bool(context["train"]) == when
@@ -99,6 +115,8 @@ def _parameters(module: Any) -> Mapping[str, inspect.Parameter]:
         return _parameters(module.layers[0]) if module.layers else {}
     if isinstance(module, Pure):
         module = module.apply_fn
+    elif nnx_modules.is_to_linen(module):
+        return nnx_modules.parameters_of(module)
     elif isinstance(module, nn.Module):
         module = type(module).__call__
     try:

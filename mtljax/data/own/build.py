@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mtljax.data.meanings import listed
 from mtljax.data.own.kinds import Kind, found_out, said
 from mtljax.data.own.rows import Part, Reader, Rows
 from mtljax.data.reading import decoding
@@ -13,7 +14,6 @@ from mtljax.errors import UserError, unknown
 
 _LOOKED_AT = 64  # rows in which kinds of labels are found out, where looking at all of them would take long
 _ROWS, _SHARE = 20, 0.5  # from so many rows on, names that are not told and of which so many differ are no classes
-_LISTED = 8
 
 
 def data_set(
@@ -174,8 +174,6 @@ def _note(
     names: tuple[str, ...] | None,
 ) -> str:
     """One line on a label: its kind, its classes by number, how many rows lack it."""
-    listed = ", ".join(f"{i} {name}" for i, name in enumerate((names or ())[:_LISTED]))
-    more = f", ... ({len(names)})" if names and len(names) > _LISTED else ""
-    line = f"{key}: {'classes' if kind.what == 'name' else kind.what}{f' {listed}{more}' if listed else ''}"
+    line = f"{key}: {'classes' if kind.what == 'name' else kind.what}{f' {listed(names)}' if names else ''}"
     lacking = sum(kind.is_missing(row.get(key)) for _, row in rows) if all_at_hand else 0
     return f"{line}; missing in {lacking} of {len(rows)} rows" if lacking else line

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from mtljax.errors import UserError
 
@@ -17,7 +17,7 @@ _ALPHA = ("RGBA", "LA", "PA")
 
 
 def decoded(file: pathlib.Path) -> Image.Image:
-    """An image, decoded in full.
+    """An image, decoded in full, and turned and mirrored as its EXIF data say that it is to be seen.
 
     Raises:
         UserError: where the file is missing or does not decode.
@@ -26,6 +26,7 @@ def decoded(file: pathlib.Path) -> Image.Image:
         with Image.open(file) as image:
             stored = _stored(image)
             image.load()
+            ImageOps.exif_transpose(image, in_place=True)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise UserError(f"image {str(file)!r} does not decode: {error}.") from error
     image.info[STORED] = stored
@@ -50,6 +51,7 @@ def colour(file: pathlib.Path) -> np.ndarray:
 
 def colour_of(image: Image.Image, file: str | os.PathLike) -> np.ndarray:
     """The colours of a decoded image, as `colour` has them of a file, whose name, or what stands for it, is told."""
+    image = ImageOps.exif_transpose(image)
     if not _is_opaque(image):
         raise UserError(
             f"image {str(file)!r} has transparent pixels, whose colour is not known; expected an opaque one: draw it "

@@ -9,7 +9,7 @@ import numpy as np
 from mtljax.data.dataset import Example, Source, checked_split
 from mtljax.data.meanings import Meaning
 from mtljax.data.quiet import quiet_tfds
-from mtljax.data.reading import decoding
+from mtljax.data.reading import decoding, tfds_download
 from mtljax.data.reading.records import read_record
 from mtljax.errors import UserError, unknown
 
@@ -158,12 +158,13 @@ def _prepared(name: str, data_dir: str | None) -> Any:
             raise UserError(f"TFDS data set {name!r}: {error}") from error
         if not builder.is_prepared():
             try:
-                builder.download_and_prepare()
+                tfds_download.prepare(builder)
             except Exception as error:  # Downloads fail in many ways; all of them mean that there is no data.
                 reason = str(error).strip().split("\n")[0][:200]
                 raise UserError(
                     f"TFDS data set {name!r} is not prepared in {builder.data_dir} and could not be: {reason}. Prepare "
-                    f"it where there is a network: tfds build {name} --file_format=array_record."
+                    f"it where there is a network: tfds build {name} --file_format=array_record. Then copy its folder "
+                    "here, and name the folder it is in: data_dir='...' or TFDS_DATA_DIR."
                 ) from error
     return builder
 

@@ -6,10 +6,13 @@ import flax.linen as nn
 import jax
 
 from mtljax.models.encoders.staged import Outputs, Staged, previous
+from mtljax.models.parts.vectors import as_vectors
 
 
 class MLP(Staged):
     """A multi-layer perceptron for feature vectors: `(B, F) -> (B, widths[-1])`, ReLU after every layer.
+
+    Of a tree of arrays of floats, it takes all of them side by side.
 
     Its stages are `layer1`, `layer2`, ...
 
@@ -36,7 +39,7 @@ class MLP(Staged):
     def stage(self, name: str, x: jax.Array, before: Outputs, train: bool) -> jax.Array:
         """One layer; axes of the input after the first are flattened."""
         i = self.stages.index(name)
-        x = previous(x.reshape(x.shape[0], -1), before)
+        x = previous(as_vectors(x, type(self).__name__), before)
         return nn.relu(nn.Dense(self.widths[i], dtype=self.dtype, name=f"Dense_{i}")(x))
 
     def features(self, outputs: Outputs) -> jax.Array:

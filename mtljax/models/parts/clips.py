@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 
 
-def folded(images: jax.Array, taker: str) -> jax.Array:
+def folded(images: Any, taker: str) -> Any:
     """Images with the frames of clips folded into the batch.
 
     Args:
-        images: (B, H, W, C), clips (B, s, H, W, C) or vectors (B, F).
+        images: (B, H, W, C), clips (B, s, H, W, C) or vectors (B, F); or a tree of arrays, which stays as it is.
         taker: the name of what takes them, for the error.
 
     Returns:
-        (B, H, W, C), (B s, H, W, C) or (B, F).
+        (B, H, W, C), (B s, H, W, C) or (B, F); or the tree.
 
     Raises:
         ValueError: for images of another rank.
@@ -23,11 +23,24 @@ def folded(images: jax.Array, taker: str) -> jax.Array:
         >>> folded(jnp.ones((2, 3, 8, 8, 3)), "MultiTask").shape
         (6, 8, 8, 3)
     """
+    if is_tree(images):
+        return images
     if images.ndim not in (2, 4, 5):
         raise ValueError(
-            f"{taker} takes images (B, H, W, C), clips (B, s, H, W, C) or vectors (B, F); got {images.shape}."
+            f"{taker} takes images (B, H, W, C), clips (B, s, H, W, C) or vectors (B, F), or a tree of arrays such as "
+            f"{{'x': ...}}; got {images.shape}."
         )
     return images.reshape(-1, *images.shape[2:]) if images.ndim == 5 else images
+
+
+def is_tree(images: Any) -> bool:
+    """Whether what a model is given is a tree of arrays, rather than images or vectors.
+
+    Example:
+        >>> is_tree({"age": jnp.ones((2, 1))}), is_tree(jnp.ones((2, 1)))
+        (True, False)
+    """
+    return not hasattr(images, "ndim")
 
 
 def by_clip(tree: Any, frames: int | None) -> Any:

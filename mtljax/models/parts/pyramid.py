@@ -1,6 +1,6 @@
 """A feature pyramid: maps of one image from fine to coarse, made of one width and added up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -12,10 +12,18 @@ PIXELS = "a dense prediction wants an image encoder such as ResNet"  # what head
 def levels_of(features: Any) -> tuple[Any, ...]:
     """What an encoder gave, a pyramid, one map or vectors, as levels from fine to coarse.
 
+    Raises:
+        ValueError: for a tree of other features, which only its own heads know.
+
     Example:
         >>> levels_of([1, 2]), levels_of(1)
         ((1, 2), (1,))
     """
+    if isinstance(features, Mapping):
+        raise ValueError(
+            f"features are a dict of {', '.join(map(str, features))}; expected a head of your own that reads it, or a "
+            "map, a pyramid or vectors."
+        )
     return tuple(features) if isinstance(features, tuple | list) else (features,)
 
 

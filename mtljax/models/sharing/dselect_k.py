@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mtljax.models.parts.vectors import as_vectors
 from mtljax.models.sharing.base.noted import PENALTIES, note
 from mtljax.models.sharing.mmoe import MMoE
 
@@ -83,7 +84,7 @@ class _Selectors(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
         digits = max(1, math.ceil(math.log2(self.number)))
-        x = x.reshape(x.shape[0], -1)
+        x = as_vectors(x, "Gate")
         x = x if self.per_example else jnp.ones((len(x), 1), x.dtype)
         codes = self._linear("codes", self.k * digits, self.gamma / 100)(x)
         step = smooth_step(codes.reshape(-1, self.k, 1, digits), self.gamma)

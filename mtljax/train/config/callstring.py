@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from mtljax.errors import UserError, unknown
+from mtljax.errors import UserError, told, unknown
 from mtljax.train.config import own
 
 _SHOWN = 500  # characters of a text in a message
@@ -79,7 +79,7 @@ def resolve(
     except RecursionError:
         raise UserError(f"{kind} {_shortened(text)!r} is nested too deeply.") from None
     except Exception as error:  # such as numbers too large for floats, or keys that no dict can have
-        raise UserError(f"{kind} {_shortened(text)!r} cannot be read: {_told(error)}") from error
+        raise UserError(f"{kind} {_shortened(text)!r} cannot be read: {told(error)}") from error
     if returns is not None and not isinstance(found, returns):
         wanted = returns[0] if isinstance(returns, tuple) else returns
         raise resolver.error(f"gives something of type {type(found).__name__}; expected {wanted.__name__}")
@@ -163,7 +163,7 @@ class _Resolver:
         except UserError:
             raise
         except Exception as error:
-            raise self.error(_told(error)) from error
+            raise self.error(told(error)) from error
 
     def _dict(self, keys: Iterable[Any], values: Iterable[Any]) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
@@ -236,12 +236,6 @@ class _Resolver:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def _told(error: Exception) -> str:
-    """What an error says, with its kind where that is not a matter of a value."""
-    text = str(error).strip() or "no message"
-    return text if type(error) in (TypeError, ValueError, AttributeError) else f"{type(error).__name__}: {text}"
 
 
 def _public(names: Iterable[str]) -> list[str]:

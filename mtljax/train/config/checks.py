@@ -8,11 +8,14 @@ import optax
 
 from mtljax.data import pipeline
 from mtljax.data.check import sampled
-from mtljax.errors import UserError
+from mtljax.data.pipeline import inputs_of
+from mtljax.errors import UserError, told
 from mtljax.train.config import data_checks
 from mtljax.train.config.parts import Experiment
 from mtljax.train.config.task_checks import check_labels_there, check_on_host, check_shapes
 from mtljax.train.spread import hosts
+
+_AUGMENTED = 8  # times that the first example is augmented: what is drawn seldom may fail alone
 
 
 class Fitted(NamedTuple):
@@ -47,9 +50,9 @@ def _fit(parts: Experiment) -> Fitted:
     for task in parts.tasks.values():
         if not set(task.labels) <= set(sample):
             check_labels_there(task, parts.validation[0], f"data {parts.config.data!r}")
-    if not parts.config.input:
+    if "image" in sample and not parts.config.input:
         data_checks.check_layout(sample["image"][0], "a validation image")
-    shapes = parts.shapes(sample["image"])
+    shapes = parts.shapes(inputs_of(sample))
     optimizer = parts.optimizer(shapes["params"])
     fitted = Fitted(sample, shapes, _predictions(parts, shapes, sample), optimizer)
     if parts.augmentation is not None:
@@ -72,7 +75,7 @@ def notes(parts: Experiment, fitted: Fitted) -> list[str]:
     found = [
         *_idle_balancer(parts, fitted),
         *_no_pairs(parts, fitted),
-        *data_checks.look_at_images(indices, examples),
+        *data_checks.look_at_inputs(indices, examples),
     ]
     prepare = pipeline.Prepare((*parts.labels, "segmentations"))
     pairs = zip(indices, examples, strict=True)
@@ -86,7 +89,7 @@ def _predictions(parts: Experiment, variables: Any, sample: Any) -> Mapping[str,
     """The shapes of the predictions for a batch, when its labels fit them."""
 
     def predict(variables: Any, batch: Any) -> Any:
-        return parts.model.apply(variables, batch["image"], camera=batch.get("camera"))
+        return parts.model.apply(variables, inputs_of(batch), camera=batch.get("camera"))
 
     predictions = jax.eval_shape(predict, variables, dict(sample))
     check_shapes(parts.tasks, predictions, sample)
@@ -95,19 +98,29 @@ def _predictions(parts: Experiment, variables: Any, sample: Any) -> Mapping[str,
 
 def _check_augmented(parts: Experiment, fitted: Fitted) -> None:
     """Whether the model fits the size of augmented images, which need not be that of the validation's."""
-    config, first = parts.config, parts.augmented(parts.training[0], 0)
+    config, first = parts.config, _first_augmented(parts)
     one = pipeline.stack([first], keep=parts.labels, label=config.input)
     sample = jax.tree.map(lambda x: jax.ShapeDtypeStruct((config.batch_size, *x.shape[1:]), x.dtype), one)
-    found, before = sample["image"].shape, fitted.sample["image"].shape
+    found, before = (jax.tree.map(lambda x: x.shape[1:], inputs_of(batch)) for batch in (sample, dict(fitted.sample)))
     if found == before:
         return
-    if parts.shapes(sample["image"]) != fitted.shapes:
+    if parts.shapes(inputs_of(sample)) != fitted.shapes:
         raise UserError(
-            f"augment={config.augment!r} makes images of shape {found[1:]}; those of validation have shape "
-            f"{before[1:]}, and the parameters of model {config.model!r} depend on it. Expected an "
+            f"augment={config.augment!r} makes images of shape {found}; those of validation have shape "
+            f"{before}, and the parameters of model {config.model!r} depend on it. Expected an "
             "augmentation that keeps it."
         )
     _predictions(parts, fitted.shapes, sample)
+
+
+def _first_augmented(parts: Experiment) -> Any:
+    first = parts.training[0]
+    try:
+        augmented = [parts.augmented(first, i) for i in range(_AUGMENTED)]
+    except Exception as error:  # of whatever kind: it may be the user's own
+        given = "" if "image" in first else "; the data has `inputs`, no images"
+        raise UserError(f"augment={parts.config.augment!r}: {told(error)}{given}.") from error
+    return augmented[0]
 
 
 def _shares_nothing(parts: Experiment, fitted: Fitted) -> bool:

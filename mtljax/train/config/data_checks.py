@@ -6,6 +6,7 @@ What is surely wrong is an error; what may be meant is a note.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from mtljax.data import pipeline
@@ -24,6 +25,25 @@ _FAR, _WIDE = (
 )  # mean and deviation of images beyond which they are told: [0, 1] and normalised ones are within
 _FIRST = ", which looks like channels first; expected them last"
 _MANY = 0.5  # share of examples with values that are not finite from which on no run can come of it
+
+
+def look_at_inputs(indices: Indices, examples: Sequence[Example]) -> Iterator[str]:
+    """Notes on what a model is given: images, as `look_at_images` tells of them, or arrays of a tree.
+
+    Raises:
+        UserError: for images that are surely wrong, arrays of no numbers, or of which most are not finite.
+    """
+    if "image" in examples[0]:
+        yield from look_at_images(indices, examples)
+        return
+    for path, leaf in jax.tree_util.tree_leaves_with_path(pipeline.inputs_of(examples[0])):
+        if getattr(getattr(leaf, "dtype", None), "kind", "O") not in "biuf":
+            raise UserError(
+                f"training example {int(indices[0])}: inputs{jax.tree_util.keystr(path)} is of type "
+                f"{type(leaf).__name__}; expected arrays of numbers."
+            )
+    finite = [all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(example["inputs"])) for example in examples]
+    yield from _not_finite("inputs", indices, finite)
 
 
 def look_at_images(indices: Indices, examples: Sequence[Example]) -> Iterator[str]:

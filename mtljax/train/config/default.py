@@ -6,6 +6,7 @@ from typing import Any, cast
 import ml_collections
 
 from mtljax.errors import UserError, unknown
+from mtljax.train.config import own_folders
 
 _CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "vmap")}
 
@@ -19,6 +20,7 @@ class RunConfig(ml_collections.ConfigDict):
     model: str
     pretrained: str
     init_from: str
+    modules: str
     tasks: Mapping[str, str]
     balance: str
     measure: str
@@ -59,6 +61,7 @@ def default_config() -> ml_collections.ConfigDict:
             "model": "MultiTask(encoder=ResNet(depth=18))",  # how the tasks share a network
             "pretrained": "",  # file of weights (.safetensors, .pth) that the encoders start from
             "init_from": "",  # workdir of a run whose parameters are taken where their names are the same
+            "modules": "",  # folders of the modules of your own that call-strings name; found out where it is ''
             "tasks": {},  # name -> call-string; losses come in the alphabetical order of names
             "balance": "equal()",  # how losses and gradients of the tasks are weighed against each other
             "measure": "shared",  # what a gradient method looks at: shared, last_layer or features
@@ -92,7 +95,7 @@ def default_config() -> ml_collections.ConfigDict:
 
 
 def checked(config: ml_collections.ConfigDict) -> RunConfig:
-    """The config with defaults filled in.
+    """The config with defaults filled in. Folders of modules of the user's own are on Python's path from then on.
 
     Raises:
         UserError: for an unknown key, a value of the wrong type, or a number that cannot be.
@@ -125,6 +128,8 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
             raise unknown(f"config.{key}", str(known[key]), choices)
     if not known.tasks:
         raise UserError("config.tasks is empty; give at least one task, such as {'depth': 'depth()'}.")
+    known.modules = known.modules or own_folders.folders_of(known)
+    own_folders.look_in(known.modules, own_folders.modules_in(known))
     return known
 
 

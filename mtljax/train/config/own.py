@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mtljax.errors import UserError, nearest, unknown
+from mtljax.errors import UserError, nearest, place_of, unknown
 
 # In the place of `:` and `.`, they make one identifier of Python of a module and a function. No keyboard has them.
 _COLON, _DOT = "\N{MODIFIER LETTER TRIANGULAR COLON}", "\N{MIDDLE DOT}"
@@ -110,13 +110,19 @@ def find(name: str) -> Callable[..., Any]:
     return function
 
 
+def _told(error: BaseException) -> str:
+    """With the line of the user's code; Python tells that of a text that is none itself."""
+    place = None if isinstance(error, SyntaxError) else place_of(error)
+    return f"{type(error).__name__}: {error}{f' ({place})' if place else ''}"
+
+
 def _imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:  # of whatever kind: it is the user's code
         lacking = error.name if isinstance(error, ModuleNotFoundError) else None
         if lacking is None or not f"{name}.".startswith(f"{lacking}."):
-            raise UserError(f"module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+            raise UserError(f"module {name!r} cannot be imported: {_told(error)}") from error
     package, _, last = lacking.rpartition(".")
     folders = getattr(sys.modules.get(package), "__path__", None if not package else ())
     near = nearest(last, [module.name for module in pkgutil.iter_modules(folders)])

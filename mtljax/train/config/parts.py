@@ -16,7 +16,7 @@ from mtljax.data.augment import Augmentation
 from mtljax.data.hidden import Hidden
 from mtljax.data.part import Part
 from mtljax.data.tolerant import Tolerant
-from mtljax.errors import UserError
+from mtljax.errors import UserError, told
 from mtljax.tasks import Task
 from mtljax.train.config import decay
 from mtljax.train.config.default import RunConfig
@@ -246,13 +246,17 @@ class Experiment:
     def shapes(self, images: Any) -> Any:
         """The shapes of the model's variables, without computing any.
 
+        Args:
+            images: of a batch, or the tree of arrays that the model is given for them.
+
         Raises:
             UserError: where the model does not fit the images.
         """
         try:
             return jax.eval_shape(self.model.init, jax.random.key(self.config.seed), images)
         except Exception as error:  # of whatever kind: Flax has its own, and modules theirs
-            raise UserError(f"model {self.config.model!r} on images of shape {images.shape}: {error}") from error
+            given = f"images of shape {images.shape}" if hasattr(images, "shape") else f"inputs {_shown(images)}"
+            raise UserError(f"model {self.config.model!r} on {given}: {told(error)}") from error
 
     def init(self, images: Any) -> Any:
         """The model's variables, from the config's seed."""
@@ -271,6 +275,12 @@ def labels_of(tasks: Mapping[str, Task]) -> tuple[str, ...]:
     """The labels that any task reads."""
     read = (label for task in tasks.values() for label in (*task.labels, *task.optional_labels))
     return tuple(dict.fromkeys(read))
+
+
+def _shown(tree: Any) -> str:
+    """The shapes of a tree of arrays, by their names."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return ", ".join(f"{jax.tree_util.keystr(path)} {leaf.shape}" for path, leaf in leaves)
 
 
 def _noise(seed: int) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from mtljax.errors import UserError, nearest
+from mtljax.data.pipeline import size_of
+from mtljax.errors import UserError, nearest, place_of, told
 from mtljax.models.heads import FROZEN
 from mtljax.tasks import Task
 
@@ -52,7 +53,7 @@ def check_on_host(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sam
         UserError: where a task's host sums, metrics, constant or pictures fail, or have shapes that cannot be used.
     """
     for name, task in tasks.items():
-        size = len(sample["image"])
+        size = size_of(sample)
         few = {key: jax.tree.map(lambda x: np.asarray(x)[:_TRIED], value) for key, value in sample.items()}
         made = jax.tree_util.tree_map_with_path(lambda at, x, size=size: _made(at, x, size), predictions[name])
         with _told(task, predictions[name], sample, "metrics"):
@@ -142,7 +143,8 @@ def _told(task: Task, prediction: Any, sample: Any, what: str) -> Iterator[None]
         labels = ", ".join(
             f"{label} {np.shape(sample[label])}" for label in task.labels if not isinstance(sample.get(label), dict)
         )
-        kind = "" if type(error) in (TypeError, ValueError, UserError) else f"{type(error).__name__}: "
+        place = place_of(error)
         raise UserError(
-            f"task {task.name!r}, prediction of shape {shapes}: {kind}{error} (its {what}; labels: {labels})"
+            f"task {task.name!r}, prediction of shape {shapes}: {told(error, where=False)} (its {what}; labels: "
+            f"{labels}{f'; {place}' if place else ''})"
         ) from error

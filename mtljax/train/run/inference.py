@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mtljax.data.pipeline import for_model, inputs_of
 from mtljax.train.config.checks import Fitted
 from mtljax.train.config.parts import Experiment
 from mtljax.train.spread.program import flops_of
@@ -53,11 +54,11 @@ def forward_flops(parts: Experiment, fitted: Fitted) -> float | None:
 
 
 def _predict(parts: Experiment) -> Callable[[Any, Any], Any]:
-    return lambda variables, inputs: parts.model.apply(variables, inputs["image"], camera=inputs.get("camera"))
+    return lambda variables, inputs: parts.model.apply(variables, inputs_of(inputs), camera=inputs.get("camera"))
 
 
 def _inputs(fitted: Fitted) -> dict[str, Any]:
-    return {key: fitted.sample[key] for key in ("image", "camera") if key in fitted.sample}
+    return for_model(dict(fitted.sample))
 
 
 def _of_size(array: Any, number: int) -> np.ndarray:

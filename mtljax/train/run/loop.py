@@ -11,6 +11,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
+from mtljax.data.meanings import described
 from mtljax.train.config import checks, experiment
 from mtljax.train.config.default import checked, flat
 from mtljax.train.config.parts import Experiment
@@ -98,11 +99,14 @@ def train(
 
 
 def _told_of(parts: Experiment, params: Any) -> str:
-    """What is said of a run before its first step: of the part of the examples that it sees, and its groups."""
-    share, table = parts.config.train_share, parts.group_table(params)
-    if share == 1:
-        return table
-    return f"train_share={share}: {len(parts.training)} of {len(parts.data.split('train'))} examples\n{table}"
+    """What is said of a run before its first step: of its data, the part of them that it sees, and its groups."""
+    share, whole = parts.config.train_share, len(parts.training)
+    lines = []
+    if share < 1:
+        whole = len(parts.data.split("train"))
+        lines = [f"train_share={share}: {len(parts.training)} of {whole} examples"]
+    found = described(parts.data, parts.labels, {"train": whole, "validation": len(parts.validation)})
+    return "\n".join([found, *lines, parts.group_table(params)])
 
 
 def _finish(loop: Loop, fitted: checks.Fitted, times_predictions: bool) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mtljax.data.pipeline import size_of
 from mtljax.errors import UserError
 from mtljax.tasks import Task
 from mtljax.train.config.parts import Experiment
@@ -20,6 +21,8 @@ PANEL_FILE = "panel.png"
 def leave_panel(parts: Experiment, state: TrainState, workdir: pathlib.Path) -> None:
     """Writes the panel of a state into a workdir, if the config wants one: images spread over the validation split.
 
+    Where there is nothing to draw, vectors and tasks without pictures, there is none.
+
     Raises:
         UserError: where it cannot be written.
     """
@@ -32,7 +35,7 @@ def leave_panel(parts: Experiment, state: TrainState, workdir: pathlib.Path) -> 
     chosen = np.linspace(0, len(parts.validation) - 1, parts.config.batch_size).astype(int)[index::count]
     batch = parts.batch_of(parts.validation, chosen)
     _, predictions = step((state.params, state.model_state), parts.spread.place_batch(batch))
-    if not hosts.first():
+    if not hosts.first() or not (drawn or _shows(batch)):
         return
     file = workdir / PANEL_FILE
     try:
@@ -49,7 +52,8 @@ def draw_panel(
 
     Args:
         path: of the PNG.
-        batch: NumPy arrays, `image` (B, s, H, W, C) float32; in [0, 1], or else stretched to it.
+        batch: NumPy arrays, `image` (B, s, H, W, C) float32; in [0, 1], or else stretched to it. Vectors and `inputs`
+            are not shown.
         predictions: task -> prediction for the batch.
         tasks: name -> task; those without a `draw` are left out.
         images: number of rows, at most B.
@@ -57,18 +61,18 @@ def draw_panel(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns: list[tuple[str, np.ndarray]] = [("image", _in_unit_range(batch["image"]))]
+    columns: list[tuple[str, np.ndarray]] = [("image", _in_unit_range(batch["image"]))] if _shows(batch) else []
     for name, task in tasks.items():
         if task.draw is not None:
             prediction, label = task.draw(predictions[name], batch)
             columns += [(f"{name}: label", label), (f"{name}: predicted", prediction)]
-    rows = max(1, min(images, len(batch["image"])))
-    height, width = batch["image"].shape[-3:-1]
+    rows = max(1, min(images, size_of(batch)))
+    height, width = columns[0][1].shape[-3:-1]
     size = 1.5
     figure = Figure(figsize=(len(columns) * size, rows * size * height / width + 0.3), dpi=100, layout="constrained")
     axes = figure.subplots(rows, len(columns), squeeze=False)
     # Images spread over the batch, since neighbours in a video look alike.
-    chosen = np.linspace(0, len(batch["image"]) - 1, rows).astype(int)
+    chosen = np.linspace(0, size_of(batch) - 1, rows).astype(int)
     for row, index in zip(axes, chosen, strict=True):
         for axis, (title, pictures) in zip(row, columns, strict=True):
             axis.imshow(pictures[index, 0], interpolation="nearest")
@@ -76,6 +80,11 @@ def draw_panel(
             if index == chosen[0]:
                 axis.set_title(title, fontsize=8)
     FigureCanvasAgg(figure).print_png(str(path))
+
+
+def _shows(batch: Any) -> bool:
+    """Whether a batch has images to show."""
+    return np.ndim(batch.get("image")) == 5
 
 
 def _in_unit_range(images: np.ndarray) -> np.ndarray:

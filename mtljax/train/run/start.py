@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mtljax.data.pipeline import inputs_of
 from mtljax.errors import UserError
 from mtljax.models.heads import FROZEN
 from mtljax.train.config import experiment
@@ -30,7 +31,7 @@ def start(parts: Experiment, fitted: Fitted, workdir: pathlib.Path | None = None
     Raises:
         UserError: where the config names another run or pretrained weights that cannot be read or do not fit.
     """
-    variables, told = dict(parts.init(fitted.sample["image"])), ""
+    variables, told = dict(parts.init(inputs_of(dict(fitted.sample)))), ""
     frozen = variables.pop(FROZEN, {})
     if workdir is None or not finished(workdir / CHECKPOINTS):
         variables, told = _from_elsewhere(parts, fitted, variables)
@@ -91,7 +92,8 @@ def _from_elsewhere(parts: Experiment, fitted: Fitted, variables: Any) -> tuple[
     """Variables, some of them pretrained or of another run where the config says so; and what is told of that."""
     config, notes = parts.config, []
     if config.pretrained:
-        size = fitted.sample["image"].shape[-3:-1]
+        shape = np.shape(fitted.sample.get("image", ()))
+        size = (shape[-3], shape[-2]) if len(shape) > 3 else None
         variables, note = initial.from_file(config.pretrained, parts.model, variables, size)
         notes.append(note)
     if config.init_from:

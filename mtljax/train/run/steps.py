@@ -15,6 +15,7 @@ from mtljax.errors import UserError
 from mtljax.train.config.parts import Experiment
 from mtljax.train.run import config_file, frozen_networks, inputs_file, signals
 from mtljax.train.run.checkpoint import Checkpoints, Restored
+from mtljax.train.run.divergence import Divergence
 from mtljax.train.run.looks import Looks
 from mtljax.train.run.record import EVALUATION, TRAINING, Record
 from mtljax.train.run.report import check_losses, figures_of, not_finite
@@ -78,6 +79,7 @@ class Loop:
         self._seen = begun.examples - begun.step * parts.config.batch_size
         self._latest: tuple[int, Any] = (begun.step, None)  # the step that the state is of, and its report
         self._signal: int | None = None
+        self._divergence = Divergence(parts.tasks, parts.config.dtype)
         self._waited = 0.0  # seconds for data, since
         self._timed_from: float | None = None
 
@@ -150,6 +152,8 @@ class Loop:
             self.record.pause()
         self.record.read(step, report, writes=self._writes(step) or looked)
         self._tell(step, report, bar)
+        if told := self._divergence.note(step, report):
+            bar.write(told, file=sys.stderr)
         check_losses(self.parts, step, report)
         if report["skipped_in_row"] >= self.parts.config.max_skipped_in_row:
             self._give_up(step, int(report["skipped_in_row"]), bar)
@@ -238,6 +242,5 @@ class Loop:
         self._save(taken, wait=True)
         raise UserError(
             f"{in_row} updates in a row were not finite (max_skipped_in_row), the last at step {step}; the last "
-            f"good state is saved in {self.workdir} as step {taken}. A lower learning rate or gradient clipping "
-            "may help."
+            f"good state is saved in {self.workdir} as step {taken}. {self._divergence.advice()}"
         )

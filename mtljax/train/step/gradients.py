@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import MEASURES, BalanceState, check_vectorised, is_private, parts_reached
-from mtljax.data.pipeline import in_unit_range
+from mtljax.data.pipeline import in_unit_range, size_of
 from mtljax.errors import UserError, unknown
 from mtljax.tasks import Task
 from mtljax.train.step import streams
@@ -129,7 +129,7 @@ def from_raw(function: Callable[..., Any], axis_name: Axis | None) -> Callable[.
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
         # The step is for losses that change in training.
-        batch = {**in_unit_range(batch), STEP: jnp.full(len(batch["image"]), step)}
+        batch = {**in_unit_range(batch), STEP: jnp.full(size_of(batch), step)}
         return function(params, model_state, known, batch, key, shards)
 
     return replica

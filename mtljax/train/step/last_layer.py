@@ -18,7 +18,7 @@ def last_shared_layer(model: Any, params: Any, model_state: Any, images: Any) ->
         model: a model with `groups(params)`, as `MultiTask`.
         params: its parameters.
         model_state: its other collections.
-        images: its input; only shapes are read.
+        images: its input, or a tree of arrays; only shapes are read.
 
     Returns:
         A tree as `params` of bools.

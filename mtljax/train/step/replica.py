@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from mtljax.balance import BalanceState, Gramian, combine, gramian, is_private, linearize, scale_private
+from mtljax.data.pipeline import inputs_of
 from mtljax.models import INITIAL, PENALTIES, PER_STEP
 from mtljax.tasks import Task
 from mtljax.train.step.last_layer import last_shared_layer
@@ -187,7 +188,7 @@ class Replica:
         at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
         losses, (present, model_state) = self._sum(at.losses), at.aux
         jacobian = at.jacobian(params)
-        last = last_shared_layer(self._model, params, model_state, batch["image"])
+        last = last_shared_layer(self._model, params, model_state, inputs_of(batch))
         measured, shapes = _where(last, jacobian), _where(last, params)
         seen = gramian(self._sum(measured), shapes, len(losses))
         weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
@@ -200,10 +201,10 @@ class Replica:
         """The tasks' gradients at the encoder's output, balanced and then pulled back once."""
 
         def encode(params: Any) -> Any:
-            return self._apply(params, model_state, key, batch["image"], method="encode")
+            return self._apply(params, model_state, key, inputs_of(batch), method="encode")
 
         def losses_of(at: Mapping[str, Any], model_state: Any) -> tuple[Any, Any]:
-            arguments = (at["features"], batch["image"])
+            arguments = (at["features"], inputs_of(batch))
             predictions, state = self._apply(
                 at["params"], model_state, key, *arguments, camera=batch.get("camera"), method="decode"
             )
@@ -234,7 +235,7 @@ class Replica:
         return Balanced(gradient, losses, present, seen, balance, model_state, owners)
 
     def _losses(self, params: Any, model_state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
-        predictions, model_state = self._apply(params, model_state, key, batch["image"], camera=batch.get("camera"))
+        predictions, model_state = self._apply(params, model_state, key, inputs_of(batch), camera=batch.get("camera"))
         losses, present = self._task_losses(predictions, batch)
         return losses, (present, model_state)
 

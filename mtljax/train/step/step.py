@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from mtljax.balance import Gramian, Holding, from_rule, hold_absent, reached_by
-from mtljax.data.pipeline import in_unit_range
+from mtljax.data.pipeline import in_unit_range, inputs_of
 from mtljax.tasks import Task
 from mtljax.train.step import streams
 from mtljax.train.step.affinity import FIRST, first_order
@@ -183,7 +183,7 @@ def make_predict_step(
 
 def _predictions(model: Any, variables: Variables, batch: Any) -> dict[str, Any]:
     params, model_state = variables
-    return model.apply({"params": params, **model_state}, batch["image"], camera=batch.get("camera"))
+    return model.apply({"params": params, **model_state}, inputs_of(batch), camera=batch.get("camera"))
 
 
 def measured(task: Task, prediction: jax.Array, batch: Any) -> dict[str, Any]:

@@ -70,6 +70,21 @@ def test_pictures_whose_looks_are_not_known_are_refused(tmp_path, picture, argum
         images.colour(saved(tmp_path, picture, **arguments))
 
 
+@pytest.mark.parametrize(("picture", "orientation"), [(RGB, 6), (RGB, 3), (WIDE, 8), (GREY, 2)])
+def test_pictures_are_turned_as_their_exif_data_say(tmp_path, picture, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turns = {6: lambda x: np.rot90(x, -1), 3: lambda x: np.rot90(x, 2), 8: np.rot90, 2: np.fliplr}
+    file, plain = saved(tmp_path, picture, exif=exif), saved(tmp_path, picture, "plain.png")
+    wanted = turns[orientation](images.colour(plain))
+    np.testing.assert_array_equal(images.colour(file), wanted)
+    with Image.open(file) as opened:  # of Pillow, as rows of one's own have it
+        opened.load()
+        np.testing.assert_array_equal(images.colour_of(opened, file), wanted)
+    if picture is GREY:
+        np.testing.assert_array_equal(images.class_ids(file), np.fliplr(GREY))
+
+
 def test_colours_that_nothing_hides_are_read(tmp_path):
     palette = with_palette(np.array([[0, 1, 2]], np.uint8), COLOURS)
     for picture, transparent in ((palette, 3), (GREY, 99), (WIDE, 1)):

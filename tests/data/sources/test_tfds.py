@@ -5,6 +5,8 @@ import sys
 
 import numpy as np
 import pytest
+import requests
+import urllib3.util.retry
 
 from mtljax.data import DataSet, tfds
 from mtljax.data.quiet import quiet_tfds
@@ -102,6 +104,22 @@ def test_data_that_cannot_be_had_says_how_to_prepare_it(tmp_path):
         patch.setattr(cifar.Cifar100, "_split_generators", offline)
         with pytest.raises(UserError, match=r"no network.*tfds build cifar100 --file_format=array_record"):
             tfds("cifar100", keys=KEYS, data_dir=str(tmp_path)).split("train")
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_without_a_network_nothing_is_waited_for(tmp_path, monkeypatch, reachable):
+    nowhere = "http://127.0.0.1:9"  # where nothing listens
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, nowhere)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    if reachable:  # at first
+        monkeypatch.setattr(requests, "head", lambda url, timeout: None)
+    waits = []
+    monkeypatch.setattr(urllib3.util.retry.Retry, "sleep", lambda self, response=None: waits.append(self))
+    with pytest.raises(UserError, match=r"'cifar100' is not prepared in \S+ and could not be: .*tfds build"):
+        tfds("cifar100", keys=KEYS, data_dir=str(tmp_path)).split("train")
+    assert bool(waits) == reachable
 
 
 def test_tensorflow_is_not_needed():

@@ -186,7 +186,7 @@ def test_every_call_is_shown_before_it_is_made():
     def check(name, given):
         raise ValueError(f"{name} is not wanted")
 
-    with pytest.raises(UserError, match=r"thing 'stopped\(1\)': stopped is not wanted\."):
+    with pytest.raises(UserError, match=r"thing 'stopped\(1\)': stopped is not wanted \(\S+, line \d+, in check\)\."):
         found("stopped(1)", check=check)
 
 

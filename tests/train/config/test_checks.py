@@ -218,6 +218,7 @@ def test_a_run_prints_its_notes_and_the_order_of_tasks(monkeypatch, tmp_path, ca
     loop.train(config(monkeypatch, with_image(np.zeros_like)), tmp_path / "run")
     out, err = capsys.readouterr()
     assert "warning: 12 of 12 training images looked at have one value everywhere, such as 0." in err
+    assert "made: train 12, validation 12\n" in out
     assert "losses, weights and preferences are in the order kind" in out
 
 
@@ -240,7 +241,10 @@ def changed(**changes):
         ),
         ({"sums": lambda p, b: {"a": b["king"]}}, r"KeyError: 'king' \(its sums of metrics"),
         ({"sums": lambda p, b: {"a": p + np.ones(5)}}, r"sums of metrics"),
-        ({"host_sums": lambda p, b: {"a": p + np.ones(5)}}, r"\(its metrics; labels: kind \(8,\)\)"),
+        (
+            {"host_sums": lambda p, b: {"a": p + np.ones(5)}},
+            r"\(its metrics; labels: kind \(8,\); \S+, line \d+, in <lambda>\)",
+        ),
         ({"metrics": (tasks.Metric("m", True, lambda s: s["nothing"]),)}, r"KeyError: 'nothing' \(its metrics"),
         ({"metrics": (tasks.Metric("m", True, lambda s: np.ones(3)),)}, r"\(its metrics"),
         (

@@ -199,9 +199,10 @@ def test_the_table_shows_them_as_they_are_written():
         ("xml.dom:f()", r"unknown function of module 'xml.dom': 'f'"),
         (
             "broken:f()",
-            r"^data 'broken:f\(\)': module 'broken' cannot be imported: ZeroDivisionError: division by zero\.$",
+            r"^data 'broken:f\(\)': module 'broken' cannot be imported: ZeroDivisionError: division by zero "
+            r"\(\S+broken.py, line 1, in <module>\)\.$",
         ),
-        ("leaving:f()", r"module 'leaving' cannot be imported: SystemExit: 3\.$"),
+        ("leaving:f()", r"module 'leaving' cannot be imported: SystemExit: 3 \(\S+, line 1, in <module>\)\.$"),
         ("lacking:f()", r"module 'lacking' cannot be imported: ModuleNotFoundError: No module named 'nowhere_at_all'"),
         ("garbled:f()", r"module 'garbled' cannot be imported: SyntaxError: "),
         ("os.path.join('a')", r"may hold calls of known names, .* and nothing else\.$"),

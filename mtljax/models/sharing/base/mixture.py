@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mtljax.models.parts.vectors import as_vectors
 from mtljax.models.sharing.base.tasked import Tasked
 
 
@@ -40,5 +41,5 @@ class Gate(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Reads the input as one vector an example; `train` changes nothing."""
-        logits = nn.Dense(self.number, use_bias=False, name="logits")(x.reshape(x.shape[0], -1))
+        logits = nn.Dense(self.number, use_bias=False, name="logits")(as_vectors(x, "Gate"))
         return nn.softmax(logits.astype(jnp.float32))

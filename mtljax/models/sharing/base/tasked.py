@@ -8,9 +8,10 @@ import flax.linen as nn
 import jax
 
 from mtljax.errors import UserError
-from mtljax.models.parts.clips import by_clip, folded
+from mtljax.models.parts.clips import by_clip, folded, is_tree
 from mtljax.models.parts.pyramid import feature_maps
 from mtljax.models.parts.scaled_gradient import scaled_gradient
+from mtljax.models.parts.tokens import features_of
 from mtljax.models.pure import as_module, asks_for, call
 
 SHARED = "shared"
@@ -53,7 +54,10 @@ class Tasked:
         tasks: Sequence[str] | None = None,
         camera: Any = None,
     ) -> dict[str, jax.Array]:
-        """Predicts the given tasks (all, by default): a dict of `(B, H, W, C)`, or `(B, s, H, W, C)` for clips."""
+        """Predicts the given tasks (all, by default): a dict of `(B, H, W, C)`, or `(B, s, H, W, C)` for clips.
+
+        In the place of images stands any tree of arrays that the encoder takes.
+        """
         known = {"camera": camera} if asks_for(self.encode, "camera") else {}
         features = self.encode(images, train=train, tasks=tasks, **known)
         return self.decode(features, images, train=train, tasks=tasks, camera=camera)
@@ -89,8 +93,9 @@ class Tasked:
         camera: Any,
     ) -> dict[str, jax.Array]:
         """What the tasks' heads make of their features, in which frames are folded into the batch."""
-        frames = images.shape[1] if images.ndim == 5 else None
-        size = None if images.ndim == 2 else images.shape[-3:-1]
+        shape = () if is_tree(images) else images.shape
+        frames = shape[1] if len(shape) == 5 else None
+        size = shape[-3:-1] if len(shape) > 3 else None
         wanted = list(self.heads) if tasks is None else list(tasks)
         given: dict[str, Any] = {}  # as heads gave them
         predictions: dict[str, Any] = {}
@@ -156,9 +161,11 @@ class Tasked:
 
     def _encoded(self, encoder: Any, x: jax.Array, train: bool) -> Any:
         """An encoder's features; computed again in each backward pass where `remat`."""
-        if not self.remat:
-            return call(encoder, x, train=train)
-        return nn.remat(lambda encoder, x: call(encoder, x, train=train))(encoder, x)
+
+        def encoded(encoder: Any, x: Any) -> Any:
+            return features_of(call(encoder, x, train=train), x)
+
+        return nn.remat(encoded)(encoder, x) if self.remat else encoded(encoder, x)
 
     def _staged(self, encoder: Any, stage: str, x: jax.Array, before: Mapping[str, jax.Array], train: bool) -> Any:
         """One stage of an encoder; computed again in each backward pass where `remat`."""
