@@ -4,6 +4,7 @@ Leading axes of all arguments broadcast. With `xp=np` formulas are computed by N
 """
 
 import functools
+from collections.abc import Sequence
 from types import ModuleType
 
 import jax
@@ -55,7 +56,13 @@ def normals_from_depth(
 
 
 def normals_of_fit(
-    sums: Array, inverse: Array, valid: Array, intrinsics: Array, radius: int, top: int = 0, xp: ModuleType = jnp
+    sums: Sequence[Array],
+    inverse: Array,
+    valid: Array,
+    intrinsics: Array,
+    radius: int,
+    top: int = 0,
+    xp: ModuleType = jnp,
 ) -> tuple[Array, Array]:
     """The normals of planes fitted to windows, by sums over each window's neighbours on its pixel's surface.
 
@@ -83,7 +90,8 @@ def normals_of_fit(
     determinant = xp.where(solvable, determinant, 1.0)
     a, b = (uq * vv - vq * uv) / determinant, (vq * uu - uq * uv) / determinant
     c = inverse + (q - a * u - b * v) / count
-    columns, rows = xp.moveaxis(pixel_grid(*inverse.shape[-2:], xp), -1, 0)
+    height, width = inverse.shape[-2:]
+    columns, rows = xp.moveaxis(pixel_grid(height, width, xp), -1, 0)
     k = intrinsics[..., None, None]
     fx, fy, cx, cy = k[..., 0, 0, :, :], k[..., 1, 1, :, :], k[..., 0, 2, :, :], k[..., 1, 2, :, :]
     # The fit's origin is each pixel's own centre.

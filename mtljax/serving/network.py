@@ -118,7 +118,7 @@ class Network:
         program, before = self.programs.setdefault((self.names, self.by_frame), jax.jit(self.apply)), None
         for batch in _batches(examples, batch_size):
             size = len(batch)
-            given = collate([*batch, *batch[-1:] * (batch_size - size)])
+            given = collate(cast(list[Any], [*batch, *batch[-1:] * (batch_size - size)]))
             found = program(self.variables, given)
             if before is not None:
                 yield _read(*before)

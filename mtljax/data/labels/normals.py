@@ -40,7 +40,7 @@ def _fitted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Normals of some rows, the first of which is `top`, and their mask."""
     sums = _window_sums(inverse, around, radius)
-    normal, solvable = normals_of_fit(sums, inverse, valid, np.asarray(intrinsics), radius, top, np)
+    normal, solvable = normals_of_fit(list(sums), inverse, valid, np.asarray(intrinsics), radius, top, np)
     return normal.astype(np.float32), solvable
 
 

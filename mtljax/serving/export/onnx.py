@@ -1,6 +1,7 @@
 """ONNX, through jax2onnx."""
 
 import contextlib
+import importlib
 import io
 import warnings
 from typing import Any
@@ -24,7 +25,7 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
             inputs of several arrays.
     """
     try:
-        import jax2onnx
+        jax2onnx = importlib.import_module("jax2onnx")
     except ImportError as error:
         raise UserError(
             f"--format=onnx needs jax2onnx ({error}): pip install 'mtljax[export]'; or --format=stablehlo."
@@ -56,7 +57,7 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
 
 def _check(file: bytes, served: Served, names: list[str]) -> None:
     try:
-        import onnxruntime
+        onnxruntime = importlib.import_module("onnxruntime")
     except ImportError:
         return
     sample = np.asarray(served.sample(2))

@@ -128,8 +128,9 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
             raise unknown(f"config.{key}", str(known[key]), choices)
     if not known.tasks:
         raise UserError("config.tasks is empty; give at least one task, such as {'depth': 'depth()'}.")
-    known.modules = known.modules or own_folders.folders_of(known)
-    own_folders.look_in(known.modules, own_folders.modules_in(known))
+    keys = cast(Mapping[str, Any], known)
+    known.modules = known.modules or own_folders.folders_of(keys)
+    own_folders.look_in(known.modules, own_folders.modules_in(keys))
     return known
 
 

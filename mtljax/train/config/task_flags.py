@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
+from typing import cast
 
 import ml_collections
 
@@ -57,7 +58,7 @@ def edit(config: ml_collections.ConfigDict, edits: Edits) -> None:
 
 
 def _edit_task(config: ml_collections.ConfigDict, name: str, text: str) -> None:
-    tasks, optimizers = config.tasks, config.get("optimizers", {})
+    tasks, optimizers = _keys(config, "tasks"), _keys(config, "optimizers")
     if text and name not in tasks:
         near = nearest(name, tasks)
         if near:
@@ -70,9 +71,14 @@ def _edit_task(config: ml_collections.ConfigDict, name: str, text: str) -> None:
 
 
 def _set(config: ml_collections.ConfigDict, group: str, name: str, text: str) -> None:
+    keys = _keys(config, group)
     if text:
-        config[group][name] = text
-    elif name in config[group]:
-        del config[group][name]
+        keys[name] = text
+    elif name in keys:
+        del keys[name]
     else:
-        raise unknown(f"key to drop of config.{group}:", name, config[group])
+        raise unknown(f"key to drop of config.{group}:", name, keys)
+
+
+def _keys(config: ml_collections.ConfigDict, group: str) -> MutableMapping[str, str]:
+    return cast(MutableMapping[str, str], config.get(group, {}))
