@@ -1,7 +1,10 @@
 """Data sets of noise that configs of tests name, and their workdirs: as training leaves them, but without a step."""
 
+import importlib.util
+
 import ml_collections
 import numpy as np
+import pytest
 
 import mtljax as mtl
 from mtljax.train import default_config
@@ -19,6 +22,13 @@ TASKS = {
     "points": "keypoints(num_points=2, label='points', width=4)",
     "segment": "segment(num_classes=3, width=4)",
 }
+
+
+def needs(*packages):
+    """Skips a test where an extra is not installed."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs {package}")
 
 
 def pictures(frames=1):
