@@ -1,7 +1,10 @@
 """Data sets of noise that configs of tests name, and their workdirs: as training leaves them, but without a step."""
 
+import importlib.util
+
 import ml_collections
 import numpy as np
+import pytest
 
 import mtljax as mtl
 from mtljax.train import default_config
@@ -16,9 +19,16 @@ TASKS = {
     "age": "regress(label='age')",
     "depth": "depth(width=4)",
     "kind": "classify(num_classes=3, label='kind')",
-    "points": "keypoints(num_points=2, label='points', width=4)",
+    "points": "keypoints(num_points=2, width=4)",
     "segment": "segment(num_classes=3, width=4)",
 }
+
+
+def needs(*packages):
+    """Skips a test where an extra is not installed."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs {package}")
 
 
 def pictures(frames=1):
@@ -28,9 +38,9 @@ def pictures(frames=1):
         {
             "image": rng.integers(0, 256, (*places, 3), np.uint8),
             "age": rng.uniform(20, 60, N),
-            "depth": rng.uniform(1, 5, (*places, 1)).astype(np.float32),
+            "depth": rng.uniform(0.1, 2, (*places, 1)).astype(np.float32),
             "kind": [("owl", "finch", "wren")[i % 3] for i in range(N)],
-            "points": rng.uniform(0, H, (N, frames, 2, 2)).astype(np.float32),
+            "keypoints": rng.uniform(2, H - 1, (N, frames, 2, 2)).astype(np.float32),
             "semantic": rng.integers(0, 3, (*places, 1)),
         },
         validation=0.5,

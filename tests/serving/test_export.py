@@ -62,8 +62,7 @@ def test_stablehlo_takes_other_sizes_where_the_network_does(run, exported):
 
 
 def test_onnx_says_the_same_in_a_fresh_process(run, tmp_path):
-    pytest.importorskip("jax2onnx")
-    pytest.importorskip("onnxruntime")
+    sets.needs("jax2onnx", "onnxruntime")
     run.export(tmp_path, "onnx", TASKS)
     found, wanted = fresh(tmp_path, WITH_ONNX), run.predict(IMAGES, TASKS)
     assert sorted(found) == TASKS

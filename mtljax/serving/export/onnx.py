@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -24,12 +25,7 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
         UserError: where jax2onnx is not installed, cannot convert the network, or makes something else of it; for
             inputs of several arrays.
     """
-    try:
-        jax2onnx = importlib.import_module("jax2onnx")
-    except ImportError as error:
-        raise UserError(
-            f"--format=onnx needs jax2onnx ({error}): pip install 'mtljax[export]'; or --format=stablehlo."
-        ) from error
+    convert = _converter()
     if not isinstance(served.one, jax.ShapeDtypeStruct):
         raise UserError("--format=onnx takes networks that are given one array; expected --format=stablehlo.")
     names = list(served.shapes())
@@ -37,7 +33,7 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # of the converter's own
-            model = jax2onnx.to_onnx(
+            model = convert(
                 lambda images: tuple(served(images)[name] for name in names),
                 [tuple(shape)],
                 model_name="mtljax",
@@ -53,6 +49,17 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     file = model.SerializeToString()
     _check(file, served, names)
     return file, shape
+
+
+def _converter() -> Callable[..., Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module("jax2onnx").to_onnx
+    except ImportError as error:
+        raise UserError(
+            f"--format=onnx needs jax2onnx ({error}): pip install 'mtljax[export]'; or --format=stablehlo."
+        ) from error
 
 
 def _check(file: bytes, served: Served, names: list[str]) -> None:

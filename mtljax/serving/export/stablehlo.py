@@ -41,7 +41,7 @@ def _made(served: Served) -> tuple[Any, list[Any]]:
         except Exception as error:  # of whatever kind: modules raise theirs where a size is not known
             told.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
             continue
-        return made, [str(n) for n in jax.tree.leaves(given)[0].shape]
+        return made, [n if isinstance(n, int) else str(n) for n in jax.tree.leaves(given)[0].shape]
     raise UserError(f"the network cannot be exported with a batch of any size: {told[-1]}")
 
 
