@@ -91,7 +91,7 @@ def test_it_is_no_constant_of_the_step(trained):
     fitted = fit(parts)
     state, _ = start(parts, fitted, folder / "looks")
     number = sum(map(jnp.size, jax.tree.leaves(state.model_state["frozen"])))
-    step = make_train_step(parts.model, parts.tasks, parts.balancer, fitted.optimizer)
+    step = make_train_step(parts.model, parts.tasks, parts.balancer, fitted.optimizer, spread=parts.spread)
     batch = next(iter(parts.train_batches()))
     assert constants(jax.make_jaxpr(step)(state, batch)) < number / 10
     written = jax.make_jaxpr(jax.jit(lambda batch: step(state, batch)[1]["losses"]))(batch)
