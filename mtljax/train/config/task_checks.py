@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from mtljax.errors import UserError, nearest
-from mtljax.models.heads import FROZEN
+from mtljax.models.heads.frozen import FROZEN
 from mtljax.tasks import Task
 
 _TRIED = 2  # examples with which what runs on the host is tried
