@@ -11,7 +11,7 @@ from mtljax.data.labels.normals import normals_from_depth
 H, W = 14, 18
 K = np.array([[20.0, 0, 9], [0, 22, 7], [0, 0, 1]])
 RNG = np.random.default_rng(0)
-SLOPE = 2 + 0.05 * np.arange(W) + 0.03 * np.arange(H)[:, None] + RNG.normal(0, 0.005, (H, W))
+SLOPE = 2 + 0.02 * np.arange(W) + 0.015 * np.arange(H)[:, None] + RNG.normal(0, 0.005, (H, W))
 DEPTH = np.where(np.arange(W) < 9, SLOPE, 2 * SLOPE)
 VALID = RNG.random((H, W)) < 0.9
 

@@ -10,9 +10,9 @@ from mtljax.models.heads.classifier import Classifier
 from mtljax.models.heads.dense import Dense
 from mtljax.models.heads.ego_motion import EgoMotion
 from mtljax.models.heads.flow import Flow
-from mtljax.models.heads.frozen import FROZEN, Frozen
+from mtljax.models.heads.frozen import Frozen
 from mtljax.models.heads.inverse_depth import InverseDepth
 from mtljax.models.heads.linear import Linear
 from mtljax.models.heads.parents import Parents
 
-__all__ = ["FROZEN", "Classifier", "Dense", "EgoMotion", "Flow", "Frozen", "InverseDepth", "Linear", "Parents"]
+__all__ = ["Classifier", "Dense", "EgoMotion", "Flow", "Frozen", "InverseDepth", "Linear", "Parents"]

@@ -109,6 +109,7 @@ class _Tie:
 
     def loss(self, prediction: Prediction, batch: Batch) -> tuple[jax.Array, jax.Array]:
         """(total, count) over pixels."""
+        self._check(prediction)
         if self._too_short(prediction):
             return jnp.zeros(()), jnp.zeros(())
         found, numbers = self._found(prediction, batch)
@@ -117,6 +118,7 @@ class _Tie:
 
     def sums(self, prediction: Prediction, batch: Batch) -> dict[str, jax.Array]:
         """What the metric is made of."""
+        self._check(prediction)
         if self._too_short(prediction):
             return {self.relation.figure: jnp.zeros(()), **dict.fromkeys(("pixels", NOT_FINITE), jnp.int32(0))}
         found, numbers = self._found(prediction, batch)
@@ -125,6 +127,14 @@ class _Tie:
             "pixels": jnp.sum(found.known, dtype=jnp.int32),
             NOT_FINITE: jnp.sum(~numbers, dtype=jnp.int32),
         }
+
+    def _check(self, prediction: Prediction) -> None:
+        """Raises a `UserError` where predictions do not fit each other."""
+        of_depth = prediction[self.names["depth"]].shape
+        for key in self.relation.between:
+            places = of_depth[:2] if key == "ego_motion" else of_depth[:-1]
+            x = prediction[self.names[key]]
+            fits(x, (*places, 1), f"depth, of the task that predicts {key}", _CHANNELS.get(key))
 
     def _too_short(self, prediction: Prediction) -> bool:
         return prediction[self.names["depth"]].shape[1] < self.relation.frames
@@ -142,10 +152,7 @@ class _Tie:
             counted &= labels_of(batch, label, np.shape(batch[label])[-1])[1]
         read, numbers = {}, jnp.ones(len(depth), bool)
         for key in self.relation.between:
-            x = prediction[self.names[key]]
-            places = depth.shape[:2] if key == "ego_motion" else depth.shape[:-1]
-            fits(x, (*places, 1), f"depth, of the task that predicts {key}", _CHANNELS.get(key))
-            read[key], finite = _read(key, x, counted)
+            read[key], finite = _read(key, prediction[self.names[key]], counted)
             numbers &= finite
         found = self.relation.disagreement(read, batch)
         return found._replace(known=found.known & self._still(counted, batch)[..., 0]), numbers

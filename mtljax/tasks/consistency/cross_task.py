@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.errors import UserError, unknown
-from mtljax.models import heads
+from mtljax.models.heads.frozen import FROZEN, Frozen
 from mtljax.tasks.consistency.network import Finder, LabelNetwork
 from mtljax.tasks.labels import fits, labels_of
 from mtljax.tasks.losses.masked import number
@@ -96,7 +96,7 @@ class _Path:
     def task(self, name: str) -> Task:
         return Task(
             name=f"{name}_{self.predicts}",
-            head=heads.Frozen(self.network),
+            head=Frozen(self.network),
             labels=(self.network.label,),
             loss=self.loss,
             metrics=of_numbers(Metric("distance", False, ratio("distance", over="pixels"))),
@@ -132,7 +132,7 @@ class _Path:
         p = p.astype(jnp.float32) if self.activation is None else self.activation(p.astype(jnp.float32))
 
         def seen(x: jax.Array) -> jax.Array:
-            found = self.network.apply(prediction[heads.FROZEN], x, batch.get("camera"), self.predicts)
+            found = self.network.apply(prediction[FROZEN], x, batch.get("camera"), self.predicts)
             if getattr(found, "shape", ())[:-1] != y.shape[:-1]:
                 raise UserError(
                     f"task {self.predicts!r} of {self.network.workdir!r} is no map of the pixels of {label}."

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtljax.data.pipeline import size_of
 from mtljax.errors import UserError, nearest, place_of, told
-from mtljax.models.heads import FROZEN
+from mtljax.models.heads.frozen import FROZEN
 from mtljax.tasks import Task
 
 _TRIED = 2  # examples with which what runs on the host is tried

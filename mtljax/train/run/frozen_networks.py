@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from mtljax.errors import UserError
-from mtljax.models.heads import FROZEN, Frozen
+from mtljax.models.heads.frozen import FROZEN, Frozen
 from mtljax.train.config.parts import Experiment
 from mtljax.train.run.checkpoint import CHECKPOINTS, finished
 from mtljax.train.run.workdir import replace_text, unwritable

@@ -8,7 +8,7 @@ import numpy as np
 
 from mtljax.data.pipeline import inputs_of
 from mtljax.errors import UserError
-from mtljax.models.heads import FROZEN
+from mtljax.models.heads.frozen import FROZEN
 from mtljax.train.config import experiment
 from mtljax.train.config.checks import Fitted, fit
 from mtljax.train.config.default import checked

@@ -133,7 +133,7 @@ def test_pixels_and_examples_that_do_not_count_have_no_say(relation):
 
 def test_one_entry_of_a_config_is_a_task_for_each_relation():
     config = default_config()
-    config.tasks = {key: f"{'segment(num_classes=3)' if key == 'z' else key + '()'}" for key in ("depth", "normals")}
+    config.tasks = {"depth": "depth()", "normals": "normals()"}
     config.tasks.geometry = "consistent(depth='depth', normals='normals')"
     chosen = tasks_of(checked(config))
     assert list(chosen) == ["depth", "geometry_depth_normals", "normals"]

@@ -7,7 +7,7 @@ import pytest
 
 import mtljax as mtl
 from mtljax.errors import UserError
-from mtljax.models import heads
+from mtljax.models.heads.frozen import FROZEN
 from mtljax.tasks.consistency.network import LabelNetwork
 
 RNG = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def made(**given):
 
 
 def prediction(p):
-    return {"normals": p, heads.FROZEN: WEIGHTS}
+    return {"normals": p, FROZEN: WEIGHTS}
 
 
 def test_a_loss_is_the_distance_of_what_is_seen_of_prediction_and_label():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
-from mtljax.models import heads
+from mtljax.models.heads.frozen import FROZEN
 from mtljax.train.run.evaluate import Accumulator
 from tests.tasks import still_world
 from tests.tasks.consistency import test_cross_task
@@ -45,7 +45,7 @@ CASES = {
     ),
     "cross_task": (
         test_cross_task.made(target="depth")[0],
-        {"depth": test_cross_task.LABEL, heads.FROZEN: test_cross_task.WEIGHTS},
+        {"depth": test_cross_task.LABEL, FROZEN: test_cross_task.WEIGHTS},
         test_cross_task.BATCH,
     ),
 }

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend import core
 
 from mtljax.errors import UserError
+from mtljax.train.config.checks import fit
 from mtljax.train.config.default import checked
 from mtljax.train.config.experiment import build
 from mtljax.train.run import frozen_networks, loop
-from mtljax.train.run.start import newest_variables
+from mtljax.train.run.start import newest_variables, start
+from mtljax.train.step.step import make_train_step
 from tests import runs
 from tests.small_config import get_config
 from tests.train.conftest import changed
@@ -70,18 +73,29 @@ def test_it_is_no_parameter_and_in_no_checkpoint_and_nothing_moves_it(trained):
     assert build(checked(looks)).tasks["seen_normals"].head.network.label == "depth"
 
 
-def test_it_is_no_constant_of_the_step(trained):
-    from mtljax.train.config.checks import fit
-    from mtljax.train.run.start import start
+def constants(traced):
+    """How many numbers are written into a program, and into those that it calls."""
+    closed = isinstance(traced, core.ClosedJaxpr)
+    inside = [
+        leaf
+        for equation in traced.eqns
+        for leaf in jax.tree.leaves(equation.params, is_leaf=lambda x: isinstance(x, core.ClosedJaxpr | core.Jaxpr))
+        if isinstance(leaf, core.ClosedJaxpr | core.Jaxpr)
+    ]
+    return sum(jnp.size(const) for const in (traced.consts if closed else ())) + sum(map(constants, inside))
 
+
+def test_it_is_no_constant_of_the_step(trained):
     folder, _, looks, _ = trained
     parts = build(checked(looks))
     fitted = fit(parts)
     state, _ = start(parts, fitted, folder / "looks")
-    step = parts.train_step(fitted.optimizer)
-    batch = parts.spread.place_batch(next(iter(parts.train_batches())))
-    traced = jax.make_jaxpr(lambda s, b: step.program._function(s, b, step.noise))(state, batch)
-    assert sum(jnp.size(const) for const in traced.consts) < 100
+    number = sum(map(jnp.size, jax.tree.leaves(state.model_state["frozen"])))
+    step = make_train_step(parts.model, parts.tasks, parts.balancer, fitted.optimizer, spread=parts.spread)
+    batch = next(iter(parts.train_batches()))
+    assert constants(jax.make_jaxpr(step)(state, batch)) < number / 10
+    written = jax.make_jaxpr(jax.jit(lambda batch: step(state, batch)[1]["losses"]))(batch)
+    assert constants(written) >= number
 
 
 def test_a_run_goes_on_with_the_network_that_it_was_started_with(trained, tmp_path):
