@@ -105,7 +105,7 @@ class Mix:
         return {key: max(length, round(scale * weights[key])) for key, length in lengths.items()}
 
     def _fitted(self, example: Example) -> Example:
-        if np.ndim(example.get("image")) != 4:
+        if np.ndim(example.get("image", ())) != 4:
             raise UserError(f"{self.name} is of images (s, H, W, C); one of its sets gives vectors or `inputs`.")
         return resized(example, self.size) if self.size else example
 

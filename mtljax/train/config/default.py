@@ -121,8 +121,8 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
             raise unknown(f"config.{key}", str(known[key]), choices)
     if not known.tasks:
         raise UserError("config.tasks is empty; give at least one task, such as {'depth': 'depth()'}.")
-    known.modules = known.modules or own_folders.folders_of(known)
-    own_folders.look_in(known.modules, own_folders.modules_in(known))
+    known.modules = known.modules or own_folders.folders_of(known.to_dict())
+    own_folders.look_in(known.modules, own_folders.modules_in(known.to_dict()))
     return known
 
 

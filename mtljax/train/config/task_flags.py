@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 
@@ -56,7 +57,7 @@ def edit(config: ml_collections.ConfigDict, edits: Edits) -> None:
             _set(config, "optimizers", name, text)
 
 
-def _edit_task(config: ml_collections.ConfigDict, name: str, text: str) -> None:
+def _edit_task(config: Any, name: str, text: str) -> None:
     tasks, optimizers = config.tasks, config.get("optimizers", {})
     if text and name not in tasks:
         near = nearest(name, tasks)
@@ -69,7 +70,7 @@ def _edit_task(config: ml_collections.ConfigDict, name: str, text: str) -> None:
         del optimizers[name]
 
 
-def _set(config: ml_collections.ConfigDict, group: str, name: str, text: str) -> None:
+def _set(config: Any, group: str, name: str, text: str) -> None:
     if text:
         config[group][name] = text
     elif name in config[group]:
