@@ -1,11 +1,14 @@
 """Modules of Flax NNX in the place of Linen ones, by Flax's own bridge `nnx.bridge.to_linen`."""
 
+import dataclasses
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
+from flax import core
 
 
 def is_to_linen(part: Any) -> bool:
@@ -21,14 +24,36 @@ def is_bare(part: Any) -> bool:
 
 
 def adopted(module: Any) -> nn.Module:
-    """A module of `to_linen` whose variables are plain arrays, and that can be made with one key for all its streams.
+    """A module of `to_linen` whose variables are plain arrays under texts, and that one random key is enough to make.
 
-    Its parameters are drawn from the stream `params`, as they are without us. Dropout asks for a stream of its own as
-    soon as it is made, which Linen has none of before training.
+    Checkpoints know no numbers as names, such as those in an `nnx.List`. Parameters are drawn from the stream `params`,
+    as they are without us; dropout asks for a stream of its own as soon as it is made, where Linen has none yet.
     """
-    if isinstance(module.nnx_class, _Made):
+    if isinstance(module, _class()):
         return module
-    return module.clone(nnx_class=_Made(module.nnx_class), metadata_fn=None)
+    fields = {field.name: getattr(module, field.name) for field in dataclasses.fields(module) if field.init}
+    return _class()(**fields | {"nnx_class": _Made(module.nnx_class), "metadata_fn": None})
+
+
+@functools.cache
+def _class() -> Any:
+    """The class of what is adopted; it is made where NNX is around, which takes long to import."""
+
+    class FromNNX(_nnx().bridge.ToLinen):
+        @property
+        def variables(self) -> Any:
+            return _renamed(core.unfreeze(super().variables), lambda name: int(name) if name.isdecimal() else name)
+
+        @nn.nowrap
+        def put_variable(self, col: str, name: Any, value: Any) -> None:
+            super().put_variable(col, str(name), _renamed(value, str))
+
+    return FromNNX
+
+
+def _renamed(tree: Any, name: Callable[[Any], Any]) -> Any:
+    """A tree of dicts with other keys."""
+    return {name(key): _renamed(value, name) for key, value in tree.items()} if isinstance(tree, Mapping) else tree
 
 
 def parameters_of(module: Any) -> Mapping[str, inspect.Parameter]:

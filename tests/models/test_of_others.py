@@ -60,7 +60,9 @@ def test_a_module_of_nnx_is_what_it_is_without_us():
     variables = model.init(jax.random.key(0), VECTORS)
     net = Net(6, 4, rngs=nnx.Rngs(0))
     net.eval()
-    nnx.update(net, {**variables["params"]["encoder"]})
+    own = variables["params"]["encoder"]
+    assert {*own["more"]} == {"0"}, "checkpoints know no numbers as names"
+    nnx.update(net, own | {"more": {0: own["more"]["0"]}})
     found = model.apply(variables, VECTORS, method="encode")
     np.testing.assert_allclose(found, net(VECTORS), rtol=1e-5, atol=1e-6)
 
@@ -134,7 +136,7 @@ def test_a_vision_transformer_of_hugging_face():
     from transformers.models.vit.modeling_flax_vit import FlaxViTModule
 
     config = transformers.ViTConfig(
-        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=16, patch_size=4
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=16, patch_size=4, hidden_dropout_prob=0.5
     )
     model = mtl.MultiTask(FlaxViTModule(config, add_pooling_layer=False), {"a": mtl.heads.Dense(3)})
     images = jnp.ones((2, 16, 16, 3))

@@ -136,7 +136,8 @@ def test_a_signal_that_comes_during_evaluation_saves_the_state_and_stops(number,
         raise AssertionError("the evaluation went on")
 
     spread = types.SimpleNamespace(to_disk=lambda state: state)
-    parts = types.SimpleNamespace(config=types.SimpleNamespace(batch_size=4), spread=spread)
+    config = types.SimpleNamespace(batch_size=4, dtype="float32")
+    parts = types.SimpleNamespace(config=config, spread=spread, tasks={})
     checkpoints = types.SimpleNamespace(save=lambda *args, wait: saved.append((*args, wait)))
     record = mock.MagicMock()
     the_loop = Loop(parts, "workdir", Restored("state", 0, 0), None, evaluate, None, checkpoints, None, record)
