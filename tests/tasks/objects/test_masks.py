@@ -53,8 +53,8 @@ def test_golden_maps_of_ids(shared):
         )
 
 
-@pytest.mark.parametrize(("front", "expected"), [(2, [2, 2, 1, 1]), (3, [2, 2, 2, 0])])
+@pytest.mark.parametrize(("front", "expected"), [(4, [2] * 4 + [1] * 4), (5, [2] * 5 + [0] * 3)])
 def test_what_is_hidden_by_over_a_half_is_left_out(front, expected):
-    masks = np.array([[True] * 4, [k < front for k in range(4)], [False] * 4])[:, None]
+    masks = np.array([[True] * 8, [k < front for k in range(8)], [False] * 8])[:, None]
     np.testing.assert_array_equal(ids_of(masks, np.array([0.5, 0.9, 0.8]))[0], expected)
     assert not ids_of(masks, np.array([0.2, np.nan, 0.1])).any()

@@ -42,6 +42,16 @@ def test_golden_heat_map(shared):
     np.testing.assert_allclose(draw(boxes, valid, kinds)[1], given["target"], atol=1e-5)
 
 
+def test_a_wide_bell_is_as_written_out():
+    """Sides of 30: the radius is 2.45, of which 2 are whole; on small maps no bell is wider than 1."""
+    found = jax.jit(heat_map, static_argnums=(3, 4))(
+        np.array([[1.0, 1, 31, 31]]), np.ones(1, bool), np.zeros(1, int), 32, 32
+    )
+    dy, dx = np.mgrid[-16:16, -16:16]
+    bell = np.exp(-(dx**2 + dy**2) / (2 * (5 / 6) ** 2))
+    np.testing.assert_allclose(found[..., 0], np.where(np.maximum(abs(dx), abs(dy)) <= 2, bell, 0), atol=1e-6)
+
+
 def test_frames_do_not_touch_and_order_is_nothing():
     boxes, valid, kinds = objects(np.random.default_rng(1))
     both = draw(boxes, valid, kinds)
