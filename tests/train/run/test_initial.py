@@ -26,7 +26,7 @@ def test_networks_trained_alone_are_stitched_and_trained_on(tmp_path, capsys):
     config.data = f"multi_mnist({digits!r})"
     config.tasks = {side: f"classify(num_classes=10, label='{side}')" for side in ("left", "right")}
     config.optimizers = {"left": "adam(1e-3)", "right": "adam(1e-3)"}
-    config.batch_size, config.steps, config.panel_images = 8, 3, 0
+    config.batch_size, config.steps, config.panel_images, config.parallel = 8, 3, 0, "mesh(data=1)"
     config.model, config.balance = "SingleTask(MLP((4,)))", "pcgrad()"
     loop.train(config, tmp_path / "alone")
     assert "warning: balance='pcgrad()' balances gradients of what tasks share" in capsys.readouterr().err
