@@ -1,5 +1,6 @@
 """Settings of the whole suite: eight simulated CPU devices, and where the real data is, if it is."""
 
+import gc
 import os
 import pathlib
 
@@ -10,6 +11,7 @@ os.environ["XLA_FLAGS"] = (
     " --xla_force_host_platform_device_count=8 --xla_llvm_disable_expensive_passes=true"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS"] = "0"  # which nobody reads, of programs that run for a moment
 
 import jax
 import pytest
@@ -17,6 +19,7 @@ import pytest
 from tests import cifar
 from tests.frames import write_folder
 
+gc.set_threshold(200_000, 20, 50)  # tracing makes many objects that stay; they are looked through less often
 ROOT = pathlib.Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 

@@ -21,7 +21,7 @@ def run(balancer, jacobian=JACOBIAN, steps=1):
 
 def test_weighs_the_rows_then_combines():
     weights = np.array([2.0, 0.5, 3.0], np.float32)
-    for second in (mtl.pcgrad(3), mtl.mgda(3), mtl.imtl_g(3), mtl.graddrop(3), mtl.trimmed_mean(3, trim_number=1)):
+    for second in (mtl.pcgrad(3), mtl.graddrop(3)):  # of the Gramian, and of every element
         with jax.disable_jit():  # takes less time than to compile it
             found, _ = run(mtl.compose(mtl.constant(3, weights=tuple(weights.tolist())), second))
             expected, _ = run(second, weights[:, None] * JACOBIAN)

@@ -28,6 +28,7 @@ def config(digits, **changes):
     made.encoder, made.stages = "MLP((4, 6))", ("layer1",)
     made.tasks = {side: f"classify(num_classes=10, label='{side}')" for side in ("left", "right")}
     made.batch_size, made.alone_steps, made.steps, made.panel_images = 8, 4, 2, 0
+    made.parallel = "mesh(data=1)"
     made.update(changes)
     return made
 
@@ -63,6 +64,28 @@ def test_the_shipped_config_is_that_of_two_runs(tmp_path):
     assert set(second.transforms) == {"segment", "normals", "stitch"}
 
 
+def test_a_stopped_study_goes_on_where_it_was(digits, tmp_path, monkeypatch):
+    """Nothing is trained here: what would be, in which order, from what."""
+    trained = []
+
+    def train(config, workdir):
+        trained.append((workdir.name, config.steps, config.init_from, config.optimizers.to_dict()))
+        if len(trained) == 2:
+            raise loop.Stopped(0)
+        (workdir / "checkpoints").mkdir(parents=True)
+        return {}
+
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(cross_stitch, "_show_units", lambda *_: None)
+    with pytest.raises(loop.Stopped):
+        studies.run(config(digits), tmp_path)
+    studies.run(config(digits), tmp_path)
+    assert [each[:3] for each in trained] == [("alone", 4, ""), *[(STITCHED, 2, str(tmp_path / "alone"))] * 2]
+    assert "sgd(cosine_decay_schedule(3.0, steps)" in trained[-1][3]["stitch"]
+    assert "sgd(cosine_decay_schedule(0.03, steps)" in trained[-1][3]["left"]
+
+
+@pytest.mark.slow
 def test_networks_are_trained_alone_and_then_stitched(study):
     workdir, trained = study
     assert trained == [("alone", 4), (STITCHED, 2), (STITCHED, 2)]
@@ -75,19 +98,15 @@ def test_networks_are_trained_alone_and_then_stitched(study):
     assert "sgd(cosine_decay_schedule(0.03, steps)" in told["optimizers"]["left"]
 
 
+@pytest.mark.slow
 def test_the_units_are_drawn(study):
     with Image.open(study[0] / "stitch.png") as picture:
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 50
 
 
-@pytest.mark.slow
-def test_the_papers_questions_fill_a_table(study, digits, capsys):
-    workdir, _ = study
-    studies.run(config(digits, table=True), workdir)
-    rows = (workdir / "cross_stitch.md").read_text().splitlines()
-    assert rows[0].startswith("| start | rate of alpha | alpha at the start | left accuracy (up) | right")
-    heads = [tuple(cell.strip() for cell in row.split("|")[1:4]) for row in rows[2:]]
+def test_the_papers_questions_differ_from_the_chosen_way_in_one_thing():
     alone = "networks trained alone"
+    heads = [variant.cells for variant in cross_stitch._questions(cross_stitch.Variant((0.9, 0.1), 100.0))]
     assert set(heads) == {
         (alone, "100", "(0.9, 0.1)"),
         (f"{alone}, never stitched", "", ""),
@@ -96,6 +115,18 @@ def test_the_papers_questions_fill_a_table(study, digits, capsys):
         *((alone, "100", alpha) for alpha in ("(0.5, 0.5)", "(0.7, 0.3)")),
     }
     assert len(heads) == 8
+
+
+@pytest.mark.slow
+def test_the_papers_questions_fill_a_table(study, digits, capsys, monkeypatch):
+    workdir, _ = study
+    monkeypatch.setattr(cross_stitch, "_RATES", (100.0,))
+    monkeypatch.setattr(cross_stitch, "_ALPHAS", ((0.9, 0.1),))
+    studies.run(config(digits, table=True), workdir)
+    rows = (workdir / "cross_stitch.md").read_text().splitlines()
+    assert rows[0].startswith("| start | rate of alpha | alpha at the start | left accuracy (up) | right")
+    starts = [row.split("|")[1].strip() for row in rows[2:]]
+    assert starts == ["networks trained alone", "networks trained alone, never stitched", "from scratch"]
     told = capsys.readouterr().out
     assert "stage   network  of left" in told
     assert rows[2] in told

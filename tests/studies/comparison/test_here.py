@@ -25,6 +25,7 @@ def digits(tmp_path_factory):
 
 def config(digits, **changes):
     made = get_config(digits)
+    made.parallel = "mesh(data=1)"
     made.update(changes)
     return made
 
@@ -222,7 +223,7 @@ def test_runs_of_an_earlier_version_are_read_and_not_trained_again(digits, tmp_p
 )
 def test_misuse_is_told_before_anything_is_trained(digits, tmp_path, methods, options, message):
     with pytest.raises(UserError, match=message):
-        studies.compare(config(digits), tmp_path / "c", methods, seeds=1, **options)
+        studies.compare(config(digits, parallel="mesh(data=-1)"), tmp_path / "c", methods, seeds=1, **options)
     assert not (tmp_path / "c").exists()
 
 

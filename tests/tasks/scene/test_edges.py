@@ -7,6 +7,7 @@ from scipy import ndimage, optimize
 import mtljax as mtl
 from mtljax.tasks.metrics.edge_matching import count_matches
 from mtljax.tasks.metrics.thinning import THRESHOLDS, skeleton, thin
+from mtljax.train.run.evaluate import Accumulator
 
 TASK = mtl.tasks.edges()
 
@@ -92,6 +93,14 @@ def test_a_dense_image_is_matched_too():
     assert (np.diff(matched) <= 0).all()
     assert matched[0] > 0.99 * (rng.random((128, 128)) < 0.3).sum() * 0.9
     assert predicted[0] > 16_000
+
+
+def test_signals_are_looked_for_between_images():
+    """Matching takes a while: a run that is told to stop does so after the image at hand."""
+    truth = np.repeat(boundaries(16, 0)[None, None, ..., None], 3, axis=0)
+    batch, asked = {"edge": truth, "edge_valid": np.ones_like(truth)}, []
+    Accumulator({"edges": TASK}).add({}, {"edges": 4.0 * truth - 2}, batch, lambda: asked.append(None))
+    assert len(asked) == 3
 
 
 def test_nothing_is_matched_with_nothing():

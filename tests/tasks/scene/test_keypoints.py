@@ -99,14 +99,15 @@ def test_the_constant_says_where_points_are_most_often():
     assert constant.shape == (H, W, 1)
     everywhere = np.broadcast_to(constant, (8, 1, *constant.shape))
     assert figures(task, everywhere, batch)["PCK_0.1"] == 6 / 8
-    least = task.loss(everywhere, batch)[0]
+    loss = jax.jit(task.loss)
+    least = loss(everywhere.astype(np.float32), batch)[0]
     figures_of_constant = evaluate_constant(batch, [batch], {"at": task}, {"at": everywhere.shape})
     assert figures_of_constant["at/PCK_0.1"] == 6 / 8
     shape = jax.ShapeDtypeStruct(everywhere.shape, np.float32)
     check_on_host({"at": task}, {"at": shape}, batch, draws=True)
     check_shapes({"at": task}, {"at": shape}, batch)
     for noise in RNG.normal(size=(5, H, W, 1)):
-        assert least < task.loss((everywhere + 0.3 * noise).astype(np.float32), batch)[0]
+        assert least < loss((everywhere + 0.3 * noise).astype(np.float32), batch)[0]
 
 
 def test_points_that_are_no_pixels_are_refused_and_a_few_beyond_the_image_told():

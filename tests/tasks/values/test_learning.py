@@ -41,7 +41,7 @@ def test_what_is_in_a_file_of_arrays_is_learned(tmp_path, capsys):
         "at": "keypoints(num_points=1, width=16)",
     }
     config.optimizers = dict.fromkeys(("shared", "age", "halves", "at"), "adam(3e-3)")
-    config.batch_size, config.steps, config.panel_images = 16, 150, 2
+    config.batch_size, config.steps, config.panel_images, config.parallel = 16, 150, 2, "mesh(data=1)"
     loop.train(config, tmp_path / "run")
     told = capsys.readouterr()
     assert "warning: task 'halves', in 64 training examples looked at: no example has the tags never." in told.err

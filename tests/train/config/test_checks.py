@@ -275,7 +275,7 @@ def test_a_task_that_fits_passes_and_what_is_not_wanted_is_not_tried():
     check_on_host(changed(constant=lambda b: np.zeros(5)), SHAPES, unlabelled, draws=False)
 
 
-@pytest.mark.parametrize("head", ["Linear(2)", "Linear(1)"])
+@pytest.mark.parametrize("head", ["Linear(1)", "Linear(2)", "Linear(4)"])
 def test_a_head_of_another_width_than_the_classes_is_told_at_the_start(monkeypatch, head):
     given = config(monkeypatch, tasks={"kind": f"classify(num_classes=3, label='kind', head={head})"})
     with pytest.raises(UserError, match=r"task 'kind', prediction of shape \(8, \d\)"):

@@ -10,8 +10,9 @@ import mtljax as mtl
 from configs import nyuv2
 from mtljax.errors import UserError
 from mtljax.train import default_config
+from mtljax.train.config.default import checked
 from mtljax.train.config.experiment import build
-from mtljax.train.run import initial, loop
+from mtljax.train.run import config_file, initial, loop, start
 from mtljax.train.run.start import newest_variables
 from tests.data.sources.test_multi_mnist import write
 from tests.models.test_pretrained import torch_names
@@ -26,7 +27,7 @@ def test_networks_trained_alone_are_stitched_and_trained_on(tmp_path, capsys):
     config.data = f"multi_mnist({digits!r})"
     config.tasks = {side: f"classify(num_classes=10, label='{side}')" for side in ("left", "right")}
     config.optimizers = {"left": "adam(1e-3)", "right": "adam(1e-3)"}
-    config.batch_size, config.steps, config.panel_images = 8, 3, 0
+    config.batch_size, config.steps, config.panel_images, config.parallel = 8, 3, 0, "mesh(data=1)"
     config.model, config.balance = "SingleTask(MLP((4,)))", "pcgrad()"
     loop.train(config, tmp_path / "alone")
     assert "warning: balance='pcgrad()' balances gradients of what tasks share" in capsys.readouterr().err
@@ -97,6 +98,16 @@ def test_pretrained_weights_see_normalised_images_unless_the_config_says_otherwi
     found, note = initial.from_file(str(file), small, variables, (32, 128))
     assert "for normalised images in encoder" in note
     assert found["params"]["encoder"]["position"].shape == (1, 17, 192)
+
+
+def test_a_run_asks_at_its_start_how_the_other_one_normalised(tmp_path):
+    config = default_config()
+    config.tasks, config.optimizers = {"depth": "depth(width=8)"}, {"shared": "sgd(0.1)", "depth": "sgd(0.1)"}
+    config.model = "MultiTask(ViT('Ti', normalise=True))"
+    config_file.write(checked(config), tmp_path)
+    config.model, config.init_from = "MultiTask(ViT('Ti'))", str(tmp_path)
+    with pytest.raises(UserError, match="that run had normalise=True"):
+        start._from_elsewhere(build(checked(config)), None, {})
 
 
 def test_the_protocol_of_nyuv2_takes_images_as_they_are():

@@ -1,15 +1,17 @@
 """What a run tells of itself in run.json."""
 
 import json
+import re
 import signal
 
+import numpy as np
 import pytest
 
 import mtljax
 from mtljax.errors import UserError
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run import loop, record
-from tests.runs import lines
+from tests.runs import lines, state
 from tests.train.conftest import changed
 
 ONE = "mesh(data=1)"
@@ -85,7 +87,7 @@ def test_flops_of_a_step_are_those_of_all_devices(digits, done, tmp_path, parall
     assert alone < found["flops"]["step"] < number * alone
 
 
-def test_a_run_that_diverges_tells_its_last_good_losses(digits, tmp_path):
+def test_a_run_that_diverges_tells_its_last_good_losses_and_keeps_what_is_finite(digits, tmp_path, capsys):
     rates = dict.fromkeys(("shared", "left", "right"), "sgd(1e25)")
     config = changed(digits, optimizers=rates, balance="equal()", steps=9, max_skipped_in_row=2, parallel=ONE)
     with pytest.raises(UserError, match="not finite") as error:
@@ -96,6 +98,12 @@ def test_a_run_that_diverges_tells_its_last_good_losses(digits, tmp_path):
     assert set(found["losses"]) == {"left", "right"}
     assert found["figures"] == {}
     assert found["ended"] is not None
+    said = capsys.readouterr().err
+    assert len(re.findall(r"non-finite (loss of|gradient|parameters).*update skipped", said)) >= 2
+    assert "2 updates in a row were not finite (max_skipped_in_row)" in str(error.value)
+    [newest] = [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit()]
+    kept = state(tmp_path / "run", newest)
+    assert all(np.isfinite(v).all() for v in kept.values() if v.dtype.kind == "f")
 
 
 def test_any_error_is_told_in_one_line(digits, tmp_path, monkeypatch):
@@ -113,7 +121,7 @@ def test_any_error_is_told_in_one_line(digits, tmp_path, monkeypatch):
     assert found["message"] == "RuntimeError: RESOURCE_EXHAUSTED: Out of memory"
 
 
-def test_a_stopped_run_goes_on_with_its_record(digits, tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_with_its_record(digits, done, tmp_path, monkeypatch):
     evaluator = evaluation.evaluator
 
     def stopping(parts):
@@ -141,6 +149,9 @@ def test_a_stopped_run_goes_on_with_its_record(digits, tmp_path, monkeypatch):
     for name in ("training", "evaluation", "compile"):
         assert after["seconds"][name] > before["seconds"][name] > 0
     assert after["memory"]["bytes"] >= before["memory"]["bytes"]
+    found, expected = state(tmp_path / "run", 6), state(done, 6)  # bit by bit that of a run left alone
+    assert found.keys() == expected.keys()
+    assert all((value == found[key]).all() for key, value in expected.items())
 
 
 def test_a_record_that_cannot_be_written_is_told(digits, tmp_path):

@@ -82,7 +82,7 @@ def fsdp():
         ("equal", None, fsdp, {}),
         pytest.param("pcgrad", None, train.pmap, {}, marks=pytest.mark.slow),
         ("pcgrad", with_norms, None, {"measure": "features"}),
-        ("equal", of_one_task_each, None, {"accumulate": 2}),
+        pytest.param("equal", of_one_task_each, None, {"accumulate": 2}, marks=pytest.mark.slow),
     ],
     ids=["losses on a mesh", "by pmap", "features", "single, accumulated"],
 )

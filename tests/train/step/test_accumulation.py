@@ -49,7 +49,7 @@ SLOW = pytest.mark.slow
     ("balance", "parts"),
     [
         ("imtl_l", 2),
-        ("pcgrad", 4),
+        pytest.param("pcgrad", 4, marks=SLOW),  # goes its way on many devices below
         pytest.param("graddrop", 2, marks=SLOW),
         pytest.param("equal", 4, marks=SLOW),  # imtl_l goes its way
         pytest.param("imtl", 4, marks=SLOW),  # pcgrad goes its way
@@ -59,7 +59,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(expected, balance, parts):
     same(found(balance, accumulate=parts), expected(balance))
 
 
-@pytest.mark.parametrize("balance", ["equal", "pcgrad", pytest.param("graddrop", marks=SLOW)])
+@pytest.mark.parametrize("balance", [pytest.param("equal", marks=SLOW), "pcgrad", pytest.param("graddrop", marks=SLOW)])
 def test_parts_of_a_batch_add_up_on_many_devices(expected, balance):
     same(found(balance, accumulate=2, spread=train.mesh(data=2, fsdp=2, smallest=8)), expected(balance))
 
@@ -76,20 +76,20 @@ def test_a_part_waits_for_the_one_before_it():
 
 
 def test_a_task_without_labels_in_one_part_counts_in_the_others():
-    """The first examples of a batch have no label of the last task: its mean is over the others' alone."""
+    """The first half of a batch has no label of the last task: its mean is over the others' alone."""
     batch = toys.batch()
-    assert not batch["c_valid"][:4].any()
-    gradient_of = balanced_gradient(toys.model(), toys.TASKS, mtl.pcgrad(3), "shared", accumulate=4)
+    batch["c_valid"] &= np.arange(toys.BATCH)[:, None] >= toys.BATCH // 2
+    gradient_of = balanced_gradient(toys.model(), toys.TASKS, mtl.pcgrad(3), "shared", accumulate=2)
     params = toys.setup()[0].params
     balance = mtl.pcgrad(3).init(params)
-    reordered = jax.tree.map(lambda x: x.reshape(4, 4, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape), batch)
+    reordered = jax.tree.map(lambda x: x.reshape(2, -1, *x.shape[1:]).swapaxes(0, 1).reshape(x.shape), batch)
     whole = balanced_gradient(toys.model(), toys.TASKS, mtl.pcgrad(3), "shared")
     a = jax.jit(gradient_of)(params, {}, balance, reordered, jax.random.key(0))
     b = jax.jit(whole)(params, {}, balance, batch, jax.random.key(0))
     same((a.losses, a.gradient), (b.losses, b.gradient))
 
 
-@pytest.mark.parametrize("balance", ["equal", "pcgrad"])
+@pytest.mark.parametrize("balance", ["equal", pytest.param("pcgrad", marks=SLOW)])
 def test_batch_statistics_are_moved_by_every_part(balance):
     params = toys.model("batch").init(jax.random.key(0), jnp.ones((2, 6)))["params"]
     gradient_of = balanced_gradient(toys.model("batch"), toys.TASKS, getattr(mtl, balance)(3), "shared", accumulate=2)

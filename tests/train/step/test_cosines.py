@@ -1,5 +1,7 @@
 """Cosines between tasks' gradients, for methods that see only losses."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,7 @@ def cosines(spread=None, absent=(), **options):
     return np.asarray(step(variables, place(toys.batch(absent=absent)))[0]["cosines"])
 
 
+@functools.cache
 def by_hand(absent=()):
     batch, params = toys.batch(absent=absent), toys.setup()[0].params
 
@@ -33,7 +36,7 @@ def by_hand(absent=()):
         found = [task.loss(predictions[name], batch) for name, task in toys.TASKS.items()]
         return jnp.stack([total / jnp.maximum(count, 1) for total, count in found])
 
-    rows = jax.tree.leaves(jax.jacrev(losses)(params)["encoder"])
+    rows = jax.tree.leaves(jax.jit(jax.jacrev(losses))(params)["encoder"])
     rows = np.concatenate([leaf.reshape(3, -1) for leaf in rows], axis=1)
     unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
     return unit @ unit.T
@@ -43,8 +46,8 @@ def by_hand(absent=()):
     ("spread", "options"),
     [
         (None, {}),
-        (None, {"accumulate": 2}),
-        (train.pmap, {}),
+        pytest.param(None, {"accumulate": 2}, marks=pytest.mark.slow),  # those of a mesh are in parts too
+        pytest.param(train.pmap, {}, marks=pytest.mark.slow),
         (lambda: train.mesh(data=4), {"accumulate": 2}),
         (lambda: train.mesh(data=2, fsdp=2, smallest=8), {}),
     ],
