@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 from absl import flags, logging
@@ -25,9 +26,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where the run leaves everything
 _MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "eval", "compare", "report"],
-    "Train; evaluate the newest checkpoint of --workdir; train with each of --methods, --seeds times; or write the "
-    "page of a run, of a comparison or of --workdirs again.",
+    ["train", "eval", "compare", "relate", "report"],
+    "Train; evaluate the newest checkpoint of --workdir; train with each of --methods, --seeds times; measure by "
+    "--relations which tasks help which; or write the page of a run, of a comparison or of --workdirs again.",
 )
 _METHODS = flags.DEFINE_string("methods", None, "Balancers to compare, ; between them; `single`: a network a task.")
 _VARY = flags.DEFINE_string(
@@ -45,6 +46,10 @@ _RETRY_FAILED = flags.DEFINE_bool("retry_failed", False, "Compare: try again wha
 _BASELINE = flags.DEFINE_string("baseline", None, "Method that the others are held against; default: single.")
 _METRICS = flags.DEFINE_string("metrics", None, "Metrics in tables, ; between them: 'depth/AbsRel;normals/mean'.")
 _WORKDIRS = flags.DEFINE_string("workdirs", None, "Report: runs and comparisons, ; between them, on one page.")
+_RELATIONS = flags.DEFINE_string("relations", None, "Relate: measures, ; between them: 'transfer(order=2);networks()'.")
+_BUDGETS = flags.DEFINE_string("budgets", None, "Relate: FLOPs over those of one network, ; between them: '1;1.5;2;3'.")
+_IMPORTANCE = flags.DEFINE_string("importance", None, "Relate: of tasks, ; between them: 'depth=2;edges=0.5'.")
+_YES = flags.DEFINE_bool("yes", False, "Relate: train as many networks as all sets of eight tasks or more want.")
 _WORKER = flags.DEFINE_bool("worker", False, "Of child processes alone: train what standard input names.")
 _SIMULATE_DEVICES = flags.DEFINE_integer("simulate_devices", None, "Run on this many simulated CPU devices.", 1)
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of the first, the same on all.")
@@ -119,6 +124,8 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: S
             studies.run(config, workdir)
         elif _MODE.value == "compare":
             failed = compare(config, workdir, arguments)
+        elif _MODE.value == "relate":
+            failed = relate(config, workdir, arguments)
         else:
             refuse_comparison(workdir)
             loop.train(config, workdir, allow_config_change=_ALLOW_CHANGE.value)
@@ -142,16 +149,31 @@ def compare(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments:
         _SEEDS.value,
         vary=_VARY.value,
         shares=_SHARES.value,
-        jobs=(_JOBS.value or 1) if _has_children() else 0,
-        devices_per_job=_DEVICES_PER_JOB.value,
-        simulate_devices=_SIMULATE_DEVICES.value,
         part=_JOB.value,
-        retry_failed=_RETRY_FAILED.value,
         baseline=_BASELINE.value,
         metrics=split(_METRICS.value),
-        allow_config_change=_ALLOW_CHANGE.value,
-        arguments=arguments,
+        **_how(arguments),
     )
+
+
+def _how(arguments: Sequence[str]) -> dict[str, Any]:
+    """How runs are trained that a command asks for."""
+    return {
+        "jobs": (_JOBS.value or 1) if _has_children() else 0,
+        "devices_per_job": _DEVICES_PER_JOB.value,
+        "simulate_devices": _SIMULATE_DEVICES.value,
+        "retry_failed": _RETRY_FAILED.value,
+        "allow_config_change": _ALLOW_CHANGE.value,
+        "arguments": arguments,
+    }
+
+
+def relate(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: Sequence[str]) -> int:
+    """Measures by `--relations` which tasks help which; returns how many runs failed."""
+    from mtljax import studies
+
+    own = {"budgets": _BUDGETS.value, "importance": _IMPORTANCE.value, "yes": _YES.value, "seeds": _SEEDS.value}
+    return studies.relate(config, workdir, _RELATIONS.value or "", **own, **_how(arguments))
 
 
 def split(names: str | None) -> list[str]:
@@ -220,25 +242,32 @@ def _has_children() -> bool:
     from mtljax.train.spread import hosts
 
     together = _COORDINATOR.value is not None or (_JOBS.value is None and hosts.announced(os.environ))
-    return _MODE.value == "compare" and not _WORKER.value and _JOBS.value != 0 and not together
+    return _MODE.value in ("compare", "relate") and not _WORKER.value and _JOBS.value != 0 and not together
 
 
 def _check_together(config: ml_collections.ConfigDict) -> None:
     mode = _MODE.value
     if mode == "compare" and not split(_METHODS.value) and not _WORKER.value:
         raise UserError("--mode=compare and --methods go together: --mode=compare --methods='equal();pcgrad()'.")
-    compare, shown = "--mode=compare", "--mode=compare or --mode=report"
+    compare, shown, both = "--mode=compare", "--mode=compare or --mode=report", "--mode=compare or --mode=relate"
     flags_of = {
-        compare: (_VARY, _SHARES, _JOBS, _DEVICES_PER_JOB, _JOB),
+        compare: (_VARY, _SHARES, _JOB),
+        both: (_JOBS, _DEVICES_PER_JOB),
+        "--mode=relate": (_RELATIONS, _BUDGETS, _IMPORTANCE),
         shown: (_METHODS, _BASELINE, _METRICS),
         "--mode=report": (_WORKDIRS,),
     }
     for modes, them in flags_of.items():
         for flag in them:
             if flag.value is not None and f"--mode={mode}" not in modes.split(" or "):
-                raise UserError(f"--{flag.name} goes with {modes}: --mode=compare --methods='equal();pcgrad()'.")
-    if _RETRY_FAILED.value and mode != "compare":
-        raise UserError(f"--retry_failed goes with {compare}.")
+                own = (
+                    "--relations='networks();lookahead()'"
+                    if modes == "--mode=relate"
+                    else "--methods='equal();pcgrad()'"
+                )
+                raise UserError(f"--{flag.name} goes with {modes}: {modes.split(' or ')[0]} {own}.")
+    if _RETRY_FAILED.value and mode not in ("compare", "relate"):
+        raise UserError(f"--retry_failed goes with {both}.")
     if _COORDINATOR.value is not None and _JOBS.value:
         raise UserError("--jobs starts processes each of which trains alone: it goes without --coordinator.")
     if "study" in config and mode != "train":

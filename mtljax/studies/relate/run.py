@@ -1,0 +1,154 @@
+"""A study of how a config's tasks are related: what its measures want is trained, then concluded from."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any, cast
+
+import ml_collections
+
+from mtljax.errors import UserError
+from mtljax.studies.comparison import notes
+from mtljax.studies.comparison.board import Board
+from mtljax.studies.comparison.devices import shares as device_shares
+from mtljax.studies.comparison.here import Here
+from mtljax.studies.comparison.plan import Job, config_of
+from mtljax.studies.comparison.pool import Pool
+from mtljax.studies.comparison.told import Told
+from mtljax.studies.relate import check, conclude, measures, plan
+from mtljax.studies.relate.half import Half, half_of
+from mtljax.studies.relate.measures import Measure, Networks
+from mtljax.studies.relate.plan import Study
+from mtljax.train.config.default import checked
+from mtljax.train.config.experiment import build
+from mtljax.train.run import config_file
+from mtljax.train.spread import hosts
+
+HALVES = "halves.json"
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    relations: str,
+    *,
+    budgets: str | None = None,
+    importance: str | None = None,
+    seeds: int = 1,
+    yes: bool = False,
+    jobs: int = 0,
+    devices_per_job: int | None = None,
+    simulate_devices: int | None = None,
+    retry_failed: bool = False,
+    allow_config_change: bool = False,
+    arguments: Sequence[str] = (),
+) -> int:
+    """Measures how the tasks of a config are related, and says what to train together.
+
+    Every network and readout is an ordinary run in a folder of its own, shared by all measures that look at it. A
+    stopped study goes on where it was, by the same command; a measure that is named later adds what is missing, and
+    what was concluded before stays.
+
+    Args:
+        config: of a training run of all tasks; its `seed` is the first.
+        workdir: where to leave everything.
+        relations: measures as call-strings, ; between them; see `measures`.
+        budgets: to choose networks and transfers for, ; between them; by default `1;1.5;2;3`.
+        importance: of tasks, `'depth=2;edges=0.5'`; by default 1.
+        seeds: how many.
+        yes: whether as many trainings are meant as all sets of eight tasks or more want.
+        jobs: child processes that train at once; 0 to train in this one.
+        devices_per_job: devices of each child; by default all there are are shared out.
+        simulate_devices: CPU devices that are simulated in all, for children.
+        retry_failed: whether runs that failed or were killed are tried again.
+        allow_config_change: whether to go on in a workdir of another config.
+        arguments: of the command line that this is, which children repeat.
+
+    Returns:
+        How many runs failed; nothing is concluded where one did.
+
+    Raises:
+        UserError: for any mistake in the input, before anything is trained.
+        mtljax.train.run.loop.Stopped: after a signal, when the state of every run at hand is saved.
+    """
+    asked, costs = measures.measures_of(relations), measures.budgets_of(budgets)
+    study = _study(checked(config), workdir, asked, seeds)
+    weights = measures.importance_of(importance, dict.fromkeys(study.tasks))
+    check.refuse_other(study)
+    config_file.refuse_change(study.config, workdir, allow_change=allow_config_change)
+    study = _with_halves(study)
+    check.check(study, costs, yes=yes)
+
+    def runner(left: int) -> Here | Pool:
+        if not jobs:
+            return Here(study.config, workdir, allow_config_change=allow_config_change)
+        shared = device_shares(jobs, devices_per_job, simulate_devices)[:left]
+        return Pool(study.config, workdir, shared, arguments=arguments, allow_config_change=allow_config_change)
+
+    def stage(wanted: list[Job], *, first: bool = False) -> int:
+        check.check_done(study, wanted)
+        board = Board(workdir, wanted, retry_failed=retry_failed)
+        told = Told(board, lambda: "")
+        if board.left:
+            with runner(len(board.left)) as trains:
+                for line in trains.check(check.representatives(study, board.left)) if first else ():
+                    told.line(f"warning: {line}")
+                if first and hosts.first():
+                    _settle(study, allow_config_change)
+                with told:
+                    trains.train(board, told)
+        return told.end() if len(board.left) or any(outcome.failed for outcome in board.ended.values()) else 0
+
+    failed = stage(plan.first_jobs(study), first=True) or stage(plan.transfer_jobs(study))
+    if not failed and "transfer" in study.measures:
+        failed = stage(conclude.higher_jobs(study))
+    if failed or not hosts.first():
+        return failed
+    print(conclude.write(study, costs, weights), flush=True)
+    return 0
+
+
+def _study(config: ml_collections.ConfigDict, workdir: pathlib.Path, asked: dict[str, Measure], seeds: int) -> Study:
+    """The study with the measures that were concluded before, and the seed that stands in its workdir."""
+    file = workdir / config_file.CONFIG_FILE
+    if file.exists():
+        config = checked(ml_collections.ConfigDict(config.to_dict() | {"seed": config_file.load(file).get("seed", 0)}))
+    before = notes.read_json(workdir / conclude.RESULTS).get("measures") or []
+    known = measures.measures_of(";".join(before)) if before else {}
+    merged = known | asked
+    first = cast(int, config.seed)
+    ordered = {name: merged[name] for name in measures.MEASURES if name in merged}
+    return Study(config, workdir, ordered, tuple(range(first, first + seeds)))
+
+
+def _with_halves(study: Study) -> Study:
+    """The study with the splits that its data has and, where networks are measured, those of half the FLOPs."""
+    study = dataclasses.replace(study, splits=_splits(study.config))
+    networks = study.measures.get("networks")
+    if not isinstance(networks, Networks) or len(study.tasks) < 2:
+        return study
+    there = notes.read_json(study.workdir / HALVES)
+    if there.get("half") == networks.half and set(there.get("tasks", ())) == set(study.tasks):
+        return dataclasses.replace(study, halves={task: Half(**one) for task, one in there["tasks"].items()})
+    halves = {}
+    for task in study.tasks:
+        alone = ml_collections.ConfigDict(config_of(study.config, plan.network(study, (task,), study.seeds[0])))
+        halves[task] = half_of(checked(alone), task, networks.half)
+    return dataclasses.replace(study, halves=halves)
+
+
+def _splits(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+    """The splits that are judged on: `test` where the data has one."""
+    data: Any = build(cast(Any, config)).data
+    try:
+        return ("validation", "test") if len(data.split("test")) else ("validation",)
+    except UserError:
+        return ("validation",)
+
+
+def _settle(study: Study, change: bool) -> None:
+    config_file.settle(study.config, study.workdir, allow_change=change)
+    networks = study.measures.get("networks")
+    if isinstance(networks, Networks):
+        halves = {task: vars(half) for task, half in study.halves.items()}
+        notes.write_json(study.workdir / HALVES, {"half": networks.half, "tasks": halves})
