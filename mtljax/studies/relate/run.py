@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import ml_collections
 
@@ -12,6 +12,7 @@ from mtljax.studies.comparison import notes
 from mtljax.studies.comparison.board import Board
 from mtljax.studies.comparison.devices import shares as device_shares
 from mtljax.studies.comparison.here import Here
+from mtljax.studies.comparison.notes import DONE, HELD
 from mtljax.studies.comparison.plan import Job, config_of
 from mtljax.studies.comparison.pool import Pool
 from mtljax.studies.comparison.told import Told
@@ -79,33 +80,67 @@ def run(
     study = _with_halves(study)
     check.check(study, costs, yes=yes)
 
-    def runner(left: int) -> Here | Pool:
-        if not jobs:
-            return Here(study.config, workdir, allow_config_change=allow_config_change)
-        shared = device_shares(jobs, devices_per_job, simulate_devices)[:left]
-        return Pool(study.config, workdir, shared, arguments=arguments, allow_config_change=allow_config_change)
-
-    def stage(wanted: list[Job], *, first: bool = False) -> int:
-        check.check_done(study, wanted)
-        board = Board(workdir, wanted, retry_failed=retry_failed)
-        told = Told(board, lambda: "")
-        if board.left:
-            with runner(len(board.left)) as trains:
-                for line in trains.check(check.representatives(study, board.left)) if first else ():
-                    told.line(f"warning: {line}")
-                if first and hosts.first():
-                    _settle(study, allow_config_change)
-                with told:
-                    trains.train(board, told)
-        return told.end() if len(board.left) or any(outcome.failed for outcome in board.ended.values()) else 0
-
-    failed = stage(plan.first_jobs(study), first=True) or stage(plan.transfer_jobs(study))
+    pool = None if not jobs else _Children(jobs, devices_per_job, simulate_devices, tuple(arguments))
+    training = _Training(study, pool, retry_failed, allow_config_change)
+    failed = training.first(plan.first_jobs(study)) or training.more(plan.transfer_jobs(study))
     if not failed and "transfer" in study.measures:
-        failed = stage(conclude.higher_jobs(study))
+        failed = training.more(conclude.higher_jobs(study))
     if failed or not hosts.first():
         return failed
     print(conclude.write(study, costs, weights), flush=True)
     return 0
+
+
+class _Children(NamedTuple):
+    """How many child processes train, and on what."""
+
+    jobs: int
+    devices_per_job: int | None
+    simulate_devices: int | None
+    arguments: tuple[str, ...]
+
+
+class _Training(NamedTuple):
+    """What a study's jobs are trained by, in stages: a stage is known when that before it is done."""
+
+    study: Study
+    children: _Children | None
+    retry_failed: bool
+    allow_config_change: bool
+
+    def first(self, wanted: list[Job]) -> int:
+        """Trains the first jobs, after what is wrong with any has been told; returns how many failed."""
+        return self.more(wanted, first=True)
+
+    def more(self, wanted: list[Job], *, first: bool = False) -> int:
+        """Trains the jobs that are not done; returns how many failed."""
+        check.check_done(self.study, wanted)
+        board = Board(self.study.workdir, wanted, retry_failed=self.retry_failed)
+        told = Told(board, lambda: "")
+        if first and not board.left and hosts.first():
+            _settle(self.study, self.allow_config_change)
+        if board.left:
+            with self._runner(len(board.left)) as trains:
+                for line in trains.check(check.representatives(self.study, board.left)) if first else ():
+                    told.line(f"warning: {line}")
+                if first and hosts.first():
+                    _settle(self.study, self.allow_config_change)
+                with told:
+                    trains.train(board, told)
+        if all(outcome.status == DONE for outcome in board.ended.values()):
+            return 0
+        if failed := told.end():
+            return failed
+        held = sum(outcome.status == HELD for outcome in board.ended.values())
+        raise UserError(f"{held} runs are held by other commands; when these are done, the same command goes on.")
+
+    def _runner(self, left: int) -> Here | Pool:
+        study, change = self.study, self.allow_config_change
+        if self.children is None:
+            return Here(study.config, study.workdir, allow_config_change=change)
+        jobs, each, simulated, arguments = self.children
+        shared = device_shares(jobs, each, simulated)[:left]
+        return Pool(study.config, study.workdir, shared, arguments=arguments, allow_config_change=change)
 
 
 def _study(config: ml_collections.ConfigDict, workdir: pathlib.Path, asked: dict[str, Measure], seeds: int) -> Study:
