@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, cast
 
 import ml_collections
@@ -12,6 +13,7 @@ from mtljax.train.config import own
 from mtljax.train.config.checks import fit
 from mtljax.train.config.default import checked
 from mtljax.train.config.experiment import build
+from mtljax.train.config.parts import Experiment
 from mtljax.train.run.inference import forward_flops
 
 SHARE = 0.5
@@ -94,10 +96,13 @@ def half_of(config: ml_collections.ConfigDict, task: str, model: str = "") -> Ha
     return found
 
 
+def built_here(config: Mapping[str, Any]) -> Experiment:
+    """The parts of a run for one device, whatever it is spread over: to look at shapes, FLOPs, data, what it left."""
+    return build(checked(ml_collections.ConfigDict({**config, "parallel": "mesh(data=1)"})))
+
+
 def _flops(config: ml_collections.ConfigDict, model: str, text: str, task: str) -> float:
-    parts = build(
-        checked(ml_collections.ConfigDict(with_values(config.to_dict(), {"model": model, f"tasks.{task}": text})))
-    )
+    parts = built_here(with_values(config.to_dict(), {"model": model, f"tasks.{task}": text}))
     found = forward_flops(parts, fit(parts))
     if not found:
         raise UserError("this backend of JAX does not tell FLOPs; give networks(half='...') a model on another one.")

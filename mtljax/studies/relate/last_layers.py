@@ -10,8 +10,10 @@ from mtljax import relations
 from mtljax.errors import UserError
 from mtljax.relations import TaskCovariance
 from mtljax.studies.relate import plan
+from mtljax.studies.relate.half import built_here
 from mtljax.studies.relate.plan import Set, Study
-from mtljax.train.run.start import newest_variables
+from mtljax.train.run import config_file
+from mtljax.train.run.start import newest
 
 _NAMES = ("predict", "output", "last")  # of last layers, where a head has several kernels
 
@@ -23,7 +25,8 @@ def covariance(study: Study, seed: int) -> tuple[Set, TaskCovariance]:
         UserError: where no two tasks have last layers of one shape, or a head's is not known.
     """
     folder = study.workdir / plan.network(study, study.tasks, seed).folder
-    params = newest_variables(folder)[1]["params"]
+    parts = built_here(config_file.load(folder / config_file.CONFIG_FILE).to_dict())
+    params: Any = newest(parts, folder).state.params
     layers = {task: last_kernel(params[f"heads_{task}"], task) for task in study.tasks}
     return of_layers(layers)
 

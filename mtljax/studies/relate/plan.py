@@ -15,11 +15,10 @@ import numpy as np
 from mtljax.models.parts.pyramid import levels_of
 from mtljax.studies.comparison.plan import Job
 from mtljax.studies.comparison.values import folder_of
-from mtljax.studies.relate.half import Half
+from mtljax.studies.relate.half import Half, built_here
 from mtljax.studies.relate.measures import Covariance, Lookahead, Measure, Networks, Surrogate, Transfer
 from mtljax.studies.relate.readout import Shape
 from mtljax.train.config.checks import fit
-from mtljax.train.config.experiment import build
 
 VARY = "relations"  # what jobs of a study are noted to vary
 FEATURES, READOUT = (
@@ -172,6 +171,7 @@ def _of_tasks(study: Study, tasks: Mapping[str, str]) -> dict[str, Any]:
     optimizers = cast(Mapping[str, str], study.config.optimizers)
     kept = {group: text for group, text in optimizers.items() if group in tasks or group not in study.config.tasks}
     changes: dict[str, Any] = {"tasks": dict(tasks), "optimizers": kept, "cosines_every": 0}
+    changes |= {key: 0 for key in ("affinity_every",) if key in study.config}
     return changes | ({"balance": "equal()", "measure": "shared"} if len(tasks) == 1 else {})
 
 
@@ -198,7 +198,7 @@ _known: dict[str, tuple[tuple[Shape, ...], tuple[int, int] | None]] = {}
 
 
 def _shapes(config: ml_collections.ConfigDict) -> tuple[tuple[Shape, ...], tuple[int, int] | None]:
-    parts = build(cast(Any, config))
+    parts = built_here(config.to_dict())
     fitted = fit(parts)
     image = fitted.sample["image"]
 

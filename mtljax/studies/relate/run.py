@@ -17,11 +17,10 @@ from mtljax.studies.comparison.plan import Job, config_of
 from mtljax.studies.comparison.pool import Pool
 from mtljax.studies.comparison.told import Told
 from mtljax.studies.relate import check, conclude, measures, plan
-from mtljax.studies.relate.half import Half, half_of
+from mtljax.studies.relate.half import Half, built_here, half_of
 from mtljax.studies.relate.measures import Measure, Networks
 from mtljax.studies.relate.plan import Study
 from mtljax.train.config.default import checked
-from mtljax.train.config.experiment import build
 from mtljax.train.run import config_file
 from mtljax.train.spread import hosts
 
@@ -174,7 +173,7 @@ def _with_halves(study: Study) -> Study:
 
 def _splits(config: ml_collections.ConfigDict) -> tuple[str, ...]:
     """The splits that are judged on: `test` where the data has one."""
-    data: Any = build(cast(Any, config)).data
+    data: Any = built_here(config.to_dict()).data
     try:
         return ("validation", "test") if len(data.split("test")) else ("validation",)
     except UserError:

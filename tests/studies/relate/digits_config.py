@@ -7,4 +7,5 @@ def get_config(folder="nowhere"):
     made = digits_config.get_config(folder)
     made.model = "MultiTask(encoder=MLP(widths=[8]))"
     made.batch_size, made.steps = 4, 5
+    made.parallel = "mesh(data=1)"
     return made

@@ -28,7 +28,7 @@ def shapes(monkeypatch):
         ("networks(sets='pairs')", [1, 1, 1, 2, 2, 2, 3]),
         ("covariance()", [3]),
         ("lookahead()", []),
-        ("surrogate(sets=1);transfer()", [1, 1, 1, 2]),
+        ("surrogate(sets=9);transfer()", [1, 1, 1, 2, 2, 2, 3]),
     ],
 )
 def test_measures_want_sets_of_tasks_and_share_them(tmp_path, relations, sizes):
