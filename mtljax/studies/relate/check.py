@@ -1,9 +1,6 @@
 """What is wrong with a study of relations, told before anything is trained."""
 
 from collections.abc import Iterator, Sequence
-from typing import cast
-
-import ml_collections
 
 from mtljax.errors import UserError, unknown
 from mtljax.studies.comparison.check import refuse_run
@@ -69,7 +66,7 @@ def _check_tasks(study: Study) -> None:
         raise UserError(
             f"one task, {study.tasks[0]!r}, has no other to be related to; expected two or more in config.tasks."
         )
-    for name, task in tasks_of(cast(ml_collections.ConfigDict, study.config)).items():
+    for name, task in tasks_of(study.config).items():
         if task.parents:
             raise UserError(
                 f"task {name!r} takes the predictions of {', '.join(task.parents)}, so that no network can have it "

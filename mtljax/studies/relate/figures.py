@@ -37,12 +37,9 @@ def heat_map(name: str, title: str, matrix: np.ndarray, tasks: Set, *, distance:
     """
     shown = distance_shown(matrix) if distance else -matrix
     with panel(0.42 * len(tasks) + 0.5, labels=tasks, below=0.75) as (figure, axes):
-        axes.imshow(
-            np.ma.masked_invalid(shown),
-            cmap="viridis" if distance else "cividis_r",
-            aspect="auto",
-            **_range(shown, distance),
-        )
+        low, high = _range(shown, distance)
+        colours = "viridis" if distance else "cividis_r"
+        axes.imshow(np.ma.masked_invalid(shown), cmap=colours, aspect="auto", vmin=low, vmax=high)
         for (i, j), value in np.ndenumerate(matrix):
             if np.isfinite(value):
                 box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
@@ -56,11 +53,10 @@ def heat_map(name: str, title: str, matrix: np.ndarray, tasks: Set, *, distance:
         return finished(figure, name, f"{title}: a row a source, a column a target, {', '.join(tasks)}.")
 
 
-def _range(shown: np.ndarray, distance: bool) -> dict[str, float]:
-    if distance:
-        return {"vmin": 0.0, "vmax": 1.0}
+def _range(shown: np.ndarray, distance: bool) -> tuple[float, float]:
+    """The numbers that have the first and the last colour."""
     finite = shown[np.isfinite(shown)]
-    return {"vmin": float(finite.min()), "vmax": float(finite.max())} if finite.size else {}
+    return (0.0, 1.0) if distance or not finite.size else (float(finite.min()), float(finite.max()))
 
 
 def taxonomy_graph(chosen: Taxonomy, budget: float) -> Drawn:

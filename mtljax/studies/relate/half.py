@@ -11,7 +11,7 @@ from mtljax.errors import UserError
 from mtljax.studies.comparison.values import with_values
 from mtljax.train.config import own
 from mtljax.train.config.checks import fit
-from mtljax.train.config.default import checked
+from mtljax.train.config.default import RunConfig, checked
 from mtljax.train.config.experiment import build
 from mtljax.train.config.parts import Experiment
 from mtljax.train.run.inference import forward_flops
@@ -58,7 +58,7 @@ def narrowed(text: str, factor: float) -> str:
     return own.as_written(ast.unparse(tree))
 
 
-def half_of(config: ml_collections.ConfigDict, task: str, model: str = "") -> Half:
+def half_of(config: RunConfig, task: str, model: str = "") -> Half:
     """The network of one task that has half the FLOPs of a prediction, or as little less as widths allow.
 
     Args:
@@ -69,7 +69,7 @@ def half_of(config: ml_collections.ConfigDict, task: str, model: str = "") -> Ha
     Raises:
         UserError: where the config's model names no width, its FLOPs are not told, or no width is small enough.
     """
-    text, own_text = cast(str, config.model), cast(str, config.tasks[task])
+    text, own_text = config.model, config.tasks[task]
     full = _flops(config, text, own_text, task)
     if model:
         return Half(model, own_text, _flops(config, model, own_text, task) / full)
@@ -82,10 +82,10 @@ def half_of(config: ml_collections.ConfigDict, task: str, model: str = "") -> Ha
     found, low, high = None, 1, widest - 1
     while low <= high:
         middle = (low + high + 1) // 2 if found is None else (low + high) // 2
-        tried = [narrowed(one, middle / widest) for one in (text, own_text)]
-        share = _flops(config, *tried, task) / full
+        smaller, own_smaller = narrowed(text, middle / widest), narrowed(own_text, middle / widest)
+        share = _flops(config, smaller, own_smaller, task) / full
         if share <= SHARE:
-            found, low = Half(*tried, share), middle + 1
+            found, low = Half(smaller, own_smaller, share), middle + 1
         else:
             high = middle - 1
     if found is None:
@@ -101,7 +101,7 @@ def built_here(config: Mapping[str, Any]) -> Experiment:
     return build(checked(ml_collections.ConfigDict({**config, "parallel": "mesh(data=1)"})))
 
 
-def _flops(config: ml_collections.ConfigDict, model: str, text: str, task: str) -> float:
+def _flops(config: RunConfig, model: str, text: str, task: str) -> float:
     parts = built_here(with_values(config.to_dict(), {"model": model, f"tasks.{task}": text}))
     found = forward_flops(parts, fit(parts))
     if not found:

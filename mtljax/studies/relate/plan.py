@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import jax
-import ml_collections
 import numpy as np
 
 from mtljax.models.parts.pyramid import levels_of
@@ -19,6 +18,7 @@ from mtljax.studies.relate.half import Half, built_here
 from mtljax.studies.relate.measures import Covariance, Lookahead, Measure, Networks, Surrogate, Transfer
 from mtljax.studies.relate.readout import Shape
 from mtljax.train.config.checks import fit
+from mtljax.train.config.default import RunConfig
 
 VARY = "relations"  # what jobs of a study are noted to vary
 FEATURES, READOUT = (
@@ -42,7 +42,7 @@ class Study:
         halves: task -> network of half the FLOPs, where networks are measured.
     """
 
-    config: ml_collections.ConfigDict
+    config: RunConfig
     workdir: pathlib.Path
     measures: Mapping[str, Measure]
     seeds: tuple[int, ...]
@@ -52,14 +52,14 @@ class Study:
     @property
     def tasks(self) -> Set:
         """All tasks, in the alphabetical order of losses."""
-        return tuple(sorted(cast(Mapping[str, str], self.config.tasks)))
+        return tuple(sorted(self.config.tasks))
 
     @property
     def early(self) -> int:
         """The step at which networks are evaluated early, and of which it is a multiple where they are again."""
         networks = self.measures.get("networks")
         share = networks.early if isinstance(networks, Networks) else Networks().early
-        return max(1, round(share * cast(int, self.config.steps)))
+        return max(1, round(share * self.config.steps))
 
     @property
     def test(self) -> str:
@@ -134,7 +134,7 @@ def readout(study: Study, target: str, sources: Sequence[str], seed: int, *, unt
     """A readout of a target from the features of other tasks' networks, or of one that nobody trained."""
     transfer = cast(Transfer, study.measures["transfer"])
     runs = [str(study.workdir / network(study, (source,), seed).folder) for source in sources]
-    text = cast(str, study.config.data)
+    text = study.config.data
     levels, size = shapes_of(study.config, len(runs))
     changes = {
         **_little(study, target),
@@ -168,15 +168,18 @@ def _little(study: Study, target: str) -> dict[str, Any]:
 
 def _of_tasks(study: Study, tasks: Mapping[str, str]) -> dict[str, Any]:
     """The changes of a config that leave some of its tasks."""
-    optimizers = cast(Mapping[str, str], study.config.optimizers)
-    kept = {group: text for group, text in optimizers.items() if group in tasks or group not in study.config.tasks}
+    kept = {
+        group: text
+        for group, text in study.config.optimizers.items()
+        if group in tasks or group not in study.config.tasks
+    }
     changes: dict[str, Any] = {"tasks": dict(tasks), "optimizers": kept, "cosines_every": 0}
     changes |= {key: 0 for key in ("affinity_every",) if key in study.config}
     return changes | ({"balance": "equal()", "measure": "shared"} if len(tasks) == 1 else {})
 
 
 def _job(study: Study, name: str, place: str, seed: int, changes: Mapping[str, Any], share: float = 1.0) -> Job:
-    share *= cast(float, study.config.train_share)
+    share *= study.config.train_share
     judged, text = ",".join(study.splits), json.dumps(changes, sort_keys=True)
     return Job(VARY, name, seed, place, None, share, text, judged)
 
@@ -185,7 +188,7 @@ def _folder(names: Sequence[str]) -> str:
     return folder_of({VARY: "+".join(names)})
 
 
-def shapes_of(config: ml_collections.ConfigDict, number: int) -> tuple[tuple[Shape, ...], tuple[int, int] | None]:
+def shapes_of(config: RunConfig, number: int) -> tuple[tuple[Shape, ...], tuple[int, int] | None]:
     """Shapes of the levels of features of one image, of so many encoders, and (H, W) of the image, if it has pixels."""
     key = f"levels of {config.model} on {config.data}"
     if key not in _known:
@@ -197,7 +200,7 @@ def shapes_of(config: ml_collections.ConfigDict, number: int) -> tuple[tuple[Sha
 _known: dict[str, tuple[tuple[Shape, ...], tuple[int, int] | None]] = {}
 
 
-def _shapes(config: ml_collections.ConfigDict) -> tuple[tuple[Shape, ...], tuple[int, int] | None]:
+def _shapes(config: RunConfig) -> tuple[tuple[Shape, ...], tuple[int, int] | None]:
     parts = built_here(config.to_dict())
     fitted = fit(parts)
     image = fitted.sample["image"]

@@ -98,7 +98,7 @@ class Readout(Tasked, nn.Module):
     def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
         """The features, frames folded into the batch: nothing is computed."""
         levels = unpacked(self._folded(images), self.levels)
-        return levels if len(levels) > 1 else levels[0]
+        return levels if len(self.levels) > 1 else next(iter(levels))
 
     def decode(
         self,

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import ml_collections
 
@@ -20,7 +20,7 @@ from mtljax.studies.relate import check, conclude, measures, plan
 from mtljax.studies.relate.half import Half, built_here, half_of
 from mtljax.studies.relate.measures import Measure, Networks
 from mtljax.studies.relate.plan import Study
-from mtljax.train.config.default import checked
+from mtljax.train.config.default import RunConfig, checked
 from mtljax.train.run import config_file
 from mtljax.train.spread import hosts
 
@@ -142,7 +142,7 @@ class _Training(NamedTuple):
         return Pool(study.config, study.workdir, shared, arguments=arguments, allow_config_change=change)
 
 
-def _study(config: ml_collections.ConfigDict, workdir: pathlib.Path, asked: dict[str, Measure], seeds: int) -> Study:
+def _study(config: RunConfig, workdir: pathlib.Path, asked: dict[str, Measure], seeds: int) -> Study:
     """The study with the measures that were concluded before, and the seed that stands in its workdir."""
     file = workdir / config_file.CONFIG_FILE
     if file.exists():
@@ -150,7 +150,7 @@ def _study(config: ml_collections.ConfigDict, workdir: pathlib.Path, asked: dict
     before = notes.read_json(workdir / conclude.RESULTS).get("measures") or []
     known = measures.measures_of(";".join(before)) if before else {}
     merged = known | asked
-    first = cast(int, config.seed)
+    first = config.seed
     ordered = {name: merged[name] for name in measures.MEASURES if name in merged}
     return Study(config, workdir, ordered, tuple(range(first, first + seeds)))
 
@@ -166,12 +166,12 @@ def _with_halves(study: Study) -> Study:
         return dataclasses.replace(study, halves={task: Half(**one) for task, one in there["tasks"].items()})
     halves = {}
     for task in study.tasks:
-        alone = ml_collections.ConfigDict(config_of(study.config, plan.network(study, (task,), study.seeds[0])))
-        halves[task] = half_of(checked(alone), task, networks.half)
+        alone = checked(config_of(study.config, plan.network(study, (task,), study.seeds[0])))
+        halves[task] = half_of(alone, task, networks.half)
     return dataclasses.replace(study, halves=halves)
 
 
-def _splits(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+def _splits(config: RunConfig) -> tuple[str, ...]:
     """The splits that are judged on: `test` where the data has one."""
     data: Any = built_here(config.to_dict()).data
     try:

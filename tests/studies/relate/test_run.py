@@ -11,7 +11,6 @@ from mtljax.errors import UserError
 from mtljax.studies.comparison import notes, training
 from mtljax.studies.comparison.here import Here
 from mtljax.studies.comparison.plan import config_of
-from mtljax.studies.relate import plan
 from mtljax.train.run import config_file
 from tests import runs
 from tests.studies.comparison.digits_config import write_digits
@@ -76,7 +75,7 @@ def test_a_later_measure_trains_what_is_missing_alone_and_the_first_stays(digits
 def test_runs_of_another_config_are_not_taken_for_those_that_are_wanted(digits, tmp_path, trained):
     config = get_config(str(digits))
     studies.relate(config, tmp_path, "transfer()", budgets="1")
-    with pytest.raises(UserError, match=r"readouts.*another config:\n  steps: 5 there, 2 now"):
+    with pytest.raises(UserError, match=r"(?s)scratch.*another config:.*  steps: 5 there, 2 now"):
         studies.relate(config, tmp_path, "transfer(readout={'steps': 2})", budgets="1")
     config.batch_size = 2
     with pytest.raises(UserError, match="batch_size: 4 there, 2 now"):
@@ -109,26 +108,32 @@ def test_folders_of_others_are_refused(digits, tmp_path, trained):
 
 
 @pytest.mark.slow
-def test_a_study_that_is_killed_ends_as_one_that_was_left_alone(digits, tmp_path):
-    def start(name):
-        given = ["--mode=relate", "--relations=transfer(share=0.5);networks()", "--budgets=1;2", "--seeds=1"]
+def test_a_study_that_is_killed_goes_on_where_it_was(digits, tmp_path):
+    def start():
+        given = ["--mode=relate", "--relations=transfer(share=0.5)", "--budgets=1", "--seeds=1", "--jobs=1"]
         config = f"tests/studies/relate/digits_config.py:{digits}"
-        return runs.launch(tmp_path / "compiled", *given, f"--workdir={tmp_path / name}", "--jobs=1", config=config)
+        return runs.launch(tmp_path / "compiled", *given, f"--workdir={tmp_path / 'study'}", config=config)
 
-    runs.finish(start("alone"))
-    process = start("killed")
-    begin = time.monotonic()
-    while len(list((tmp_path / "killed").glob("*/*/seed-0/image_losses.json"))) < 3:
+    def done():
+        """Folder of a run -> when it left the losses of its images."""
+        files = (tmp_path / "study").glob("**/seed-0/image_losses.json")
+        return {file.parent: file.stat().st_mtime_ns for file in files}
+
+    process, begin = start(), time.monotonic()
+    while len(done()) < 5:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() - begin < runs.WAIT
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert not (tmp_path / "killed" / "relations.json").exists()
-    out, _ = runs.finish(start("killed"))
-    assert "relations: " in out
-    alone, killed = ((tmp_path / name / "relations.json").read_text() for name in ("alone", "killed"))
-    assert alone == killed
-    study = made.study(tmp_path / "alone", "transfer(share=0.5)", tasks=("left", "right"))
-    features = tmp_path / "alone" / plan.network(study, ("left",), 0).folder / "features" / "train"
-    assert (features / "0.npy").exists()
+    before = done()
+    finished = {folder for folder in before if notes.outcome(folder).status == notes.DONE}
+    assert 4 <= len(finished) < 8
+    assert not (tmp_path / "study" / "relations.json").exists()
+    out, _ = runs.finish(start())
+    after = done()
+    assert len(after) == 8
+    assert {folder: after[folder] for folder in finished} == {folder: before[folder] for folder in finished}
+    assert "By transfer, at 1 learn " in out or "By transfer, at 1 read " in out
+    assert (tmp_path / "study" / "networks/left/seed-0/features/train/0.npy").exists()
+    assert {notes.read(folder)["attempts"] for folder in after} == {1}
