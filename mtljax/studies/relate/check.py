@@ -64,7 +64,7 @@ def cheapest_cover(study: Study) -> float:
 def _check_tasks(study: Study) -> None:
     if len(study.tasks) < 2:
         raise UserError(
-            f"one task, {study.tasks[0]!r}, has no other to be related to; expected two or more in config.tasks."
+            f"one task, {''.join(study.tasks)!r}, has no other to be related to; expected two or more in config.tasks."
         )
     for name, task in tasks_of(study.config).items():
         if task.parents:

@@ -137,7 +137,8 @@ def at_random(found: Candidates, budget: float, tasks: Set, seed: int = 0) -> tu
                 taken.append(found.test[place])
         if {task for one in taken for task in one.losses} == set(tasks):
             losses.append(sum(relations.judge(taken, taken).values()))
-    return (float(np.mean(losses)), min(losses), max(losses)) if losses else (np.nan,) * 3
+    none = float("nan")
+    return (float(np.mean(losses)), min(losses), max(losses)) if losses else (none, none, none)
 
 
 def fit_surrogate(measured: Sequence[Network], tasks: Set) -> list[Network]:

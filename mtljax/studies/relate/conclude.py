@@ -1,4 +1,4 @@
-"""What a study of relations concludes, from the folders of its runs alone, and leaves in its own."""
+"""What a study of relations concludes, from the folders of its runs alone."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,13 @@ import numpy as np
 from mtljax.errors import UserError
 from mtljax.relations import TaskCovariance, pair_gain
 from mtljax.relations.taxonomy import Taxonomy
-from mtljax.report import files
 from mtljax.studies.relate import agreement, choices, last_layers, plan, results, transfers
 from mtljax.studies.relate.agreement import Agreement
 from mtljax.studies.relate.choices import Candidates, Chosen
 from mtljax.studies.relate.measures import Networks, Surrogate
 from mtljax.studies.relate.plan import Set, Study
-from mtljax.studies.relate.transfers import Transfers, higher_jobs
+from mtljax.studies.relate.transfers import Transfers
 
-__all__ = ["RESULTS", "Concluded", "conclude", "higher_jobs", "write"]
-
-RESULTS = "relations.json"
 Band = tuple[float, float, float]
 
 
@@ -92,18 +88,6 @@ def conclude(study: Study, budgets: Sequence[float], importance: Mapping[str, fl
         surrogate=fit,
         covariance=covariance,
     )
-
-
-def write(study: Study, budgets: Sequence[float], importance: Mapping[str, float]) -> str:
-    """Concludes, and leaves `relations.json`, matrices, figures and `relations.md`; what is said in three sentences."""
-    from mtljax.studies.relate import page, record
-
-    found = conclude(study, budgets, importance)
-    folder = files.made(study.workdir)
-    for name, content in page.files_of(found).items():
-        files.write(folder / name, content)
-    files.write_json(folder / RESULTS, record.as_json(found))
-    return "\n".join(page.sentences(found)) + f"\nrelations: {folder / page.PAGE}"
 
 
 def _looked(study: Study) -> dict[str, np.ndarray]:

@@ -8,23 +8,18 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-import jax
 import numpy as np
 
-from mtljax.models.parts.pyramid import levels_of
 from mtljax.studies.comparison.plan import Job
 from mtljax.studies.comparison.values import folder_of
 from mtljax.studies.relate.half import Half, built_here
 from mtljax.studies.relate.measures import Covariance, Lookahead, Measure, Networks, Surrogate, Transfer
-from mtljax.studies.relate.readout import Shape
-from mtljax.train.config.checks import fit
 from mtljax.train.config.default import RunConfig
+from mtljax.train.run.features import level_shapes
 
 VARY = "relations"  # what jobs of a study are noted to vary
-FEATURES, READOUT = (
-    "mtljax.studies.relate.features:frozen_features",
-    "mtljax.studies.relate.readout:Readout",
-)
+FEATURES, READOUT = "mtljax.train.run.features:frozen_features", "mtljax.models.sharing.readout:Readout"
+Shape = tuple[int, ...]
 BEST = 5  # first-order sources of a target that are combined
 Set = tuple[str, ...]
 
@@ -102,7 +97,7 @@ def random_sets(tasks: Set, number: int) -> list[Set]:
 
     Example:
         >>> random_sets(("a", "b", "c"), 9)
-        [('a', 'b'), ('b', 'c'), ('a', 'c'), ('a', 'b', 'c')]
+        [('a', 'b', 'c'), ('b', 'c'), ('a', 'c'), ('a', 'b')]
     """
     larger = [one for one in all_sets(tasks) if len(one) > 1]
     order = np.random.default_rng(len(tasks)).permutation(len(larger))
@@ -201,17 +196,7 @@ _known: dict[str, tuple[tuple[Shape, ...], tuple[int, int] | None]] = {}
 
 
 def _shapes(config: RunConfig) -> tuple[tuple[Shape, ...], tuple[int, int] | None]:
-    parts = built_here(config.to_dict())
-    fitted = fit(parts)
-    image = fitted.sample["image"]
-
-    def encode(variables: Any) -> Any:
-        found = parts.model.apply(variables, image, method="encode")
-        return levels_of(found[next(iter(parts.tasks))] if parts.model.own_features else found)
-
-    levels = jax.eval_shape(encode, fitted.shapes)
-    size = None if image.ndim == 2 else (int(image.shape[-3]), int(image.shape[-2]))
-    return tuple(tuple(map(int, level.shape[1:])) for level in levels), size
+    return level_shapes(built_here(config.to_dict()))
 
 
 def first_jobs(study: Study) -> list[Job]:

@@ -16,7 +16,7 @@ from mtljax.studies.comparison.notes import DONE, HELD
 from mtljax.studies.comparison.plan import Job, config_of
 from mtljax.studies.comparison.pool import Pool
 from mtljax.studies.comparison.told import Told
-from mtljax.studies.relate import check, conclude, measures, plan
+from mtljax.studies.relate import check, leave, measures, plan, transfers
 from mtljax.studies.relate.half import Half, built_here, half_of
 from mtljax.studies.relate.measures import Measure, Networks
 from mtljax.studies.relate.plan import Study
@@ -83,10 +83,10 @@ def run(
     training = _Training(study, pool, retry_failed, allow_config_change)
     failed = training.first(plan.first_jobs(study)) or training.more(plan.transfer_jobs(study))
     if not failed and "transfer" in study.measures:
-        failed = training.more(conclude.higher_jobs(study))
+        failed = training.more(transfers.higher_jobs(study))
     if failed or not hosts.first():
         return failed
-    print(conclude.write(study, costs, weights), flush=True)
+    print(leave.write(study, costs, weights), flush=True)
     return 0
 
 
@@ -147,7 +147,7 @@ def _study(config: RunConfig, workdir: pathlib.Path, asked: dict[str, Measure], 
     file = workdir / config_file.CONFIG_FILE
     if file.exists():
         config = checked(ml_collections.ConfigDict(config.to_dict() | {"seed": config_file.load(file).get("seed", 0)}))
-    before = notes.read_json(workdir / conclude.RESULTS).get("measures") or []
+    before = notes.read_json(workdir / leave.RESULTS).get("measures") or []
     known = measures.measures_of(";".join(before)) if before else {}
     merged = known | asked
     first = config.seed

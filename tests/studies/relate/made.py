@@ -54,10 +54,10 @@ def leave(study, job, losses, *, early=None, spread=0.3):
 
 
 def leave_lookahead(study, job, affinity, cosines):
-    """Writes what a look-ahead run leaves: affinities [source][target], and (T, T) cosines."""
+    """Writes what a look-ahead run leaves: affinities [source][target], in another order of tasks, and cosines."""
     leave(study, job, dict.fromkeys(study.tasks, 1.0))
     folder = study.workdir / job.folder
-    content = {"tasks": list(study.tasks), "mean": np.asarray(affinity).tolist()}
+    content = {"tasks": list(study.tasks[::-1]), "mean": np.asarray(affinity)[::-1, ::-1].tolist()}
     (folder / "affinity.json").write_text(json.dumps(content))
     pairs = {
         f"balance/cosine/{a}/{b}": cosines[i][j]

@@ -2,11 +2,12 @@
 
 A frozen encoder gets no gradient and no update, and its normalisation uses the statistics that it was left with: it is
 a part of the data. `frozen_features` is a data set for any config, as a call-string:
-`mtljax.studies.relate.features:frozen_features(scenes('tiny'), ['runs/depth'])`.
+`mtljax.train.run.features:frozen_features(scenes('tiny'), ['runs/depth'])`.
 """
 
 import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 import time
@@ -22,15 +23,15 @@ from mtljax.data.dataset import DataSet, Example, Source
 from mtljax.data.meanings import Meaning
 from mtljax.errors import UserError
 from mtljax.models.parts.pyramid import levels_of
-from mtljax.studies.comparison.notes import read_json
-from mtljax.studies.relate.readout import packed
+from mtljax.models.sharing.readout import Shape, packed
 from mtljax.train.config import experiment
 from mtljax.train.config.checks import fit
 from mtljax.train.config.default import checked
+from mtljax.train.config.parts import Experiment
 from mtljax.train.run.checkpoint import CHECKPOINTS, finished
 from mtljax.train.run.config_file import CONFIG_FILE, load
 from mtljax.train.run.start import newest_variables
-from mtljax.train.run.workdir import InUse, replace_text, replacing, sole_use
+from mtljax.train.run.workdir import InUse, read_json, replace_text, replacing, sole_use
 
 FOLDER, ABOUT = "features", "about.json"
 _BATCH, _WAIT = 32, 0.5  # examples at once; seconds between looks whether another process is done
@@ -129,16 +130,33 @@ def features_of(run: pathlib.Path, data: DataSet, split: str, *, untrained: bool
     folder = run / (f"{FOLDER}-untrained" if untrained else FOLDER) / split
     about = _about(run, data, untrained)
     with _in_turn(folder):
-        there = read_json(folder / ABOUT)
+        there: dict[str, Any] = read_json(folder / ABOUT)
         if there and there["about"] != about:
             raise UserError(
                 f"the features in {str(folder)!r} are of {_told(there['about'])}, but the frozen network is now "
                 f"{_told(about)}; take that folder away, and what was trained on it, or restore the network."
             )
         if not there:
-            there = _compute(run, data.split(split), folder, untrained) | {"about": about}
+            there = {**_compute(run, data.split(split), folder, untrained), "about": about}
             replace_text(folder / ABOUT, json.dumps(there))
-    return tuple(np.load(folder / f"{i}.npy", mmap_mode="r") for i in range(there["levels"]))
+    return tuple(np.load(folder / f"{i}.npy", mmap_mode="r") for i in range(int(there["levels"])))
+
+
+def level_shapes(parts: Experiment) -> tuple[tuple[Shape, ...], tuple[int, int] | None]:
+    """Shapes of the levels of features of one image, and (H, W) of the image, if it has pixels; nothing is computed."""
+    fitted = fit(parts)
+    image = fitted.sample["image"]
+    levels = jax.eval_shape(lambda variables: _levels(parts, variables, image), fitted.shapes)
+    size = None if image.ndim == 2 else (int(image.shape[-3]), int(image.shape[-2]))
+    return tuple(tuple(map(int, level.shape[1:])) for level in levels), size
+
+
+def _levels(parts: Experiment, variables: Any, images: Any) -> list[Any]:
+    """The levels of a model's features, of its first task where each has its own."""
+    images = pipeline.in_unit_range({"image": images})["image"]
+    found = parts.model.apply(variables, images, method="encode")
+    own = found[next(iter(parts.tasks))] if parts.model.own_features else found
+    return [level.astype(np.float32) for level in levels_of(own)]
 
 
 def _about(run: pathlib.Path, data: DataSet, untrained: bool) -> dict[str, Any]:
@@ -163,14 +181,7 @@ def _compute(run: pathlib.Path, source: Source, folder: pathlib.Path, untrained:
     variables: Any = parts.init(fit(parts).sample["image"]) if untrained else newest_variables(run)[1]
     variables = jax.device_put(variables, jax.local_devices()[0])
 
-    def encode(variables: Any, images: jax.Array) -> Any:
-        images = pipeline.in_unit_range({"image": images})["image"]
-        found = parts.model.apply(variables, images, method="encode")
-        if parts.model.own_features:
-            found = found[next(iter(parts.tasks))]
-        return [level.astype(np.float32) for level in levels_of(found)]
-
-    encode = jax.jit(encode)
+    encode = jax.jit(functools.partial(_levels, parts))
     levels: list[list[np.ndarray]] = []
     for batch in pipeline.eval_batches(source, min(_BATCH, len(source)), keep=(), raw=True):
         valid, images = batch["example_valid"], batch["image"]

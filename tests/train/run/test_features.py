@@ -8,9 +8,9 @@ import pytest
 
 from mtljax.errors import UserError
 from mtljax.models import heads
-from mtljax.studies.relate import features
-from mtljax.studies.relate.features import frozen_features
-from mtljax.studies.relate.readout import Readout, packed, unpacked
+from mtljax.models.sharing.readout import Readout, packed, unpacked
+from mtljax.train.run import features
+from mtljax.train.run.features import frozen_features
 
 
 class Data:
