@@ -142,9 +142,9 @@ def compare(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments:
     """Compares what `--methods` names; returns how many of the runs failed."""
     from mtljax import studies
 
-    own: dict[str, Any] = {"vary": _VARY.value, "shares": _SHARES.value, "part": _JOB.value, "baseline": _BASELINE.value}
-    own |= {"metrics": split(_METRICS.value)} | _how(arguments)
-    return studies.compare(config, workdir, _METHODS.value or "", _SEEDS.value, **own)
+    own = {"vary": _VARY.value, "shares": _SHARES.value, "part": _JOB.value, "baseline": _BASELINE.value}
+    options = _how(arguments) | own | {"metrics": split(_METRICS.value)}
+    return studies.compare(config, workdir, _METHODS.value or "", _SEEDS.value, **options)
 
 
 def _how(arguments: Sequence[str]) -> dict[str, Any]:
@@ -163,8 +163,8 @@ def relate(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: 
     """Measures by `--relations` which tasks help which; returns how many runs failed."""
     from mtljax import studies
 
-    own: dict[str, Any] = {"budgets": _BUDGETS.value, "importance": _IMPORTANCE.value, "yes": _YES.value, "seeds": _SEEDS.value}
-    return studies.relate(config, workdir, _RELATIONS.value or "", **own, **_how(arguments))
+    own = {"budgets": _BUDGETS.value, "importance": _IMPORTANCE.value, "yes": _YES.value, "seeds": _SEEDS.value}
+    return studies.relate(config, workdir, _RELATIONS.value or "", **(_how(arguments) | own))
 
 
 def split(names: str | None) -> list[str]:
