@@ -3,7 +3,8 @@
 python launch.py --config configs/relations.py --mode=relate --seeds=1 --workdir runs/relations \
     --relations='transfer(order=2);networks();lookahead()' --budgets='1;1.5;2;3'
 
-What to expect is in docs/relations.md.
+52 trainings of a seed in half an hour of one busy core, most of it compiling, which other seeds need not. What to
+expect is in docs/relations.md.
 """
 
 from mtljax.train import default_config

@@ -182,10 +182,15 @@ def _served(networks: Sequence[Network], serves: Mapping[str, Network], test: Se
     judged = {task: trained.get((one.tasks, one.cost)) for task, one in serves.items()}
     losses = {task: one.losses[task] for task, one in judged.items() if one is not None}
     cost = sum(one.cost for one in networks)
-    return Chosen(tuple(map(str, networks)), cost, losses if len(losses) == len(serves) else None)
+    return Chosen(tuple(map(_told, networks)), cost, losses if len(losses) == len(serves) else None)
 
 
 def _taken(networks: Sequence[Network]) -> Chosen:
     """Some trained networks, each task from the one that is best on it: they have no task in common."""
     losses = dict(itertools.chain(*(one.losses.items() for one in networks)))
-    return Chosen(tuple(map(str, networks)), sum(one.cost for one in networks), losses)
+    return Chosen(tuple(map(_told, networks)), sum(one.cost for one in networks), losses)
+
+
+def _told(network: Network) -> str:
+    """Its tasks and its cost."""
+    return f"{' + '.join(network.losses)} ({network.cost:.3g})"

@@ -36,7 +36,7 @@ def heat_map(name: str, title: str, matrix: np.ndarray, tasks: Set, *, distance:
         distance: whether colours are of exp(-20 P), dark where that is near 0; else of the numbers, dark is high.
     """
     shown = distance_shown(matrix) if distance else -matrix
-    with panel(0.42 * len(tasks) + 0.5, labels=tasks, below=0.75) as (figure, axes):
+    with panel(0.42 * len(tasks) + 0.5, labels=[f"{task}__" for task in tasks], below=0.75) as (figure, axes):
         low, high = _range(shown, distance)
         colours = "viridis" if distance else "cividis_r"
         axes.imshow(np.ma.masked_invalid(shown), cmap=colours, aspect="auto", vmin=low, vmax=high)
@@ -46,8 +46,7 @@ def heat_map(name: str, title: str, matrix: np.ndarray, tasks: Set, *, distance:
                 axes.text(j, i, f"{value:.3g}", ha="center", va="center", size=7.5, bbox=box)
         axes.set_xticks(range(len(tasks)), tasks, rotation=25, ha="right")
         axes.set_yticks(range(len(tasks)), tasks)
-        axes.set_xlabel("target")
-        axes.set_ylabel("source")
+        axes.set_xlabel("target; a row is a source")
         axes.grid(visible=False)
         titled(figure, title)
         return finished(figure, name, f"{title}: a row a source, a column a target, {', '.join(tasks)}.")

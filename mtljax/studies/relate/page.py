@@ -164,7 +164,8 @@ def _page(found: Concluded, shown: Sequence[Drawn]) -> str:
 
 def _about(found: Concluded) -> list[str]:
     study, weights = found.study, {task: w for task, w in found.importance.items() if w != 1}
-    number = f"{len(study.tasks)} tasks, {len(study.seeds)} seeds ({', '.join(map(str, study.seeds))})."
+    seeds = f"seed{'s' if len(study.seeds) > 1 else ''} {', '.join(map(str, study.seeds))}"
+    number = f"{len(study.tasks)} tasks, {seeds}."
     over = "Losses are over those of a task's own network of full size, summed over tasks; costs are FLOPs over its."
     lines = [f"{number} {over}"]
     if study.test == "validation":
