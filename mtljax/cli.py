@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 from absl import flags, logging
@@ -120,6 +121,8 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: S
             studies.run(config, workdir)
         elif given.MODE.value == "compare":
             failed = compare(config, workdir, arguments)
+        elif given.MODE.value == "relate":
+            failed = relate(config, workdir, arguments)
         else:
             refuse_comparison(workdir)
             loop.train(config, workdir, allow_config_change=given.ALLOW_CHANGE.value)
@@ -136,23 +139,39 @@ def compare(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments:
     """Compares what `--methods` names; returns how many of the runs failed."""
     from mtljax import studies
 
-    return studies.compare(
-        config,
-        workdir,
-        given.METHODS.value or "",
-        given.SEEDS.value,
-        vary=given.VARY.value,
-        shares=given.SHARES.value,
-        jobs=(given.JOBS.value or 1) if _has_children() else 0,
-        devices_per_job=given.DEVICES_PER_JOB.value,
-        simulate_devices=given.SIMULATE_DEVICES.value,
-        part=given.JOB.value,
-        retry_failed=given.RETRY_FAILED.value,
-        baseline=given.BASELINE.value,
-        metrics=split(given.METRICS.value),
-        allow_config_change=given.ALLOW_CHANGE.value,
-        arguments=arguments,
-    )
+    own = {
+        "vary": given.VARY.value,
+        "shares": given.SHARES.value,
+        "part": given.JOB.value,
+        "baseline": given.BASELINE.value,
+    }
+    options = _how(arguments) | own | {"metrics": split(given.METRICS.value)}
+    return studies.compare(config, workdir, given.METHODS.value or "", given.SEEDS.value, **options)
+
+
+def _how(arguments: Sequence[str]) -> dict[str, Any]:
+    """How runs are trained that a command asks for."""
+    return {
+        "jobs": (given.JOBS.value or 1) if _has_children() else 0,
+        "devices_per_job": given.DEVICES_PER_JOB.value,
+        "simulate_devices": given.SIMULATE_DEVICES.value,
+        "retry_failed": given.RETRY_FAILED.value,
+        "allow_config_change": given.ALLOW_CHANGE.value,
+        "arguments": arguments,
+    }
+
+
+def relate(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: Sequence[str]) -> int:
+    """Measures by `--relations` which tasks help which; returns how many runs failed."""
+    from mtljax import studies
+
+    own = {
+        "budgets": given.BUDGETS.value,
+        "importance": given.IMPORTANCE.value,
+        "yes": given.YES.value,
+        "seeds": given.SEEDS.value,
+    }
+    return studies.relate(config, workdir, given.RELATIONS.value or "", **(_how(arguments) | own))
 
 
 def _begin() -> None:
@@ -185,7 +204,9 @@ def _has_children() -> bool:
     from mtljax.train.spread import hosts
 
     together = given.COORDINATOR.value is not None or (given.JOBS.value is None and hosts.announced(os.environ))
-    return given.MODE.value == "compare" and not given.WORKER.value and given.JOBS.value != 0 and not together
+    return (
+        given.MODE.value in ("compare", "relate") and not given.WORKER.value and given.JOBS.value != 0 and not together
+    )
 
 
 def _new_workdir(arguments: Sequence[str]) -> pathlib.Path:

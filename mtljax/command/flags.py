@@ -17,6 +17,7 @@ MODES: Mapping[str, str] = types.MappingProxyType(
         "predict": "Predict for --images with the newest checkpoint of --workdir.",
         "export": "Write the network of --workdir for JAX or ONNX, with a model card.",
         "compare": "Train with each of --methods, --seeds times, and write one page about it.",
+        "relate": "Measure by --relations which tasks help which, and what to train together.",
         "report": "Write the page of a run, of a comparison or of --workdirs again.",
     }
 )
@@ -56,6 +57,10 @@ RETRY_FAILED = flags.DEFINE_bool("retry_failed", False, "Try again what diverged
 BASELINE = flags.DEFINE_string("baseline", None, "Method that the others are held against; default: single.")
 METRICS = flags.DEFINE_string("metrics", None, "Metrics in tables, ; between them: 'depth/AbsRel;normals/mean'.")
 WORKDIRS = flags.DEFINE_string("workdirs", None, "Runs and comparisons, ; between them, on one page.")
+RELATIONS = flags.DEFINE_string("relations", None, "Measures, ; between them: 'transfer(order=2);networks()'.")
+BUDGETS = flags.DEFINE_string("budgets", None, "FLOPs over those of one network, ; between them: '1;1.5;2;3'.")
+IMPORTANCE = flags.DEFINE_string("importance", None, "Of tasks, ; between them: 'depth=2;edges=0.5'.")
+YES = flags.DEFINE_bool("yes", False, "Train as many networks as all sets of eight tasks or more want.")
 IMAGES = flags.DEFINE_string("images", None, "JPEG and PNG files or folders, ; between them: 'photos/*.jpg'.")
 OUT = flags.DEFINE_string("out", None, "Folder; default: predictions or exported in --workdir.")
 FORMAT = flags.DEFINE_enum("format", None, ["stablehlo", "onnx"], "For JAX or for ONNX; default: stablehlo.")
@@ -65,7 +70,9 @@ WORKER = flags.DEFINE_bool("worker", False, "Of child processes alone: train wha
 # Modes -> the flags that mean something in them alone.
 ONLY_WITH: Mapping[tuple[str, ...], tuple[flags.FlagHolder[Any], ...]] = types.MappingProxyType(
     {
-        ("compare",): (SEEDS, VARY, SHARES, JOBS, DEVICES_PER_JOB, JOB, RETRY_FAILED),
+        ("compare",): (VARY, SHARES, JOB),
+        ("compare", "relate"): (SEEDS, JOBS, DEVICES_PER_JOB, RETRY_FAILED),
+        ("relate",): (RELATIONS, BUDGETS, IMPORTANCE, YES),
         ("compare", "report"): (METHODS, BASELINE, METRICS),
         ("report",): (WORKDIRS,),
         ("predict",): (IMAGES,),
@@ -73,6 +80,10 @@ ONLY_WITH: Mapping[tuple[str, ...], tuple[flags.FlagHolder[Any], ...]] = types.M
         ("predict", "export"): (OUT, TASKS),
     }
 )
+_EXAMPLES = {
+    "compare": "--mode=compare --methods='equal();pcgrad()'",
+    "relate": "--mode=relate --relations='networks();lookahead()'",
+}
 SHARED = (CONFIG, WORKDIR, MODE, LIST, SIMULATE_DEVICES, CACHE, ALLOW_CHANGE, COORDINATOR, NUM_PROCESSES, PROCESS_ID)
 
 
@@ -82,16 +93,17 @@ def check_together(config: ml_collections.ConfigDict) -> None:
     Raises:
         UserError: for an unknown mode, a flag of another mode, or two that cannot be had together.
     """
-    mode, example = MODE.value, "--mode=compare --methods='equal();pcgrad()'"
+    mode = MODE.value
     if mode not in MODES:
         raise unknown("mode", mode, MODES)
     if mode == "compare" and not split(METHODS.value) and not WORKER.value:
-        raise UserError(f"--mode=compare and --methods go together: {example}.")
+        raise UserError(f"--mode=compare and --methods go together: {_EXAMPLES['compare']}.")
     for modes, them in ONLY_WITH.items():
         for flag in them:
             if flag.present and flag.value not in (None, False) and mode not in modes:
                 where = " or ".join(f"--mode={one}" for one in modes)
-                raise UserError(f"--{flag.name} goes with {where}{f': {example}' if 'compare' in modes else ''}.")
+                example = f": {_EXAMPLES[modes[0]]}" if modes[0] in _EXAMPLES else ""
+                raise UserError(f"--{flag.name} goes with {where}{example}.")
     if COORDINATOR.value is not None and JOBS.value:
         raise UserError("--jobs starts processes each of which trains alone: it goes without --coordinator.")
     if "study" in config and mode != "train":

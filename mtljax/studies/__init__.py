@@ -9,9 +9,10 @@ import ml_collections
 from mtljax.errors import unknown
 from mtljax.studies import cross_stitch, energy, toy
 from mtljax.studies.comparison.run import run as compare
+from mtljax.studies.relate.run import run as relate
 from mtljax.train.run.workdir import sole_use
 
-__all__ = ["STUDIES", "compare", "run"]
+__all__ = ["STUDIES", "compare", "relate", "run"]
 
 STUDIES: dict[str, Callable[[ml_collections.ConfigDict, pathlib.Path], None]] = {
     "cross_stitch": cross_stitch.run,

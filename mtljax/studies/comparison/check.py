@@ -43,7 +43,9 @@ def check(config: ml_collections.ConfigDict, jobs: Sequence[Job]) -> list[str]:
         raise UserError(next(iter(wrong.values())))
     if wrong:
         lines = [f"  {name}: {message}" for name, message in wrong.items()]
-        raise UserError("of --methods, these cannot be trained:\n" + "\n".join(lines))
+        raise UserError(
+            f"of {'--relations' if jobs[0].changes else '--methods'}, these cannot be trained:\n" + "\n".join(lines)
+        )
     return list(notes)
 
 
@@ -64,7 +66,11 @@ def is_comparison(workdir: pathlib.Path) -> bool:
 
 
 def refuse_comparison(workdir: pathlib.Path) -> None:
-    """Raises `UserError` where a folder for a training run is that of a comparison."""
+    """Raises `UserError` where a folder for a training run is that of a comparison or of a study of relations."""
+    if (workdir / "halves.json").exists() or any(job.get("vary") == "relations" for job in jobs_there(workdir)):
+        raise UserError(
+            f"workdir {str(workdir)!r} holds a study of relations: go on by --mode=relate, or choose another --workdir."
+        )
     if is_comparison(workdir):
         raise UserError(
             f"workdir {str(workdir)!r} holds a comparison: go on by --mode=compare, or choose another --workdir."

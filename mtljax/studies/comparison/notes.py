@@ -9,7 +9,7 @@ from typing import Any
 
 from mtljax.errors import UserError
 from mtljax.studies.comparison.plan import Job
-from mtljax.train.run.workdir import LOCK_FILE, replace_text, unwritable
+from mtljax.train.run.workdir import LOCK_FILE, read_json, replace_text, unwritable
 from mtljax.train.run.writer import METRICS_FILE
 
 JOB_FILE, JOB_LOCK, LOG_FILE, RECORD = "job.json", ".job.lock", "log.txt", "run.json"
@@ -38,15 +38,6 @@ class Outcome:
 def read(folder: pathlib.Path) -> dict[str, Any]:
     """What is noted of a job; nothing where there is no note, or none that is whole."""
     return read_json(folder / JOB_FILE)
-
-
-def read_json(file: pathlib.Path) -> dict[str, Any]:
-    """The object in a file; an empty one where there is none."""
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def outcome(folder: pathlib.Path) -> Outcome:

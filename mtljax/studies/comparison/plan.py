@@ -1,6 +1,7 @@
 """The jobs of a comparison: which runs a command asks for, with which config, in which folder."""
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -25,6 +26,8 @@ class Job:
         place: the method's folder, in that of the comparison.
         task: that a single network is of; None where all are trained together.
         share: of the training examples.
+        changes: what else is other than in the config, dotted keys as JSON; the method is then a name alone.
+        judged: splits, commas between them, of which the loss of every image is kept (`image_losses`).
     """
 
     vary: str
@@ -33,6 +36,8 @@ class Job:
     place: str
     task: str | None = None
     share: float = 1.0
+    changes: str = ""
+    judged: str = ""
 
     @property
     def folder(self) -> str:
@@ -151,6 +156,8 @@ def config_of(config: ml_collections.ConfigDict, job: Job) -> ml_collections.Con
     one: dict[str, Any] = config.to_dict() | {"seed": job.seed}
     if job.share != _own_share(config):
         one[SHARE] = job.share
+    if job.changes:
+        return ml_collections.ConfigDict(with_values(one, json.loads(job.changes)))
     if job.method != SINGLE:
         keys = keys_of(config, job.vary)
         return ml_collections.ConfigDict(with_values(one, values_of(config, keys, job.method)))

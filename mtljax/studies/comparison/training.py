@@ -11,7 +11,7 @@ from mtljax.errors import UserError
 from mtljax.studies.comparison.notes import DONE, FAILED, HELD, Outcome
 from mtljax.studies.comparison.plan import Job, config_of
 from mtljax.train.config.programs import Programs
-from mtljax.train.run import loop
+from mtljax.train.run import image_losses, loop
 from mtljax.train.run.workdir import InUse
 from mtljax.train.spread import hosts
 
@@ -38,8 +38,10 @@ def train(
         _kept[:] = [job.program]
     try:
         part = config_of(config, job)
-        options = {"programs": _programs, "times_predictions": True}
+        options = {"programs": _programs, "times_predictions": not job.judged}
         loop.train(part, workdir / job.folder, allow_config_change=allow_config_change, **options)
+        if job.judged:
+            image_losses.keep(part, workdir / job.folder, job.judged.split(","), _programs)
     except InUse as error:
         return Outcome(HELD, str(error))
     except UserError as error:

@@ -22,7 +22,7 @@ from mtljax.train.config.parts import Experiment, TrainStep
 from mtljax.train.run.inference import forward_flops
 from mtljax.train.run.memory import PeakMemory
 from mtljax.train.run.timing import Clock, StepTimes
-from mtljax.train.run.workdir import replace_text, unwritable
+from mtljax.train.run.workdir import read_json, replace_text, unwritable
 from mtljax.train.spread import hosts
 
 RUN_FILE = "run.json"
@@ -32,11 +32,7 @@ EVALUATION, TRAINING = "evaluation", "training"
 
 def read(workdir: pathlib.Path) -> dict[str, Any]:
     """The record of a run; empty where there is none that can be read, as of a run of an earlier version."""
-    try:
-        found = json.loads((workdir / RUN_FILE).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return read_json(workdir / RUN_FILE)
 
 
 class Record:

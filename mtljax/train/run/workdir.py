@@ -9,6 +9,7 @@ import pathlib
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from mtljax.errors import UserError
 from mtljax.train.run import holder
@@ -124,6 +125,15 @@ def replace_text(file: pathlib.Path, text: str) -> None:
     """Writes a text in a file's place; see `replacing`."""
     with replacing(file) as temporary:
         temporary.write_text(text)
+
+
+def read_json(file: pathlib.Path) -> dict[str, Any]:
+    """The object in a file; an empty one where there is none that can be read."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _sync(path: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""What `launch.py` says of flags of comparisons and reports that cannot be."""
+"""What `launch.py` says of flags of comparisons, studies of relations and reports that cannot be."""
 
 import json
 
@@ -9,6 +9,7 @@ from tests.studies.comparison.digits_config import write_digits
 
 CONFIG = "tests/studies/comparison/digits_config.py"
 COMPARE = ["--mode=compare", "--methods=equal();geometric_mean()"]
+RELATE = ["--mode=relate", "--relations=covariance()"]
 # Arguments, and what is said; all but those that name one are on a new workdir.
 MISUSES = [
     (["--mode=compare"], "--mode=compare and --methods go together"),
@@ -30,6 +31,11 @@ MISUSES = [
     ([*COMPARE, "--jobs=3", "--simulate_devices=2"], "takes 3; expected at most the 2 there are"),
     ([*COMPARE, "--workdir={run}"], "holds a training run; choose another --workdir for a comparison"),
     (["--workdir={comparison}"], "holds a comparison: go on by --mode=compare"),
+    (["--relations=networks()"], "--relations goes with --mode=relate: --mode=relate --relations="),
+    (["--mode=relate"], "--relations is empty; expected measures with ; between them"),
+    ([*RELATE, "--budgets=1;x"], "--budgets: 'x'; expected a number above 0"),
+    ([*RELATE, "--importance=lft=2"], "unknown task with an importance (--importance): 'lft'; did you mean 'left'?"),
+    ([*RELATE, "--workdir={run}"], "holds a training run; choose another --workdir"),
     (["--mode=report"], "holds neither a run nor a comparison"),
     (["--mode=report", "--workdirs=nowhere"], "'nowhere' holds neither a run nor a comparison"),
 ]

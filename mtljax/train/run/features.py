@@ -1,0 +1,207 @@
+"""What a frozen encoder makes of every example of a data set: computed once, kept beside the run that it is of.
+
+A frozen encoder gets no gradient and no update, and its normalisation uses the statistics that it was left with: it is
+a part of the data. `frozen_features` is a data set for any config, as a call-string:
+`mtljax.train.run.features:frozen_features(scenes('tiny'), ['runs/depth'])`.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import pathlib
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, SupportsIndex, cast
+
+import jax
+import numpy as np
+
+from mtljax.data import pipeline
+from mtljax.data.dataset import DataSet, Example, Source
+from mtljax.data.meanings import Meaning
+from mtljax.errors import UserError
+from mtljax.models.parts.pyramid import levels_of
+from mtljax.models.sharing.readout import Shape, packed
+from mtljax.train.config import experiment
+from mtljax.train.config.checks import fit
+from mtljax.train.config.default import checked
+from mtljax.train.config.parts import Experiment
+from mtljax.train.run.checkpoint import CHECKPOINTS, finished
+from mtljax.train.run.config_file import CONFIG_FILE, load
+from mtljax.train.run.start import newest_variables
+from mtljax.train.run.workdir import InUse, read_json, replace_text, replacing, sole_use
+
+FOLDER, ABOUT = "features", "about.json"
+_BATCH, _WAIT = 32, 0.5  # examples at once; seconds between looks whether another process is done
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenFeatures:
+    """See `frozen_features`."""
+
+    data: DataSet
+    runs: tuple[str, ...]
+    untrained: bool
+
+    @property
+    def name(self) -> str:
+        """The data set's, and whose features."""
+        return f"features({self.data.name}, {', '.join(self.runs)})"
+
+    @property
+    def meanings(self) -> dict[str, Meaning]:
+        """What labels mean, which are those of the data set."""
+        return getattr(self.data, "meanings", {})
+
+    def split(self, name: str) -> Source:
+        """The examples of a split, with features in the place of images; computed on first use.
+
+        Raises:
+            UserError: where a run is not there, has other levels than the others, or its features were of another
+                state of it, or of other data.
+        """
+        source = self.data.split(name)
+        found = [features_of(pathlib.Path(run), self.data, name, untrained=self.untrained) for run in self.runs]
+        shapes = [[level.shape for level in levels] for levels in found]
+        for run, theirs in zip(self.runs, shapes, strict=True):
+            if theirs != shapes[0]:
+                raise UserError(
+                    f"frozen encoders differ: the features of {self.runs[0]!r} have shapes {shapes[0]}, those of "
+                    f"{run!r} {theirs}; expected runs of one architecture."
+                )
+        return _Examples(source, tuple(zip(*found, strict=True)))
+
+
+def frozen_features(data: Any, runs: Sequence[str], untrained: bool = False) -> FrozenFeatures:
+    """A data set whose images are the packed features of frozen encoders, concatenated; labels stay as they are.
+
+    Args:
+        data: the data set that encoders look at.
+        runs: workdirs of training runs, whose encoders have one architecture.
+        untrained: whether encoders are as they were before the first step.
+
+    Raises:
+        UserError: for no run.
+
+    Example:
+        >>> import mtljax as mtl
+        >>> frozen_features(mtl.data.scenes("tiny"), ["runs/depth"]).name
+        'features(scenes/tiny, runs/depth)'
+    """
+    if isinstance(runs, str) or not runs:
+        raise UserError(f"frozen_features(runs={runs!r}): expected a list of one workdir or more.")
+    return FrozenFeatures(cast(DataSet, data), tuple(runs), bool(untrained))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Examples:
+    """Examples of a source with features in the place of images.
+
+    Attributes:
+        source: of examples.
+        levels: of each level, of each encoder, (N, s, h, w, C), or vectors.
+    """
+
+    source: Source
+    levels: tuple[tuple[np.ndarray, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: SupportsIndex) -> Example:
+        index = int(index)
+        joined = [np.concatenate([one[index] for one in level], axis=-1) for level in self.levels]
+        image = packed(joined)
+        example = dict(self.source[index])
+        return example | {"image": image if example["image"].ndim == 4 else image[0]}
+
+
+def features_of(run: pathlib.Path, data: DataSet, split: str, *, untrained: bool = False) -> tuple[np.ndarray, ...]:
+    """The levels of the features of a split, (N, s, h, w, C) each, read from the disk as they are used.
+
+    Args:
+        run: workdir of the encoder's run.
+        data: what it looks at.
+        split: of the data.
+        untrained: whether it is as it was before the first step.
+    """
+    folder = run / (f"{FOLDER}-untrained" if untrained else FOLDER) / split
+    about = _about(run, data, untrained)
+    with _in_turn(folder):
+        there: dict[str, Any] = read_json(folder / ABOUT)
+        if there and there["about"] != about:
+            raise UserError(
+                f"the features in {str(folder)!r} are of {_told(there['about'])}, but the frozen network is now "
+                f"{_told(about)}; take that folder away, and what was trained on it, or restore the network."
+            )
+        if not there:
+            there = {**_compute(run, data.split(split), folder, untrained), "about": about}
+            replace_text(folder / ABOUT, json.dumps(there))
+    return tuple(np.load(folder / f"{i}.npy", mmap_mode="r") for i in range(int(there["levels"])))
+
+
+def level_shapes(parts: Experiment) -> tuple[tuple[Shape, ...], tuple[int, int] | None]:
+    """Shapes of the levels of features of one image, and (H, W) of the image, if it has pixels; nothing is computed."""
+    fitted = fit(parts)
+    image = fitted.sample["image"]
+    levels = jax.eval_shape(lambda variables: _levels(parts, variables, image), fitted.shapes)
+    size = None if image.ndim == 2 else (int(image.shape[-3]), int(image.shape[-2]))
+    return tuple(tuple(map(int, level.shape[1:])) for level in levels), size
+
+
+def _levels(parts: Experiment, variables: Any, images: Any) -> list[Any]:
+    """The levels of a model's features, of its first task where each has its own."""
+    images = pipeline.in_unit_range({"image": images})["image"]
+    found = parts.model.apply(variables, images, method="encode")
+    own = found[next(iter(parts.tasks))] if parts.model.own_features else found
+    return [level.astype(np.float32) for level in levels_of(own)]
+
+
+def _about(run: pathlib.Path, data: DataSet, untrained: bool) -> dict[str, Any]:
+    """What features depend on: the data's name, and the step and the checksum of the newest checkpoint."""
+    known: dict[str, Any] = {"data": data.name}
+    if untrained:
+        return known | {"step": 0}
+    step = max(finished(run / CHECKPOINTS), default=None)
+    if step is None:
+        raise UserError(f"no checkpoint in {str(run / CHECKPOINTS)!r}: there is no network to freeze.")
+    sums = read_json(run / f"{CHECKPOINTS}.crc32.json").get(str(step), {})
+    return known | {"step": step, "checksum": zlib.crc32(json.dumps(sums, sort_keys=True).encode())}
+
+
+def _told(about: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in about.items())
+
+
+def _compute(run: pathlib.Path, source: Source, folder: pathlib.Path, untrained: bool) -> dict[str, Any]:
+    """Computes and keeps the features of all examples of a source."""
+    parts = experiment.build(checked(load(run / CONFIG_FILE)))
+    variables: Any = parts.init(fit(parts).sample["image"]) if untrained else newest_variables(run)[1]
+    variables = jax.device_put(variables, jax.local_devices()[0])
+
+    encode = jax.jit(functools.partial(_levels, parts))
+    levels: list[list[np.ndarray]] = []
+    for batch in pipeline.eval_batches(source, min(_BATCH, len(source)), keep=(), raw=True):
+        valid, images = batch["example_valid"], batch["image"]
+        frames = images.shape[1] if images.ndim == 5 else 1
+        found = [np.asarray(level) for level in encode(variables, images)]
+        levels.append([level.reshape(-1, frames, *level.shape[1:])[valid] for level in found])
+    for i, level in enumerate(zip(*levels, strict=True)):
+        with replacing(folder / f"{i}.npy") as file, file.open("wb") as opened:
+            np.save(opened, np.concatenate(level))
+    return {"levels": len(levels[0]), "examples": len(source)}
+
+
+@contextlib.contextmanager
+def _in_turn(folder: pathlib.Path) -> Iterator[None]:
+    """Holds a folder, and waits for it where another process computes what goes there."""
+    while True:
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(sole_use(folder))
+                yield
+                return
+        except InUse:
+            time.sleep(_WAIT)

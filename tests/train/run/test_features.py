@@ -1,0 +1,115 @@
+"""Frozen encoders: what they make of every example, kept beside their run, and readouts of it."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from mtljax.errors import UserError
+from mtljax.models import heads
+from mtljax.models.sharing.readout import Readout, packed, unpacked
+from mtljax.train.run import features
+from mtljax.train.run.features import frozen_features
+
+
+class Data:
+    """Two clips of two frames."""
+
+    name = "two clips"
+
+    def split(self, name):
+        return [{"image": np.full((2, 4, 4, 3), i, np.uint8), "label": np.array(i)} for i in range(2)]
+
+
+def test_levels_are_packed_and_unpacked_as_they_were():
+    rng = np.random.default_rng(0)
+    levels = [rng.normal(size=shape).astype(np.float32) for shape in ((2, 4, 6, 3), (2, 2, 3, 5), (2, 7))]
+    x = packed(levels)
+    assert x.shape == (2, 4, 6, 3 + 2 + 1)
+    for level, found in zip(levels, unpacked(x, [level.shape[1:] for level in levels]), strict=True):
+        np.testing.assert_array_equal(level, found)
+
+
+def test_features_of_another_encoder_are_refused():
+    with pytest.raises(UserError, match="not those of encoders with levels"):
+        unpacked(np.ones((2, 4, 4, 9)), [(4, 4, 3), (2, 2, 5)])
+
+
+def test_a_readout_has_its_head_alone_to_train_and_predicts_for_the_pixels_of_the_image():
+    model = Readout(heads={"a": heads.Dense(2, width=4)}, levels=((4, 4, 3), (2, 2, 8)), size=(8, 8))
+    x = np.ones((2, 3, 4, 4, 5), np.float32)  # clips of three frames
+    found, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), x)
+    assert found["a"].shape == (2, 3, 8, 8, 2)
+    assert set(jax.tree.leaves(model.groups(variables["params"]))) == {"a"}
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """Two runs that were not trained, whose encoders add a number; and how often each was computed."""
+    computed = []
+
+    def compute(run, source, folder, untrained):
+        computed.append(run.name)
+        for i, shape in enumerate(((4, 4, 2), (2, 2, 3))):
+            level = np.stack([np.full((2, *shape), example["image"].mean()) for example in source])
+            np.save(folder / f"{i}.npy", (level + (run.name == "b")).astype(np.float32))
+        return {"levels": 2, "examples": len(source)}
+
+    monkeypatch.setattr(features, "_compute", compute)
+    for name in "ab":
+        (tmp_path / name / "checkpoints" / "10").mkdir(parents=True)
+        (tmp_path / name / "checkpoints.crc32.json").write_text(json.dumps({"10": {"state": 1}}))
+    return tmp_path, computed
+
+
+def test_features_of_several_encoders_are_concatenated_and_computed_once(runs):
+    base, computed = runs
+    data = frozen_features(Data(), [str(base / "a"), str(base / "b")])
+    for _ in range(2):
+        examples = data.split("train")
+        assert len(examples) == 2
+        example = examples[1]
+    assert computed == ["a", "b"]
+    assert example["label"] == 1
+    fine, coarse = unpacked(example["image"], [(4, 4, 4), (2, 2, 6)])
+    np.testing.assert_array_equal(fine[0, 0, 0], [1, 1, 2, 2])
+    np.testing.assert_array_equal(coarse[1, 0, 0], [1, 1, 1, 2, 2, 2])
+
+
+def test_a_frozen_network_that_changed_is_told(runs):
+    base, _ = runs
+    data = frozen_features(Data(), [str(base / "a")])
+    data.split("train")
+    (base / "a" / "checkpoints.crc32.json").write_text(json.dumps({"10": {"state": 2}}))
+    with pytest.raises(UserError, match="but the frozen network is now data two clips, step 10, checksum"):
+        data.split("train")
+
+
+def test_features_of_other_data_are_told(runs):
+    base, _ = runs
+    frozen_features(Data(), [str(base / "a")]).split("train")
+    other = Data()
+    other.name = "others"
+    with pytest.raises(UserError, match=r"are of data two clips.*now data others"):
+        frozen_features(other, [str(base / "a")]).split("train")
+
+
+def test_a_network_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UserError, match="there is no network to freeze"):
+        frozen_features(Data(), [str(tmp_path / "none")]).split("train")
+
+
+def test_encoders_of_two_architectures_are_told(runs):
+    base, _ = runs
+    frozen_features(Data(), [str(base / "b")]).split("train")
+    folder = base / "b" / "features" / "train"
+    np.save(folder / "0.npy", np.ones((2, 2, 4, 4, 9), np.float32))
+    with pytest.raises(UserError, match="expected runs of one architecture"):
+        frozen_features(Data(), [str(base / "a"), str(base / "b")]).split("train")
+
+
+def test_no_run_is_refused():
+    for runs in ([], "runs/a"):
+        with pytest.raises(UserError, match="expected a list of one workdir or more"):
+            frozen_features(Data(), runs)
