@@ -108,7 +108,7 @@ def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
 
 def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: Sequence[str] = ()) -> int:
     """Trains, compares what `--methods` names, or runs the study that the config names; returns the exit status."""
-    from mtljax import studies
+    from mtljax import fitting, studies
     from mtljax.studies.comparison.check import refuse_comparison
     from mtljax.train.run import loop
     from mtljax.train.spread import hosts
@@ -121,7 +121,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: S
             failed = compare(config, workdir, arguments)
         else:
             refuse_comparison(workdir)
-            loop.train(config, workdir, allow_config_change=_ALLOW_CHANGE.value)
+            fitting.train(config, workdir, allow_config_change=_ALLOW_CHANGE.value)
     except loop.Stopped as stopped:
         return int(stopped.code or 0)
     except hosts.Lost as lost:

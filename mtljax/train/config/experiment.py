@@ -12,7 +12,7 @@ from mtljax import balance, data, models, tasks
 from mtljax.balance import MEASURES
 from mtljax.data import augment
 from mtljax.errors import UserError, unknown
-from mtljax.train.config import decay
+from mtljax.train.config import decay, objects
 from mtljax.train.config.callstring import resolve
 from mtljax.train.config.default import RunConfig
 from mtljax.train.config.learning_rates import check_learning_rate, climbs
@@ -24,21 +24,27 @@ _OF_MODELS = ("init", "apply", "groups", "special_groups", "own_features")  # wh
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
 
 
-def build(config: ml_collections.ConfigDict) -> Experiment:
+def build(config: ml_collections.ConfigDict, given: objects.Objects = objects.NONE) -> Experiment:
     """Resolves a checked config.
 
+    Args:
+        config: of the run.
+        given: objects that stand in the place of its call-strings, by their keys, as `objects.split` has them.
+
     Raises:
-        UserError: where any part is unknown, malformed, or does not fit the others.
+        UserError: where any part is unknown, malformed, does not fit the others, or was given to an earlier run and is
+            not given now.
     """
     config = cast(RunConfig, config)
-    chosen = tasks_of(config)
+    objects.check_given(config, given)
+    chosen = tasks_of(config, given)
     spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel", returns=parallel.Spread)
     spread.check_batch_size(config.batch_size)
-    model = _model(config, chosen, spread)
+    model = _model(config, chosen, spread, given)
     if config.jacobian == "vmap":
         _check_vectorised()
     seed = streams.seed_of(config.seed, streams.BALANCE)
-    balancer = balancer_of(config.balance, len(chosen), seed, tasks=tuple(chosen), steps=config.steps)
+    balancer = balancer_of(config.balance, len(chosen), seed, tasks=tuple(chosen), steps=config.steps, given=given)
     _check_measure(config, balancer, spread)
     if config.measure == "features" and balancer.sees != "losses" and model.own_features:
         raise UserError(
@@ -46,23 +52,23 @@ def build(config: ml_collections.ConfigDict) -> Experiment:
             "task: expected measure='shared'."
         )
     transforms = {
-        group: optimizer_of(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay)
+        group: optimizer_of(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay, given=given)
         for group, text in config.optimizers.items()
     }
-    data_set = resolve(config.data, data.SOURCES, kind="data", returns=data.DataSet)
+    data_set = objects.resolve(given, "data", config.data, data.SOURCES, kind="data", returns=data.DataSet)
     if isinstance(data_set, data.Mix):
         data_set = cast(data.DataSet, data_set.of_labels(labels_of(chosen)))
-    augmentation = augmentation_of(config.augment) if config.augment else None
+    augmentation = augmentation_of(config.augment, given) if config.augment else None
     return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
 
 
-def tasks_of(config: ml_collections.ConfigDict) -> dict[str, tasks.Task]:
-    """The tasks of a checked config by their names.
+def tasks_of(config: ml_collections.ConfigDict, given: objects.Objects = objects.NONE) -> dict[str, tasks.Task]:
+    """The tasks of a checked config, or those given, by their names.
 
     Raises:
         UserError: for an unknown name or argument, what a task refuses, or a parent that is not among them.
     """
-    chosen = {name: _task(name, text) for name, text in cast(RunConfig, config).tasks.items()}
+    chosen = {name: _task(name, text, given) for name, text in cast(RunConfig, config).tasks.items()}
     for task in chosen.values():
         for parent in task.parents:
             if not isinstance(parent, str) or parent not in chosen:
@@ -70,18 +76,24 @@ def tasks_of(config: ml_collections.ConfigDict) -> dict[str, tasks.Task]:
     return chosen
 
 
-def augmentation_of(text: str) -> augment.Augmentation:
-    """The augmentation that a call-string names: `'flip()'`, `'compose(flip(), crop(96, 128))'`.
+def augmentation_of(text: str, given: objects.Objects = objects.NONE) -> augment.Augmentation:
+    """The augmentation that a call-string names, or that is given: `'flip()'`, `'compose(flip(), crop(96, 128))'`.
 
     Raises:
         UserError: for an unknown name or argument, or what the augmentation refuses.
     """
     known = _factories(augment, returning=augment.Augmentation)
-    return resolve(text, known, kind="augmentation", returns=augment.Augmentation)
+    return objects.resolve(given, "augment", text, known, kind="augmentation", returns=augment.Augmentation)
 
 
 def balancer_of(
-    text: str, num_tasks: int, seed: int, *, tasks: Sequence[str] | None = None, steps: int = 1
+    text: str,
+    num_tasks: int,
+    seed: int,
+    *,
+    tasks: Sequence[str] | None = None,
+    steps: int = 1,
+    given: objects.Objects = objects.NONE,
 ) -> balance.Balancer:
     """The balancer that a call-string names.
 
@@ -91,12 +103,15 @@ def balancer_of(
         seed: given to every call that takes it and does not name another.
         tasks: T names in the order of the losses, given to every call that takes them.
         steps: of the run, at which schedules of learning rates are looked at.
+        given: objects, of which `balance` may be one.
 
     Raises:
-        UserError: for an unknown name or argument, or what the method refuses.
+        UserError: for an unknown name or argument, what the method refuses, or a balancer of another number of tasks.
     """
     methods = _factories(balance, returning=balance.Balancer)
-    return resolve(
+    found = objects.resolve(
+        given,
+        "balance",
         text,
         methods,
         kind="balancer",
@@ -105,9 +120,14 @@ def balancer_of(
         check=functools.partial(check_learning_rate, steps=steps),
         returns=balance.Balancer,
     )
+    if found.num_tasks != num_tasks:
+        raise UserError(f"balance={text!r} is for {found.num_tasks} tasks; there are {num_tasks}.")
+    return found
 
 
-def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = "") -> optax.GradientTransformation:
+def optimizer_of(
+    text: str, steps: int, key: str = "optimizer", no_decay: str = "", given: objects.Objects = objects.NONE
+) -> optax.GradientTransformation:
     """The optax transformation that a call-string names; `steps` may stand in it.
 
     Args:
@@ -115,10 +135,13 @@ def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = 
         steps: what the name `steps` stands for.
         key: of the config, for messages.
         no_decay: what weight decay leaves out, as `mtljax.train.config.decay.decayed` takes it.
+        given: objects, of which the key may be one; weight decay is its own affair.
 
     Raises:
         UserError: for an unknown name or argument, something else than a transformation, or one that goes uphill.
     """
+    if no_decay and objects.is_object(given, key):
+        raise UserError(f"{key}: no_decay={no_decay!r} reaches no optimiser that is an object; expected a call-string.")
     known = decay.masking(_OPTIMISERS, no_decay) if no_decay else _OPTIMISERS
     wrap = functools.partial(decay.with_mask, text=no_decay) if no_decay else None
     rated = []
@@ -127,7 +150,8 @@ def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = 
         rated.append(check_learning_rate(name, given, steps))
 
     try:
-        found = resolve(text, known, kind="optimiser", nested={"steps": steps}, check=check, wrap=wrap)
+        options = {"kind": "optimiser", "nested": {"steps": steps}, "check": check, "wrap": wrap}
+        found = objects.resolve(given, key, text, known, **options)
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
     if not (hasattr(found, "init") and hasattr(found, "update")):
@@ -164,35 +188,42 @@ def _check_vectorised() -> None:
         raise UserError(f"jacobian='vmap': {error}") from error
 
 
-def _model(config: RunConfig, chosen: Mapping[str, tasks.Task], spread: parallel.Spread) -> Any:
-    model = resolve(
-        config.model,
-        models.SHARING,
-        kind="model",
-        inject={
-            "heads": {name: task.head for name, task in chosen.items()},
-            "parents": {name: task.parents for name, task in chosen.items()},
-            "axis_name": spread.axis,
-            "remat": config.remat,
-            "dtype": None if config.dtype == "float32" else config.dtype,
-            "normalise": bool(config.pretrained),
-        },
-        nested=_public(models.encoders) | _public(models.heads),
-    )
+def _model(config: RunConfig, chosen: Mapping[str, tasks.Task], spread: parallel.Spread, given: objects.Objects) -> Any:
+    inject = {
+        "heads": {name: task.head for name, task in chosen.items()},
+        "parents": {name: task.parents for name, task in chosen.items()},
+        "axis_name": spread.axis,
+        "remat": config.remat,
+        "dtype": None if config.dtype == "float32" else config.dtype,
+        "normalise": bool(config.pretrained),
+    }
+    if objects.is_object(given, "model"):
+        model = objects.adopted(given["model"], inject)
+    else:
+        nested = _public(models.encoders) | _public(models.heads)
+        options = {"kind": "model", "inject": inject, "nested": nested}
+        model = objects.resolve(given, "model", config.model, models.SHARING, **options)
     lacking = [name for name in _OF_MODELS if not hasattr(model, name)]
     if lacking:
         raise UserError(
             f"model {config.model!r} gives something of type {type(model).__name__} without {', '.join(lacking)}; "
             "expected a way to share, such as MultiTask, or a class made of one."
         )
+    heads = getattr(model, "heads", None) or chosen
+    if set(heads) != set(chosen):
+        raise UserError(
+            f"model {config.model!r} has heads for {', '.join(heads)}; the tasks are {', '.join(chosen)}. Expected one "
+            "head a task; those of the tasks are taken where the model has none."
+        )
     return model
 
 
-def _task(name: str, text: str) -> tasks.Task:
+def _task(name: str, text: str, given: objects.Objects) -> tasks.Task:
     factories = {factory: getattr(tasks, factory) for factory in tasks.FACTORIES}
     nested = _public(models.heads) | {n: getattr(jax.nn, n) for n in ("relu", "sigmoid", "softplus", "tanh")}
+    options = {"kind": "task", "inject": {"name": name}, "nested": nested, "returns": tasks.Task}
     try:
-        return resolve(text, factories, kind="task", inject={"name": name}, nested=nested, returns=tasks.Task)
+        return objects.resolve(given, f"tasks.{name}", text, factories, **options)
     except UserError as error:
         raise UserError(f"tasks.{name}: {error}") from error
 

@@ -11,11 +11,11 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from mtljax.train.config import checks, experiment
+from mtljax.train.config import checks, experiment, objects
 from mtljax.train.config.default import checked, flat
 from mtljax.train.config.parts import Experiment
 from mtljax.train.config.programs import Programs
-from mtljax.train.run import config_file
+from mtljax.train.run import config_file, signals
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run.checkpoint import CHECKPOINTS, Checkpoints, Restored
 from mtljax.train.run.inference import seconds_of_prediction
@@ -33,6 +33,7 @@ __all__ = ["Stopped", "as_json", "evaluate", "train"]
 def train(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
+    given: objects.Objects = objects.NONE,
     *,
     allow_config_change: bool = False,
     programs: Programs | None = None,
@@ -43,6 +44,7 @@ def train(
     Args:
         config: of the run.
         workdir: where it leaves everything.
+        given: objects in the place of call-strings of the config, by their keys.
         allow_config_change: whether to go on in a workdir of another config.
         programs: where several runs follow each other, one for all of them: seeds of one config are compiled once.
         times_predictions: whether the record is to say how long a prediction takes; see `inference`.
@@ -56,7 +58,7 @@ def train(
         KeyboardInterrupt: after a second of them, at once.
     """
     called = time.perf_counter()
-    parts = (programs or Programs()).build(checked(config))
+    parts = (programs or Programs()).build(checked(config), given)
     # Before the workdir is touched, so that a mistake leaves nothing behind.
     fitted = checks.fit(parts)
     state, started_from = start(parts, fitted, workdir)
@@ -79,6 +81,7 @@ def train(
         until_the_end.enter_context(contextlib.closing(checkpoints))
         if hosts.first():
             if restored is not None:
+                signals.keeps(f"step {begun.step} is kept in {workdir}")
                 print(f"resuming {workdir} at step {begun.step}", flush=True)
             print(started_from + _told_of(parts, begun.state.params), flush=True)
         writer = MetricWriter(workdir, begun.step) if hosts.first() else Silent()
