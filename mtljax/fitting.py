@@ -93,7 +93,7 @@ def _loaded(workdir: pathlib.Path, given: objects.Objects) -> Any:
     if importlib.util.find_spec("mtljax.serving") is None:
         return None
     choices: dict[str, Any] = {}
-    for key, value in given.items():
+    for key, value in ((key, value) for key, value in given.items() if key != "writers"):
         group, _, name = key.partition(".")
         choices[group] = {**choices.get(group, {}), name: value} if name else value
     return importlib.import_module("mtljax.serving").load(workdir, **choices)

@@ -44,6 +44,7 @@ class RunConfig(ml_collections.ConfigDict):
     panel_images: int
     baseline_examples: int
     cosines_every: int
+    writers: str
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -81,6 +82,7 @@ def default_config() -> ml_collections.ConfigDict:
             "panel_images": 4,
             "baseline_examples": 256,  # training examples from which the constant predictor is made
             "cosines_every": 0,  # steps after which gradient cosines are measured for methods that do not; 0 for never
+            "writers": "",  # of figures, besides metrics.jsonl and TensorBoard: "wandb(project='mine'), mlflow()"
         }
     )
 

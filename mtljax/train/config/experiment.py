@@ -40,7 +40,7 @@ def build(config: ml_collections.ConfigDict, given: objects.Objects = objects.NO
     chosen = tasks_of(config, given)
     spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel", returns=parallel.Spread)
     spread.check_batch_size(config.batch_size)
-    model = _model(config, chosen, spread, given)
+    model = model_of(config, chosen, spread.axis, given)
     if config.jacobian == "vmap":
         _check_vectorised()
     seed = streams.seed_of(config.seed, streams.BALANCE)
@@ -51,15 +51,17 @@ def build(config: ml_collections.ConfigDict, given: objects.Objects = objects.NO
             f"measure='features' looks at features that all tasks share; model={config.model!r} makes some for each "
             "task: expected measure='shared'."
         )
-    transforms = {
-        group: optimizer_of(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay, given=given)
+    rated = {
+        group: rated_optimizer(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay, given=given)
         for group, text in config.optimizers.items()
     }
+    transforms = {group: found for group, (found, _) in rated.items()}
+    rates = {group: rate for group, (_, rate) in rated.items() if rate is not None}
     data_set = objects.resolve(given, "data", config.data, data.SOURCES, kind="data", returns=data.DataSet)
     if isinstance(data_set, data.Mix):
         data_set = cast(data.DataSet, data_set.of_labels(labels_of(chosen)))
     augmentation = augmentation_of(config.augment, given) if config.augment else None
-    return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
+    return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation, rates)
 
 
 def tasks_of(config: ml_collections.ConfigDict, given: objects.Objects = objects.NONE) -> dict[str, tasks.Task]:
@@ -140,14 +142,22 @@ def optimizer_of(
     Raises:
         UserError: for an unknown name or argument, something else than a transformation, or one that goes uphill.
     """
+    return rated_optimizer(text, steps, key, no_decay, given)[0]
+
+
+def rated_optimizer(
+    text: str, steps: int, key: str = "optimizer", no_decay: str = "", given: objects.Objects = objects.NONE
+) -> tuple[optax.GradientTransformation, Any]:
+    """As `optimizer_of`, and the learning rate, a number or a schedule; None where the text has none, or several."""
     if no_decay and objects.is_object(given, key):
         raise UserError(f"{key}: no_decay={no_decay!r} reaches no optimiser that is an object; expected a call-string.")
     known = decay.masking(_OPTIMISERS, no_decay) if no_decay else _OPTIMISERS
     wrap = functools.partial(decay.with_mask, text=no_decay) if no_decay else None
-    rated = []
+    rates: list[Any] = []
 
     def check(name: str, given: Mapping[str, Any]) -> None:
-        rated.append(check_learning_rate(name, given, steps))
+        if check_learning_rate(name, given, steps):
+            rates.append(given["learning_rate"])
 
     try:
         options = {"kind": "optimiser", "nested": {"steps": steps}, "check": check, "wrap": wrap}
@@ -156,11 +166,11 @@ def optimizer_of(
         raise UserError(f"{key}: {error}") from error
     if not (hasattr(found, "init") and hasattr(found, "update")):
         raise UserError(f"{key}={text!r}: expected an optax transformation, not {type(found).__name__}.")
-    if not any(rated) and climbs(found):
+    if not rates and climbs(found):
         raise UserError(
             f"{key}={text!r} climbs: its updates follow the gradient; expected a learning rate, or a scale below 0."
         )
-    return found
+    return found, rates[0] if len(rates) == 1 else None
 
 
 def _check_measure(config: RunConfig, balancer: balance.Balancer, spread: parallel.Spread) -> None:
@@ -188,11 +198,27 @@ def _check_vectorised() -> None:
         raise UserError(f"jacobian='vmap': {error}") from error
 
 
-def _model(config: RunConfig, chosen: Mapping[str, tasks.Task], spread: parallel.Spread, given: objects.Objects) -> Any:
+def model_of(
+    config: RunConfig,
+    chosen: Mapping[str, tasks.Task],
+    axis_name: Any = None,
+    given: objects.Objects = objects.NONE,
+) -> Any:
+    """The model of a checked config, or the one given.
+
+    Args:
+        config: of the run.
+        chosen: name -> task, whose heads it has.
+        axis_name: of the devices over which training averages statistics of a batch.
+        given: objects, of which `model` may be one.
+
+    Raises:
+        UserError: for an unknown name or argument, or what is no model.
+    """
     inject = {
         "heads": {name: task.head for name, task in chosen.items()},
         "parents": {name: task.parents for name, task in chosen.items()},
-        "axis_name": spread.axis,
+        "axis_name": axis_name,
         "remat": config.remat,
         "dtype": None if config.dtype == "float32" else config.dtype,
         "normalise": bool(config.pretrained),

@@ -6,7 +6,7 @@ there, so that whoever goes on with the run gives it again.
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import flax.linen as nn
@@ -41,9 +41,9 @@ def split(choices: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Choices as a config holds them, and the objects among them.
 
     Args:
-        choices: key -> call-string or object: `data`, `model`, `balancer`, `augment`, `parallel`; `tasks`, a dict by
-            name or a sequence of tasks; `optimizers`, a dict by group, or one for all groups. A dict of arrays as
-            `data` is what `mtl.data.from_arrays` makes of it, and a model that is no way to share is the encoder of
+        choices: key -> call-string or object: `data`, `model`, `balancer`, `augment`, `parallel`, `writers`; `tasks`, a
+            dict by name or a sequence of tasks; `optimizers`, a dict by group, or one for all groups. A dict of arrays
+            as `data` is what `mtl.data.from_arrays` makes of it, and a model that is no way to share is the encoder of
             `MultiTask`. What is to be called for it (a class, a function, a `functools.partial`) is given what it
             names, as in a call-string: a task its `name`, a balancer `num_tasks` and `seed`.
 
@@ -67,6 +67,9 @@ def split(choices: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             values[key] = _written(key, key, choices[key], objects)
     if "tasks" in choices:
         values["tasks"] = _group("tasks", _by_name(choices["tasks"]), objects)
+    if not isinstance(choices.get("writers", ""), str):
+        objects["writers"] = choices["writers"]
+        values["writers"] = f"given({_name(choices['writers'])!r})"
     if "optimizers" in choices:
         chosen = choices["optimizers"]
         by_group = isinstance(chosen, Mapping)
@@ -98,16 +101,26 @@ def again(config: ml_collections.ConfigDict, choices: Mapping[str, Any]) -> dict
     return objects
 
 
-def check_given(config: ml_collections.ConfigDict, objects: Objects) -> None:
+def is_mark(text: Any) -> bool:
+    """Whether a value of the config only tells that an object was given."""
+    return isinstance(text, str) and _MARK.fullmatch(text) is not None
+
+
+def check_given(config: ml_collections.ConfigDict, objects: Objects, parts: Sequence[str] = (*SINGLE, *GROUPS)) -> None:
     """Refuses to build parts of which the config only tells that an object was given.
+
+    Args:
+        config: of a run.
+        objects: what is given now.
+        parts: that are to be built.
 
     Raises:
         UserError: with all of them.
     """
-    keys = {key: config.get(key) for key in SINGLE}
-    for group in GROUPS:
+    keys = {key: config.get(key) for key in SINGLE if key in parts}
+    for group in (group for group in GROUPS if group in parts):
         keys |= {f"{group}.{name}": text for name, text in cast(Mapping[str, Any], config.get(group, {})).items()}
-    marked = {key: text for key, text in keys.items() if isinstance(text, str) and _MARK.fullmatch(text)}
+    marked = {key: text for key, text in keys.items() if is_mark(text)}
     missing = {key: text for key, text in marked.items() if key not in objects}
     if missing:
         arguments = dict.fromkeys(_argument(key.split(".")[0]) for key in missing)

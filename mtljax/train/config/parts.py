@@ -67,6 +67,7 @@ class Experiment:
         transforms: group -> optax transformation.
         spread: how steps run on the devices.
         augmentation: what is done to the training examples, if anything.
+        rates: group -> its learning rate, a number or a schedule; of those that the config tells.
         programs: what has been compiled, and found out of shapes, by name; experiments that differ in nothing but their
             seed may share it (`mtljax.train.config.programs.Programs`).
     """
@@ -79,6 +80,7 @@ class Experiment:
     transforms: Mapping[str, optax.GradientTransformation]
     spread: Spread
     augmentation: Augmentation | None
+    rates: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     programs: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     def program(self, name: str, make: Callable[[], Any]) -> Program:
@@ -227,6 +229,14 @@ class Experiment:
         compiler_options = {"xla_backend_optimization_level": 0}
         init = self.program("init", lambda: jax.jit(self.model.init, compiler_options=compiler_options))
         return init(jax.random.key(self.config.seed), images)
+
+    def learning_rates(self, updates: int) -> dict[str, float]:
+        """Group -> its learning rate after so many updates, by its schedule; of those that the config tells.
+
+        A group that has stood still, since its tasks were absent, is behind by as many steps.
+        """
+        now: dict[str, Any] = {g: rate(updates) if callable(rate) else rate for g, rate in self.rates.items()}
+        return {group: float(rate) for group, rate in now.items()}
 
     def group_table(self, params: Any) -> str:
         """Every optimiser group: its number of parameters, its optimiser and schedule; and the tasks' order."""

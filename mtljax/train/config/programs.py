@@ -27,6 +27,7 @@ APART = (
     "baseline_examples",
     "init_from",
     "cosines_every",
+    "writers",
 )
 
 

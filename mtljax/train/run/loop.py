@@ -19,10 +19,11 @@ from mtljax.train.run import config_file, signals
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run.checkpoint import CHECKPOINTS, Checkpoints, Restored
 from mtljax.train.run.inference import seconds_of_prediction
-from mtljax.train.run.panel import leave_panel
+from mtljax.train.run.panel import PANEL_FILE, leave_panel
 from mtljax.train.run.record import EVALUATION, Record
 from mtljax.train.run.start import newest, resume, start
 from mtljax.train.run.steps import Loop, Stopped, settle
+from mtljax.train.run.trackers import trackers_of
 from mtljax.train.run.workdir import sole_use
 from mtljax.train.run.writer import MetricWriter, Silent
 from mtljax.train.spread import hosts
@@ -59,6 +60,7 @@ def train(
     """
     called = time.perf_counter()
     parts = (programs or Programs()).build(checked(config), given)
+    others = trackers_of(parts.config.writers, given) if hosts.first() else ()
     # Before the workdir is touched, so that a mistake leaves nothing behind.
     fitted = checks.fit(parts)
     state, started_from = start(parts, fitted, workdir)
@@ -84,7 +86,7 @@ def train(
                 signals.keeps(f"step {begun.step} is kept in {workdir}")
                 print(f"resuming {workdir} at step {begun.step}", flush=True)
             print(started_from + _told_of(parts, begun.state.params), flush=True)
-        writer = MetricWriter(workdir, begun.step) if hosts.first() else Silent()
+        writer = MetricWriter(workdir, begun.step, others, flat(parts.config)) if hosts.first() else Silent()
         with contextlib.closing(writer):
             step = parts.train_step(fitted.optimizer)
             record = Record(parts, fitted, workdir, begun.step, step, called)
@@ -117,6 +119,8 @@ def _finish(loop: Loop, fitted: checks.Fitted, times_predictions: bool) -> dict[
     if not loop.record.was_done:
         loop.writer.settings(flat(parts.config))
     leave_panel(parts, loop.state, loop.workdir)
+    if parts.config.panel_images and (loop.workdir / PANEL_FILE).exists():
+        loop.writer.picture(steps, "panel", loop.workdir / PANEL_FILE)
     if times_predictions:
         loop.record.predicted(seconds_of_prediction(parts, fitted, loop.state))
     loop.record.done(figures, constant)

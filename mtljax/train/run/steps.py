@@ -76,6 +76,7 @@ class Loop:
         self._signal: int | None = None
         self._waited = 0.0  # seconds for data, since
         self._timed_from: float | None = None
+        self._timed_after = 0  # the step that was taken by then
 
     def run(self) -> None:
         """Takes the steps that are left, and saves the state at the end."""
@@ -146,7 +147,7 @@ class Loop:
         begin = time.perf_counter()
         batch = next(self._batches)
         if self._timed_from is None and step > self._start + 1:  # The first step compiles.
-            self._timed_from, self._waited = begin, 0.0
+            self._timed_from, self._timed_after, self._waited = begin, step - 1, 0.0
         self._waited += time.perf_counter() - begin
         return self.parts.spread.place_batch(batch)
 
@@ -179,7 +180,7 @@ class Loop:
         if self._writes(step):
             shown = {n: f"{loss:.3g}" for n, loss in zip(names, report["losses"], strict=True)}
             bar.losses(shown)
-            self.writer.write(step, "train", self._figures(report))
+            self.writer.write(step, "train", self._figures(step, report), self._speed(step))
         elif self._looks(step):
             self.writer.write(step, "train", cosines_of(names, report["cosines"]))
 
@@ -190,13 +191,22 @@ class Loop:
         """Whether cosines are measured that the step itself does not see."""
         return self._cosines is not None and step % self.parts.config.cosines_every == 0
 
-    def _figures(self, report: Mapping[str, Any]) -> dict[str, float]:
-        """What is written of a step: of its report, and of the reading of data."""
+    def _figures(self, step: int, report: Mapping[str, Any]) -> dict[str, float]:
+        """What is written of a step: of its report, learning rates, and of the reading of data."""
         figures = figures_of(list(self.parts.tasks), report)
+        rates = self.parts.learning_rates(step - 1 - int(report["skipped"]))
+        figures |= {f"learning_rate/{group}": rate for group, rate in rates.items()}
         if self._timed_from is not None:
             figures["input/wait_share"] = self._waited / (time.perf_counter() - self._timed_from)
         counts = {"skipped": report["skipped"], "input/unreadable": self.parts.training.unreadable}
         return figures | {name: float(count) for name, count in counts.items()}
+
+    def _speed(self, step: int) -> dict[str, float]:
+        """Steps a second since the last evaluation, and at this rate the time that is left."""
+        if self._timed_from is None or step <= self._timed_after:
+            return {}
+        rate = (step - self._timed_after) / (time.perf_counter() - self._timed_from)
+        return {"speed/steps_per_second": rate, "speed/seconds_left": (self.parts.config.steps - step) / rate}
 
     def _save(self, step: int, *, wait: bool = False) -> None:
         examples = self._seen + step * self.parts.config.batch_size
