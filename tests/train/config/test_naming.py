@@ -52,6 +52,7 @@ def halves(num_tasks, seed=0):
         (functools.partial(halves, seed=float("nan")), None),
         (functools.partial(halves, seed=np.float32(1)), None),
         (lambda: 3, None),
+        (functools.wraps(halves)(lambda num_tasks: mtl.equal(num_tasks)), None),
         (optax.adam(1e-3), None),
     ],
 )
@@ -95,9 +96,10 @@ def test_what_has_a_name_needs_no_object(labels):
 
 
 def test_a_run_tells_a_model_what_it_tells_those_of_call_strings(labels):
-    encoder = mtl.encoders.ResNet(depth=10, width=2, dtype=np.float16)
+    encoder = mtl.encoders.ResNet(depth=10, width=2, dtype=np.dtype(np.float16))
     model = mtl.MultiTask(encoder=encoder, heads={"left": mtl.heads.Linear(10), "right": mtl.heads.Linear(10)})
     made, _ = built(labels, model=model, parallel="pmap", dtype="bfloat16", remat=True)
+    assert made.config.model == "given('MultiTask')"
     assert made.model.remat
     assert made.model.encoder.axis_name == made.spread.axis
     assert made.model.encoder.dtype == np.float16, "what was set stays"

@@ -61,7 +61,7 @@ def test_the_rate_leaves_out_compiling_and_evaluations(clock, monkeypatch):
         clock[0] += 4
         bar.step()
     last = shown.getvalue().rstrip("\n").split("\r")[-1]
-    assert "21/100 [01:24<05:16, 0.25step/s, depth=0.5]" in last
+    assert "21/100 [01:24<05:16,  0.25step/s, depth=0.5]" in last
 
 
 def test_a_silent_bar_shows_nothing(capsys):

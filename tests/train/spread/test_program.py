@@ -73,7 +73,7 @@ class _Slow:
         return self
 
     def compile(self):
-        self.go.wait()
+        self.go.wait(30)
         return _Added()
 
 
