@@ -1,7 +1,7 @@
 """mtljax: multi-task learning in JAX and Flax. One model, many tasks, gradients that do not fight."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtljax import balance, geometry, models, relations, report, tasks
 from mtljax.balance import (
@@ -65,15 +65,20 @@ from mtljax.models import (
 )
 from mtljax.tasks import Metric, Task, delta_m
 
+if TYPE_CHECKING:  # what is imported when it is asked for, see `_LAZY`
+    from mtljax.fitting import fit
+    from mtljax.train_state import TrainState
+
 __version__ = "0.1.0"
+_LAZY = {"TrainState": "train_state", "fit": "fitting", "load": "serving"}  # name -> the module that it stands in
 
 
 def __getattr__(name: str) -> Any:
-    """`data`, `serving` and `load`, imported when they are asked for: not all who balance gradients read pictures."""
-    if name in ("data", "serving"):
+    """What is imported when it is asked for: not all who balance gradients read pictures, or have us train."""
+    if name in ("data", "serving", "train"):
         return importlib.import_module(f"mtljax.{name}")
-    if name == "load":
-        return importlib.import_module("mtljax.serving").load
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"mtljax.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -92,6 +97,7 @@ __all__ = [
     "SingleTask",
     "Sluice",
     "Task",
+    "TrainState",
     "aligned_mtl",
     "balance",
     "cagrad",
@@ -109,6 +115,7 @@ __all__ = [
     "excess_mtl",
     "fairgrad",
     "famo",
+    "fit",
     "geometric_mean",
     "geometry",
     "graddrop",

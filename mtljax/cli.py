@@ -110,7 +110,7 @@ def serve(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
 
 def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: Sequence[str] = ()) -> int:
     """Trains, compares what `--methods` names, or runs the study that the config names; returns the exit status."""
-    from mtljax import studies
+    from mtljax import fitting, studies
     from mtljax.studies.comparison.check import refuse_comparison
     from mtljax.train.run import loop
     from mtljax.train.spread import hosts
@@ -125,7 +125,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: S
             failed = relate(config, workdir, arguments)
         else:
             refuse_comparison(workdir)
-            loop.train(config, workdir, allow_config_change=given.ALLOW_CHANGE.value)
+            fitting.train(config, workdir, allow_config_change=given.ALLOW_CHANGE.value)
     except loop.Stopped as stopped:
         return int(stopped.code or 0)
     except hosts.Lost as lost:
@@ -139,7 +139,7 @@ def compare(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments:
     """Compares what `--methods` names; returns how many of the runs failed."""
     from mtljax import studies
 
-    own = {
+    own: dict[str, Any] = {
         "vary": given.VARY.value,
         "shares": given.SHARES.value,
         "part": given.JOB.value,
@@ -165,7 +165,7 @@ def relate(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: 
     """Measures by `--relations` which tasks help which; returns how many runs failed."""
     from mtljax import studies
 
-    own = {
+    own: dict[str, Any] = {
         "budgets": given.BUDGETS.value,
         "importance": given.IMPORTANCE.value,
         "yes": given.YES.value,

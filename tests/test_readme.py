@@ -120,6 +120,7 @@ def test_rooms_import_downwards_only():
         "report": {"report", "delta", "errors"},
         "relations": {"relations", "errors"},
         "command": {"balance", "models", "tasks", "data", "train", "command", "errors"},
+        "serving": {"models", "tasks", "data", "train", "serving", "errors"},
         "studies": {"balance", "tasks", "train", "report", "relations", "studies", "errors"},
     }
     for room, floors in allowed.items():

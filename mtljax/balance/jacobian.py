@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -106,7 +106,11 @@ def linearize(
 
 
 def value_and_jacobian(
-    losses_fn: Callable[..., Any], *, has_aux: bool = False, shared: Shared | None = None
+    losses_fn: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    shared: Shared | None = None,
 ) -> Callable[..., Any]:
     """The losses of T tasks and their Jacobian: to many losses what `jax.value_and_grad` is to one.
 
@@ -121,6 +125,8 @@ def value_and_jacobian(
 
     Args:
         losses_fn: `(params, *args, **kwargs) -> losses`, T float scalars in a dict, a sequence or an array `(T,)`.
+        argnums: which positional argument is the parameters; several are a tuple of them, and so is the Jacobian, and
+            paths begin with their place in it (`"0/encoder/kernel"`).
         has_aux: whether it returns `(losses, aux)`.
         shared: which leaves are shared, instead of what the program says: a tree of bools (or a prefix of one), a
             function of a leaf's path (`"encoder/kernel"`), or a string, a path or a regular expression for whole paths.
@@ -131,7 +137,8 @@ def value_and_jacobian(
         `((losses, aux), jacobian)`.
 
     Raises:
-        ValueError: where the losses are not T scalars, or `shared` does not fit the parameters.
+        ValueError: where the losses are not T scalars, `shared` does not fit the parameters, or there are not as many
+            arguments as `argnums` says.
 
     Example:
         >>> import jax.numpy as jnp, mtljax as mtl
@@ -143,12 +150,31 @@ def value_and_jacobian(
         [3. 8.] (2, 2) 1.0 2.0
     """
 
-    def value_and_jacobian_fn(params: Any, *args: Any, **kwargs: Any) -> Any:
-        linearized = linearize(losses_fn, params, *args, has_aux=has_aux, shared=shared, **kwargs)
+    def value_and_jacobian_fn(*args: Any, **kwargs: Any) -> Any:
+        params, of_params = _by_place(losses_fn, argnums, args)
+        linearized = linearize(of_params, params, has_aux=has_aux, shared=shared, **kwargs)
         value = (linearized.losses, linearized.aux) if has_aux else linearized.losses
         return value, linearized.jacobian(params)
 
     return value_and_jacobian_fn
+
+
+def _by_place(
+    function: Callable[..., Any], argnums: int | Sequence[int], args: tuple[Any, ...]
+) -> tuple[Any, Callable[..., Any]]:
+    """The arguments at the places given, and the function of these alone."""
+    places = [argnums] if isinstance(argnums, int) else list(argnums)
+    if not places or any(not -len(args) <= place < len(args) for place in places):
+        raise ValueError(f"argnums={argnums!r}: expected places among the {len(args)} positional arguments.")
+    places = [place % len(args) for place in places]
+
+    def of_chosen(chosen: Any, **kwargs: Any) -> Any:
+        given = list(args)
+        for place, value in zip(places, [chosen] if isinstance(argnums, int) else chosen, strict=True):
+            given[place] = value
+        return function(*given, **kwargs)
+
+    return args[places[0]] if isinstance(argnums, int) else tuple(args[place] for place in places), of_chosen
 
 
 def _checked(losses: Any) -> jax.Array | tuple[jax.Array, ...]:

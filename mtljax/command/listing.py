@@ -39,9 +39,9 @@ def _told(found: Mapping[str, Any]) -> dict[str, str]:
 
 def _balancers() -> dict[str, str]:
     from mtljax import balance
-    from mtljax.train.config import experiment
+    from mtljax.train.config.namespaces import factories
 
-    return _told(experiment.factories(balance, returning=balance.Balancer))
+    return _told(factories(balance, returning=balance.Balancer))
 
 
 def _tasks() -> dict[str, str]:
@@ -76,9 +76,9 @@ def _data() -> dict[str, str]:
 
 def _augmentations() -> dict[str, str]:
     from mtljax.data import augment
-    from mtljax.train.config import experiment
+    from mtljax.train.config.namespaces import factories
 
-    return _told(experiment.factories(augment, returning=augment.Augmentation))
+    return _told(factories(augment, returning=augment.Augmentation))
 
 
 def _optimizers() -> dict[str, str]:

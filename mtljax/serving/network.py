@@ -16,13 +16,12 @@ from mtljax.models import INITIAL, PENALTIES
 from mtljax.models.pure import asks_for
 from mtljax.models.sharing.base.tasked import Tasked
 from mtljax.tasks import Task
-from mtljax.train.config import checks, experiment
+from mtljax.train.config import checks, experiment, objects
 from mtljax.train.config.default import RunConfig, checked
 from mtljax.train.run import difference, inputs_file
 from mtljax.train.run.checkpoint import CHECKPOINTS, restore_variables
 
 Example = Mapping[str, Any]  # `image` or `inputs` of one example, NumPy
-_OBJECTS = ("data", "tasks", "model", "balancer", "optimizers")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,38 +126,37 @@ class Network:
             yield _read(*before)
 
 
-def network_of(config: ml_collections.ConfigDict, workdir: pathlib.Path, objects: Mapping[str, Any]) -> Network:
+def network_of(config: ml_collections.ConfigDict, workdir: pathlib.Path, choices: Mapping[str, Any]) -> Network:
     """The network of the newest checkpoint of a workdir.
 
     Args:
         config: of the run.
         workdir: of the run.
-        objects: `model` and `tasks` that no config can name, as the run was given them.
+        choices: `model`, `tasks` and so on that no config can name, as the run was given them.
 
     Raises:
         UserError: where there is no checkpoint, none that can be read, or none that fits the config.
     """
-    for key in objects:
-        if key not in _OBJECTS:
-            raise unknown("part of a run", key, _OBJECTS)
+    given = objects.again(config, choices)
     config = checked(config)
-    tasks = objects.get("tasks") or experiment.tasks_of(config)
-    model = objects.get("model") or experiment.model_of(cast(RunConfig, config), tasks)
+    objects.check_given(config, given, ("tasks", "model"))
+    tasks = experiment.tasks_of(config, given)
+    model = experiment.model_of(cast(RunConfig, config), tasks, given=given)
     restored = restore_variables(workdir / CHECKPOINTS)
     if restored is None:
         raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
     step, variables = restored
-    network = Network(model, variables, tasks, _inputs(config, workdir), step)
+    network = Network(model, variables, tasks, _inputs(config, workdir, given), step)
     _check_fits(network, config, workdir)
     return network.asked()
 
 
-def _inputs(config: RunConfig, workdir: pathlib.Path) -> dict[str, Any]:
+def _inputs(config: RunConfig, workdir: pathlib.Path, given: objects.Objects) -> dict[str, Any]:
     found = inputs_file.read(workdir)
     if found is not None:
         return found
     try:
-        parts = experiment.build(config)
+        parts = experiment.build(config, given)
         return inputs_file.described(parts, checks.fit(parts).sample)
     except UserError as error:
         raise UserError(

@@ -49,6 +49,7 @@ class RunConfig(ml_collections.ConfigDict):
     cosines_every: int
     affinity_every: int
     affinity_step: float
+    writers: str
 
 
 def default_config() -> ml_collections.ConfigDict:
@@ -90,6 +91,7 @@ def default_config() -> ml_collections.ConfigDict:
             "cosines_every": 0,  # steps after which gradient cosines are measured for methods that do not; 0 for never
             "affinity_every": 0,  # steps after which it is measured what a step on each task does to each; 0 for never
             "affinity_step": 0.01,  # length of that plain gradient step; 0 for the first order alone
+            "writers": "",  # of figures, besides metrics.jsonl and TensorBoard: "wandb(project='mine'), mlflow()"
         }
     )
 

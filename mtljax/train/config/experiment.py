@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -14,11 +14,12 @@ from mtljax.balance import MEASURES
 from mtljax.data import augment
 from mtljax.errors import UserError, unknown
 from mtljax.tasks.consistency.network import LabelNetwork
-from mtljax.train.config import decay
+from mtljax.train.config import decay, objects
 from mtljax.train.config.callstring import resolve
 from mtljax.train.config.checks import fit
 from mtljax.train.config.default import RunConfig, checked
 from mtljax.train.config.learning_rates import check_learning_rate, climbs
+from mtljax.train.config.namespaces import factories, functions, public
 from mtljax.train.config.parts import Experiment, labels_of
 from mtljax.train.config.stored import CONFIG_FILE, load
 from mtljax.train.spread import parallel
@@ -28,49 +29,57 @@ _OF_MODELS = ("init", "apply", "groups", "special_groups", "own_features")  # wh
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
 
 
-def build(config: ml_collections.ConfigDict) -> Experiment:
+def build(config: ml_collections.ConfigDict, given: objects.Objects = objects.NONE) -> Experiment:
     """Resolves a checked config.
 
+    Args:
+        config: of the run.
+        given: objects that stand in the place of its call-strings, by their keys, as `objects.split` has them.
+
     Raises:
-        UserError: where any part is unknown, malformed, or does not fit the others.
+        UserError: where any part is unknown, malformed, does not fit the others, or was given to an earlier run and is
+            not given now.
     """
     config = cast(RunConfig, config)
-    chosen = tasks_of(config)
-    spread = resolve(config.parallel, _functions(parallel, ("pmap", "mesh")), kind="parallel", returns=parallel.Spread)
+    objects.check_given(config, given)
+    chosen = tasks_of(config, given)
+    spread = resolve(config.parallel, functions(parallel, ("pmap", "mesh")), kind="parallel", returns=parallel.Spread)
     spread.check_batch_size(config.batch_size)
-    model = model_of(config, chosen, spread.axis)
+    model = model_of(config, chosen, spread.axis, given)
     if config.jacobian == "vmap":
         _check_vectorised()
     seed = streams.seed_of(config.seed, streams.BALANCE)
     if config.input and config.pretrained:
         raise UserError(f"input={config.input!r}: pretrained weights are of images; expected pretrained=''.")
-    balancer = balancer_of(config.balance, len(chosen), seed, tasks=tuple(chosen), steps=config.steps)
+    balancer = balancer_of(config.balance, len(chosen), seed, tasks=tuple(chosen), steps=config.steps, given=given)
     _check_measure(config, balancer, spread)
     if config.measure == "features" and balancer.sees != "losses" and model.own_features:
         raise UserError(
             f"measure='features' looks at features that all tasks share; model={config.model!r} makes some for each "
             "task: expected measure='shared'."
         )
-    transforms = {
-        group: optimizer_of(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay)
+    rated = {
+        group: rated_optimizer(text, config.steps, key=f"optimizers.{group}", no_decay=config.no_decay, given=given)
         for group, text in config.optimizers.items()
     }
-    data_set = resolve(config.data, data.SOURCES, kind="data", returns=data.DataSet)
+    transforms = {group: found for group, (found, _) in rated.items()}
+    rates = {group: rate for group, (_, rate) in rated.items() if rate is not None}
+    data_set = objects.resolve(given, "data", config.data, data.SOURCES, kind="data", returns=data.DataSet)
     if isinstance(data_set, data.Mix):
         read = (*labels_of(chosen), *([config.input] if config.input else ()))
         data_set = cast(data.DataSet, data_set.of_labels(read))
-    augmentation = augmentation_of(config.augment) if config.augment else None
-    return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation)
+    augmentation = augmentation_of(config.augment, given) if config.augment else None
+    return Experiment(config, data_set, chosen, model, balancer, transforms, spread, augmentation, rates)
 
 
-def tasks_of(config: ml_collections.ConfigDict) -> dict[str, tasks.Task]:
-    """The tasks of a checked config by their names, in their order; a call-string may name several.
+def tasks_of(config: ml_collections.ConfigDict, given: objects.Objects = objects.NONE) -> dict[str, tasks.Task]:
+    """The tasks of a checked config, or those given, by their names, in their order; a call-string may name several.
 
     Raises:
         UserError: for an unknown name or argument, what a task refuses, two of one name, or a parent that is not among
             them.
     """
-    named = [pair for name, text in cast(RunConfig, config).tasks.items() for pair in _tasks(name, text)]
+    named = [pair for name, text in cast(RunConfig, config).tasks.items() for pair in _tasks(name, text, given)]
     chosen = dict(sorted(named, key=lambda pair: pair[0]))
     if len(chosen) < len(named):
         names = [name for name, _ in named]
@@ -83,18 +92,24 @@ def tasks_of(config: ml_collections.ConfigDict) -> dict[str, tasks.Task]:
     return chosen
 
 
-def augmentation_of(text: str) -> augment.Augmentation:
-    """The augmentation that a call-string names: `'flip()'`, `'compose(flip(), crop(96, 128))'`.
+def augmentation_of(text: str, given: objects.Objects = objects.NONE) -> augment.Augmentation:
+    """The augmentation that a call-string names, or that is given: `'flip()'`, `'compose(flip(), crop(96, 128))'`.
 
     Raises:
         UserError: for an unknown name or argument, or what the augmentation refuses.
     """
     known = factories(augment, returning=augment.Augmentation)
-    return resolve(text, known, kind="augmentation", returns=augment.Augmentation)
+    return objects.resolve(given, "augment", text, known, kind="augmentation", returns=augment.Augmentation)
 
 
 def balancer_of(
-    text: str, num_tasks: int, seed: int, *, tasks: Sequence[str] | None = None, steps: int = 1
+    text: str,
+    num_tasks: int,
+    seed: int,
+    *,
+    tasks: Sequence[str] | None = None,
+    steps: int = 1,
+    given: objects.Objects = objects.NONE,
 ) -> balance.Balancer:
     """The balancer that a call-string names.
 
@@ -104,12 +119,15 @@ def balancer_of(
         seed: given to every call that takes it and does not name another.
         tasks: T names in the order of the losses, given to every call that takes them.
         steps: of the run, at which schedules of learning rates are looked at.
+        given: objects, of which `balance` may be one.
 
     Raises:
-        UserError: for an unknown name or argument, or what the method refuses.
+        UserError: for an unknown name or argument, what the method refuses, or a balancer of another number of tasks.
     """
     methods = factories(balance, returning=balance.Balancer)
-    return resolve(
+    found = objects.resolve(
+        given,
+        "balance",
         text,
         methods,
         kind="balancer",
@@ -118,9 +136,14 @@ def balancer_of(
         check=functools.partial(check_learning_rate, steps=steps),
         returns=balance.Balancer,
     )
+    if found.num_tasks != num_tasks:
+        raise UserError(f"balance={text!r} is for {found.num_tasks} tasks; there are {num_tasks}.")
+    return found
 
 
-def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = "") -> optax.GradientTransformation:
+def optimizer_of(
+    text: str, steps: int, key: str = "optimizer", no_decay: str = "", given: objects.Objects = objects.NONE
+) -> optax.GradientTransformation:
     """The optax transformation that a call-string names; `steps` may stand in it.
 
     Args:
@@ -128,28 +151,40 @@ def optimizer_of(text: str, steps: int, key: str = "optimizer", no_decay: str = 
         steps: what the name `steps` stands for.
         key: of the config, for messages.
         no_decay: what weight decay leaves out, as `mtljax.train.config.decay.decayed` takes it.
+        given: objects, of which the key may be one; weight decay is its own affair.
 
     Raises:
         UserError: for an unknown name or argument, something else than a transformation, or one that goes uphill.
     """
+    return rated_optimizer(text, steps, key, no_decay, given)[0]
+
+
+def rated_optimizer(
+    text: str, steps: int, key: str = "optimizer", no_decay: str = "", given: objects.Objects = objects.NONE
+) -> tuple[optax.GradientTransformation, Any]:
+    """As `optimizer_of`, and the learning rate, a number or a schedule; None where the text has none, or several."""
+    if no_decay and objects.is_object(given, key):
+        raise UserError(f"{key}: no_decay={no_decay!r} reaches no optimiser that is an object; expected a call-string.")
     known = decay.masking(_OPTIMISERS, no_decay) if no_decay else _OPTIMISERS
     wrap = functools.partial(decay.with_mask, text=no_decay) if no_decay else None
-    rated = []
+    rates: list[Any] = []
 
     def check(name: str, given: Mapping[str, Any]) -> None:
-        rated.append(check_learning_rate(name, given, steps))
+        if check_learning_rate(name, given, steps):
+            rates.append(given["learning_rate"])
 
     try:
-        found = resolve(text, known, kind="optimiser", nested={"steps": steps}, check=check, wrap=wrap)
+        options = {"kind": "optimiser", "nested": {"steps": steps}, "check": check, "wrap": wrap}
+        found = objects.resolve(given, key, text, known, **options)
     except UserError as error:
         raise UserError(f"{key}: {error}") from error
     if not (hasattr(found, "init") and hasattr(found, "update")):
         raise UserError(f"{key}={text!r}: expected an optax transformation, not {type(found).__name__}.")
-    if not any(rated) and climbs(found):
+    if not rates and climbs(found):
         raise UserError(
             f"{key}={text!r} climbs: its updates follow the gradient; expected a learning rate, or a scale below 0."
         )
-    return found
+    return found, rates[0] if len(rates) == 1 else None
 
 
 def _check_measure(config: RunConfig, balancer: balance.Balancer, spread: parallel.Spread) -> None:
@@ -177,47 +212,60 @@ def _check_vectorised() -> None:
         raise UserError(f"jacobian='vmap': {error}") from error
 
 
-def model_of(config: RunConfig, chosen: Mapping[str, tasks.Task], axis_name: str | None = None) -> Any:
-    """The model of a checked config.
+def model_of(
+    config: RunConfig,
+    chosen: Mapping[str, tasks.Task],
+    axis_name: Any = None,
+    given: objects.Objects = objects.NONE,
+) -> Any:
+    """The model of a checked config, or the one given.
 
     Args:
         config: of the run.
         chosen: name -> task, whose heads it has.
         axis_name: of the devices over which training averages statistics of a batch.
+        given: objects, of which `model` may be one.
 
     Raises:
         UserError: for an unknown name or argument, or what is no model.
     """
-    model = resolve(
-        config.model,
-        models.SHARING,
-        kind="model",
-        inject={
-            "heads": {name: task.head for name, task in chosen.items()},
-            "parents": {name: task.parents for name, task in chosen.items()},
-            "axis_name": axis_name,
-            "remat": config.remat,
-            "dtype": None if config.dtype == "float32" else config.dtype,
-            "normalise": bool(config.pretrained),
-        },
-        nested=_public(models.encoders) | _public(models.heads),
-    )
+    inject = {
+        "heads": {name: task.head for name, task in chosen.items()},
+        "parents": {name: task.parents for name, task in chosen.items()},
+        "axis_name": axis_name,
+        "remat": config.remat,
+        "dtype": None if config.dtype == "float32" else config.dtype,
+        "normalise": bool(config.pretrained),
+    }
+    if objects.is_object(given, "model"):
+        model = objects.adopted(given["model"], inject)
+    else:
+        nested = public(models.encoders) | public(models.heads)
+        options = {"kind": "model", "inject": inject, "nested": nested}
+        model = objects.resolve(given, "model", config.model, models.SHARING, **options)
     lacking = [name for name in _OF_MODELS if not hasattr(model, name)]
     if lacking:
         raise UserError(
             f"model {config.model!r} gives something of type {type(model).__name__} without {', '.join(lacking)}; "
             "expected a way to share, such as MultiTask, or a class made of one."
         )
+    heads = getattr(model, "heads", None) or chosen
+    if set(heads) != set(chosen):
+        raise UserError(
+            f"model {config.model!r} has heads for {', '.join(heads)}; the tasks are {', '.join(chosen)}. Expected one "
+            "head a task; those of the tasks are taken where the model has none."
+        )
     return model
 
 
-def _tasks(name: str, text: str) -> list[tuple[str, tasks.Task]]:
+def _tasks(name: str, text: str, given: objects.Objects) -> list[tuple[str, tasks.Task]]:
     """The tasks that a call-string gives, with their names: one, or one for each of several losses."""
-    factories = {factory: getattr(tasks, factory) for factory in tasks.FACTORIES}
-    nested = _public(models.heads) | {n: getattr(jax.nn, n) for n in ("relu", "sigmoid", "softplus", "tanh")}
+    known = {factory: getattr(tasks, factory) for factory in tasks.FACTORIES}
+    nested = public(models.heads) | {n: getattr(jax.nn, n) for n in ("relu", "sigmoid", "softplus", "tanh")}
     inject = {"name": name, "networks": _network}
+    options = {"kind": "task", "inject": inject, "nested": nested, "returns": (tasks.Task, tuple)}
     try:
-        found = resolve(text, factories, kind="task", inject=inject, nested=nested, returns=(tasks.Task, tuple))
+        found = objects.resolve(given, f"tasks.{name}", text, known, **options)
     except UserError as error:
         raise UserError(f"tasks.{name}: {error}") from error
     if not isinstance(found, tuple):
@@ -234,27 +282,3 @@ def _network(workdir: str) -> LabelNetwork:
     config.parallel = "mesh(data=1)"
     parts = build(config)
     return LabelNetwork(workdir, config.input, tuple(parts.tasks), parts.model, lambda: fit(parts).shapes)
-
-
-def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Callable]:
-    return {name: getattr(module, name) for name in names}
-
-
-def _public(module: Any) -> dict[str, Any]:
-    """The classes and functions that a module exports, or defines itself."""
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if name in getattr(module, "__all__", ())
-        or (not name.startswith("_") and getattr(value, "__module__", None) == module.__name__)
-    }
-
-
-def factories(module: Any, returning: type) -> dict[str, Callable]:
-    """The exported functions annotated to return a type, but for those that make one of a rule."""
-    found = {name: getattr(module, name) for name in module.__all__}
-    return {
-        name: f
-        for name, f in found.items()
-        if getattr(f, "__annotations__", {}).get("return") is returning and "rule" not in f.__annotations__
-    }

@@ -21,38 +21,13 @@ from mtljax.tasks import Task
 from mtljax.train.config import decay
 from mtljax.train.config.default import RunConfig
 from mtljax.train.config.group_table import group_table, task_order
+from mtljax.train.config.seeded import TrainStep, noise_of
 from mtljax.train.spread import hosts
 from mtljax.train.spread.parallel import Spread
 from mtljax.train.spread.program import Program
-from mtljax.train.step import state, streams
+from mtljax.train.step import state
 from mtljax.train.step.affinity import make_affinity_step
 from mtljax.train.step.step import make_cosine_step, make_train_step
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainStep:
-    """A training step, `(state, batch) -> (state, report)`, of one seed.
-
-    Attributes:
-        program: what is called, `(state, batch, seed of the noise) -> (state, report)`; one for all seeds.
-        seed: of the run.
-    """
-
-    program: Program
-    seed: int
-
-    def __call__(self, state: Any, batch: Any) -> tuple[Any, Any]:
-        """Takes the step."""
-        return self.program(state, batch, self.noise)
-
-    @functools.cached_property
-    def noise(self) -> np.ndarray:
-        """The seed of dropout and other noise, an array as programs take it."""
-        return _noise(self.seed)
-
-    def lower(self, state: Any, batch: Any) -> Any:
-        """What is to be compiled; the result takes `noise` as a third argument."""
-        return self.program.lower(state, batch, self.noise)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +43,7 @@ class Experiment:
         transforms: group -> optax transformation.
         spread: how steps run on the devices.
         augmentation: what is done to the training examples, if anything.
+        rates: group -> its learning rate, a number or a schedule; of those that the config tells.
         programs: what has been compiled, and found out of shapes, by name; experiments that differ in nothing but their
             seed may share it (`mtljax.train.config.programs.Programs`).
     """
@@ -80,6 +56,7 @@ class Experiment:
     transforms: Mapping[str, optax.GradientTransformation]
     spread: Spread
     augmentation: Augmentation | None
+    rates: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     programs: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     def program(self, name: str, make: Callable[[], Any]) -> Program:
@@ -212,7 +189,7 @@ class Experiment:
             return self.spread.evaluate(make_cosine_step(self.model, self.tasks, self.spread, **options))
 
         program = self.program("cosines", made)
-        noise = _noise(self.config.seed)
+        noise = noise_of(self.config.seed)
         return lambda state, batch: program((state.params, state.model_state, state.step, noise), batch)[0]
 
     @property
@@ -240,7 +217,7 @@ class Experiment:
             return self.spread.evaluate(make_affinity_step(self.model, self.tasks, self.spread, **options))
 
         program = self.program("affinity", made)
-        known = (_noise(self.config.seed), np.float32(self.config.affinity_step))
+        known = (noise_of(self.config.seed), np.float32(self.config.affinity_step))
         return lambda state, batch: program((state.params, state.model_state, state.step, *known), batch)[0]
 
     def shapes(self, images: Any) -> Any:
@@ -265,6 +242,14 @@ class Experiment:
         init = self.program("init", lambda: jax.jit(self.model.init, compiler_options=compiler_options))
         return init(jax.random.key(self.config.seed), images)
 
+    def learning_rates(self, updates: int) -> dict[str, float]:
+        """Group -> its learning rate after so many updates, by its schedule; of those that the config tells.
+
+        A group that has stood still, since its tasks were absent, is behind by as many steps.
+        """
+        now: dict[str, Any] = {g: rate(updates) if callable(rate) else rate for g, rate in self.rates.items()}
+        return {group: float(rate) for group, rate in now.items()}
+
     def group_table(self, params: Any) -> str:
         """Every optimiser group: its number of parameters, its optimiser and schedule; and the tasks' order."""
         table = group_table(self.model.groups(params), params, self.config.optimizers)
@@ -281,10 +266,6 @@ def _shown(tree: Any) -> str:
     """The shapes of a tree of arrays, by their names."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return ", ".join(f"{jax.tree_util.keystr(path)} {leaf.shape}" for path, leaf in leaves)
-
-
-def _noise(seed: int) -> np.ndarray:
-    return np.array(streams.seed_of(seed, streams.DROPOUT), np.int32)
 
 
 def _vectorised(jacobian: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import ml_collections
 
-from mtljax.train.config import experiment
+from mtljax.train.config import experiment, objects
 from mtljax.train.config.own import as_identifiers
 from mtljax.train.config.parts import Experiment
 
@@ -27,6 +27,7 @@ APART = (
     "baseline_examples",
     "init_from",
     "cosines_every",
+    "writers",
 )
 
 
@@ -49,9 +50,11 @@ class Programs:
         self._keep = keep
         self._known: collections.OrderedDict[str, dict[str, Any]] = collections.OrderedDict()
 
-    def build(self, config: ml_collections.ConfigDict) -> Experiment:
-        """Resolves a checked config, as `experiment.build` does."""
-        parts = experiment.build(config)
+    def build(self, config: ml_collections.ConfigDict, given: objects.Objects = objects.NONE) -> Experiment:
+        """Resolves a checked config, as `experiment.build` does; objects that are given share nothing."""
+        parts = experiment.build(config, given)
+        if given:
+            return parts
         key = _key(config)
         found = self._known.pop(key, {})
         self._known[key] = found

@@ -12,19 +12,20 @@ import ml_collections
 import numpy as np
 
 from mtljax.data.meanings import described
-from mtljax.train.config import checks, experiment
+from mtljax.train.config import checks, experiment, objects
 from mtljax.train.config.default import checked, flat
 from mtljax.train.config.parts import Experiment
 from mtljax.train.config.programs import Programs
-from mtljax.train.run import config_file
+from mtljax.train.run import config_file, signals
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run.checkpoint import CHECKPOINTS, Checkpoints, Restored
 from mtljax.train.run.inference import seconds_of_prediction
 from mtljax.train.run.looks import Looks
-from mtljax.train.run.panel import leave_panel
+from mtljax.train.run.panel import PANEL_FILE, leave_panel
 from mtljax.train.run.record import EVALUATION, Record
 from mtljax.train.run.start import newest, resume, start
 from mtljax.train.run.steps import Loop, Stopped, settle
+from mtljax.train.run.trackers import trackers_of
 from mtljax.train.run.workdir import sole_use
 from mtljax.train.run.writer import MetricWriter, Silent
 from mtljax.train.spread import hosts
@@ -35,6 +36,7 @@ __all__ = ["Stopped", "as_json", "evaluate", "train"]
 def train(
     config: ml_collections.ConfigDict,
     workdir: pathlib.Path,
+    given: objects.Objects = objects.NONE,
     *,
     allow_config_change: bool = False,
     programs: Programs | None = None,
@@ -45,6 +47,7 @@ def train(
     Args:
         config: of the run.
         workdir: where it leaves everything.
+        given: objects in the place of call-strings of the config, by their keys.
         allow_config_change: whether to go on in a workdir of another config.
         programs: where several runs follow each other, one for all of them: seeds of one config are compiled once.
         times_predictions: whether the record is to say how long a prediction takes; see `inference`.
@@ -58,7 +61,8 @@ def train(
         KeyboardInterrupt: after a second of them, at once.
     """
     called = time.perf_counter()
-    parts = (programs or Programs()).build(checked(config))
+    parts = (programs or Programs()).build(checked(config), given)
+    others = trackers_of(parts.config.writers, given) if hosts.first() else ()
     # Before the workdir is touched, so that a mistake leaves nothing behind.
     fitted = checks.fit(parts)
     state, started_from = start(parts, fitted, workdir)
@@ -81,9 +85,10 @@ def train(
         until_the_end.enter_context(contextlib.closing(checkpoints))
         if hosts.first():
             if restored is not None:
+                signals.keeps(f"step {begun.step} is kept in {workdir}")
                 print(f"resuming {workdir} at step {begun.step}", flush=True)
             print(started_from + _told_of(parts, begun.state.params), flush=True)
-        writer = MetricWriter(workdir, begun.step) if hosts.first() else Silent()
+        writer = MetricWriter(workdir, begun.step, others, flat(parts.config)) if hosts.first() else Silent()
         with contextlib.closing(writer):
             step = parts.train_step(fitted.optimizer)
             record = Record(parts, fitted, workdir, begun.step, step, called)
@@ -119,6 +124,8 @@ def _finish(loop: Loop, fitted: checks.Fitted, times_predictions: bool) -> dict[
     if not loop.record.was_done:
         loop.writer.settings(flat(parts.config))
     leave_panel(parts, loop.state, loop.workdir)
+    if parts.config.panel_images and (loop.workdir / PANEL_FILE).exists():
+        loop.writer.picture(steps, "panel", loop.workdir / PANEL_FILE)
     if times_predictions:
         loop.record.predicted(seconds_of_prediction(parts, fitted, loop.state))
     loop.record.done(figures, constant)

@@ -18,7 +18,8 @@ import numpy as np
 import mtljax
 from mtljax.errors import UserError
 from mtljax.train.config.checks import Fitted
-from mtljax.train.config.parts import Experiment, TrainStep
+from mtljax.train.config.parts import Experiment
+from mtljax.train.config.seeded import TrainStep
 from mtljax.train.run.inference import forward_flops
 from mtljax.train.run.memory import PeakMemory
 from mtljax.train.run.timing import Clock, StepTimes

@@ -20,6 +20,7 @@ class _Watch:
     def __init__(self, status: dict[int, int], patient: bool) -> None:
         self.status, self.patient = status, patient
         self.ask: Callable[[int], None] | None = None  # where there is something to save
+        self.kept = "nothing is to be saved"
         self._asked = False
         self._read, write = socket.socketpair()
         write.setblocking(False)
@@ -37,7 +38,7 @@ class _Watch:
             return
         name = signal.Signals(number).name
         if self.ask is None:
-            _leave(f"{name}: nothing is to be saved; the same command starts it again or goes on.", self.status[number])
+            _leave(f"{name}: {self.kept}; the same command starts it again or goes on.", self.status[number])
         if self._asked and self.patient:
             return
         if self._asked:
@@ -67,6 +68,17 @@ def watch(status: dict[int, int] = STATUS, *, patient: bool = False) -> None:
         signal.signal(number, _wait)
 
 
+def keeps(what: str) -> None:
+    """Says what is kept when a signal ends this process at once, such as `step 500 is kept in runs/a`."""
+    if _watch is not None:
+        _watch.kept = what
+
+
+def watched() -> bool:
+    """Whether `watch` has been called: this process is a command's."""
+    return _watch is not None
+
+
 def ask(number: int) -> None:
     """Does what a signal would, for a process that its parent asks by other means; only where signals are watched."""
     if _watch is not None:
@@ -87,7 +99,7 @@ def saving(ask: Callable[[int], None]) -> Iterator[Callable[[], None]]:
     """Has the first signal ask for a save, once the function given says that there is something to save.
 
     Several processes stop together, so that each of them is asked from the start. Without `watch`, a signal asks at
-    any time, and a second one raises `KeyboardInterrupt`.
+    any time, and a second one raises `KeyboardInterrupt`; not in the main thread, signals do what they did.
 
     Args:
         ask: is called with the signal's number, from a thread or from a handler.
@@ -95,6 +107,9 @@ def saving(ask: Callable[[int], None]) -> Iterator[Callable[[], None]]:
     if _watch is not None:
         with _asking(_watch, ask) as begin:
             yield begin
+        return
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
         return
     asked = False
 

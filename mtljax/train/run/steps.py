@@ -1,5 +1,6 @@
 """The loop over steps: it reads each step's report one step late, and saves, evaluates and stops when it is time."""
 
+import contextlib
 import pathlib
 import signal
 import sys
@@ -9,18 +10,18 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from mtljax.errors import UserError
 from mtljax.train.config.parts import Experiment
 from mtljax.train.run import config_file, frozen_networks, inputs_file, signals
+from mtljax.train.run.bar import Bar
 from mtljax.train.run.checkpoint import Checkpoints, Restored
 from mtljax.train.run.divergence import Divergence
 from mtljax.train.run.looks import Looks
 from mtljax.train.run.record import EVALUATION, TRAINING, Record
 from mtljax.train.run.report import check_losses, figures_of, not_finite
 from mtljax.train.run.writer import MetricWriter, Silent
-from mtljax.train.spread import hosts
+from mtljax.train.spread import hosts, program
 
 
 class Stopped(SystemExit):
@@ -39,7 +40,7 @@ def settle(parts: Experiment, workdir: pathlib.Path) -> None:
 
 
 class _Asked(Exception):
-    """A signal has come in the middle of an evaluation."""
+    """A signal has come in the middle of an evaluation, or while something compiles."""
 
 
 class Loop:
@@ -78,59 +79,83 @@ class Loop:
         # More or less where the batch size was another before.
         self._seen = begun.examples - begun.step * parts.config.batch_size
         self._latest: tuple[int, Any] = (begun.step, None)  # the step that the state is of, and its report
+        self._pending: tuple[int, Any] | None = None  # a step and its report, which has not been read
         self._signal: int | None = None
         self._divergence = Divergence(parts.tasks, parts.config.dtype)
         self._waited = 0.0  # seconds for data, since
         self._timed_from: float | None = None
+        self._timed_after = 0  # the step that was taken by then
 
     def run(self) -> None:
         """Takes the steps that are left, and saves the state at the end."""
-        config = self.parts.config
-        pending: tuple[int, Any] | None = None
-        # In a log file, a line every half minute.
-        often = 0.1 if sys.stderr.isatty() else 30.0
-        bar = tqdm(
-            total=config.steps,
-            initial=self._start,
-            unit="step",
-            dynamic_ncols=True,
-            mininterval=often,
-            disable=not hosts.first(),
-        )
+        bar = Bar(self.parts.config.steps, self._start, silent=not hosts.first())
         with signals.saving(self._ask_to_stop) as something_to_save, bar, self.record.clock.spent(TRAINING):
-            for step in range(self._start + 1, config.steps + 1):
-                batch = self._next_batch(step)
-                report = self._take(step, batch)
-                if step == self._start + 1:
-                    self.record.dispatched()
-                    self._begin()
-                    something_to_save()
-                # One step late, so that reading the figures never holds up the device.
-                self._note(pending, bar)
-                pending = (step, report)
-                bar.update()
-                if self._stops(step):
-                    self._note(pending, bar)
-                    self._stop(step)
-                if step % config.checkpoint_every == 0 and step != config.steps:
-                    self._note(pending, bar)
-                    pending = None
-                    self._save(step)
-                if step % config.eval_every == 0 and step != config.steps:
-                    self._note(pending, bar)
-                    pending = None
-                    self._evaluate(step)
-            self._note(pending, bar)
-            if self._start < config.steps:
-                self._save(config.steps, wait=True)
-            if self._signal is not None and hosts.shard()[1] == 1:
-                self._leave(config.steps)
+            try:
+                with program.watching(lambda seconds: self._compiling(seconds, bar)):
+                    self._steps(bar, something_to_save)
+            except _Asked:
+                self._note_pending(bar)
+                self._stop(self._latest[0])
+            except Exception as error:
+                self._save_before(error, bar)
+                raise
+
+    def _steps(self, bar: Bar, something_to_save: Callable[[], None]) -> None:
+        config = self.parts.config
+        for step in range(self._start + 1, config.steps + 1):
+            batch = self._next_batch(step)
+            report = self._take(step, batch)
+            if step == self._start + 1:
+                self.record.dispatched()
+                self._begin()
+                something_to_save()
+            # One step late, so that reading the figures never holds up the device.
+            self._note_pending(bar)
+            self._pending = (step, report)
+            bar.step()
+            if self._stops(step):
+                self._note_pending(bar)
+                self._stop(step)
+            saves, evaluates = (
+                step != config.steps and step % n == 0 for n in (config.checkpoint_every, config.eval_every)
+            )
+            if saves or evaluates:
+                self._note_pending(bar)
+                with bar.aside():
+                    self._save_and_evaluate(step, saves, evaluates)
+        self._note_pending(bar)
+        if self._start < config.steps:
+            self._save(config.steps, wait=True)
+        if self._signal is not None and hosts.shard()[1] == 1:
+            self._leave(config.steps)
+        signals.keeps(f"step {config.steps}, the last, is kept in {self.workdir}")
+
+    def _save_and_evaluate(self, step: int, saves: bool, evaluates: bool) -> None:
+        if saves:
+            self._save(step)
+        if evaluates:
+            self._evaluate(step)
+
+    def _compiling(self, seconds: float, bar: Bar) -> None:
+        bar.compiling(seconds)
+        self._leave_if_asked()
+
+    def _save_before(self, error: Exception, bar: Bar) -> None:
+        """Saves what there is before an error ends the run; one of the input says itself what is left."""
+        step = self._latest[0]
+        gone = any(leaf.is_deleted() for leaf in jax.tree.leaves(self.state) if isinstance(leaf, jax.Array))
+        if isinstance(error, UserError) or step == self._start or gone or hosts.shard()[1] > 1:
+            return
+        with contextlib.suppress(Exception):  # it is the first error that counts
+            self._note_pending(bar)
+            self._save(step, wait=True)
+            print(f"\n{type(error).__name__}: saved step {step} in {self.workdir}.", file=sys.stderr, flush=True)
 
     def _next_batch(self, step: int) -> Any:
         begin = time.perf_counter()
         batch = next(self._batches)
         if self._timed_from is None and step > self._start + 1:  # The first step compiles.
-            self._timed_from, self._waited = begin, 0.0
+            self._timed_from, self._timed_after, self._waited = begin, step - 1, 0.0
         self._waited += time.perf_counter() - begin
         return self.parts.spread.place_batch(batch)
 
@@ -141,11 +166,11 @@ class Loop:
         self._latest = (step, {**report, **seen})
         return self._latest[1]
 
-    def _note(self, pending: tuple[int, Any] | None, bar: tqdm) -> None:
+    def _note_pending(self, bar: Bar) -> None:
         """Reads a step's report: shows it, writes it, and stops the run when too many updates were skipped."""
-        if pending is None:
+        if self._pending is None:
             return
-        step, report = pending
+        (step, report), self._pending = self._pending, None
         report = jax.tree.map(np.asarray, report)
         looked = self._looks is not None and self._looks.due(step)
         if looked:
@@ -153,34 +178,43 @@ class Loop:
         self.record.read(step, report, writes=self._writes(step) or looked)
         self._tell(step, report, bar)
         if told := self._divergence.note(step, report):
-            bar.write(told, file=sys.stderr)
+            bar.write(told)
         check_losses(self.parts, step, report)
         if report["skipped_in_row"] >= self.parts.config.max_skipped_in_row:
             self._give_up(step, int(report["skipped_in_row"]), bar)
 
-    def _tell(self, step: int, report: Mapping[str, Any], bar: tqdm) -> None:
+    def _tell(self, step: int, report: Mapping[str, Any], bar: Bar) -> None:
         names = list(self.parts.tasks)
         if not report["finite"]:
             what = not_finite(names, report)
-            bar.write(f"step {step}: non-finite {what}; update skipped ({report['skipped']} in all).", file=sys.stderr)
+            bar.write(f"step {step}: non-finite {what}; update skipped ({report['skipped']} in all).")
         beside = {} if self._looks is None else self._looks.read(step, report)
         if self._writes(step):
             shown = {n: f"{loss:.3g}" for n, loss in zip(names, report["losses"], strict=True)}
-            bar.set_postfix(shown, refresh=False)
-            self.writer.write(step, "train", self._figures(report) | beside)
+            bar.losses(shown)
+            self.writer.write(step, "train", self._figures(step, report) | beside, self._speed(step))
         elif beside:
             self.writer.write(step, "train", beside)
 
     def _writes(self, step: int) -> bool:
         return step % self.parts.config.log_every == 0 or step == self.parts.config.steps
 
-    def _figures(self, report: Mapping[str, Any]) -> dict[str, float]:
-        """What is written of a step: of its report, and of the reading of data."""
+    def _figures(self, step: int, report: Mapping[str, Any]) -> dict[str, float]:
+        """What is written of a step: of its report, learning rates, and of the reading of data."""
         figures = figures_of(list(self.parts.tasks), report)
+        rates = self.parts.learning_rates(step - 1 - int(report["skipped"]))
+        figures |= {f"learning_rate/{group}": rate for group, rate in rates.items()}
         if self._timed_from is not None:
             figures["input/wait_share"] = self._waited / (time.perf_counter() - self._timed_from)
         counts = {"skipped": report["skipped"], "input/unreadable": self.parts.training.unreadable}
         return figures | {name: float(count) for name, count in counts.items()}
+
+    def _speed(self, step: int) -> dict[str, float]:
+        """Steps a second since the last evaluation, and at this rate the time that is left."""
+        if self._timed_from is None or step <= self._timed_after:
+            return {}
+        rate = (step - self._timed_after) / (time.perf_counter() - self._timed_from)
+        return {"speed/steps_per_second": rate, "speed/seconds_left": (self.parts.config.steps - step) / rate}
 
     def _save(self, step: int, *, wait: bool = False) -> None:
         examples = self._seen + step * self.parts.config.batch_size
@@ -216,7 +250,7 @@ class Loop:
         self.record.begin()
 
     def _leave_if_asked(self) -> None:
-        """Ends an evaluation where a signal has come; not with other hosts, whose devices wait for this one's."""
+        """Ends an evaluation or a wait where a signal has come; not with other hosts, whose devices wait for ours."""
         if self._signal is not None and hosts.shard()[1] == 1:
             raise _Asked
 
@@ -224,17 +258,21 @@ class Loop:
         self._signal = number
 
     def _stop(self, step: int) -> NoReturn:
-        self._save(step, wait=True)
+        if step > self._start:
+            self._save(step, wait=True)
         self._leave(step)
 
     def _leave(self, step: int) -> NoReturn:
         number = self._signal or signal.SIGTERM  # another host's
         name = signal.Signals(number).name
-        if hosts.first():
+        if hosts.first() and step == self._start:
+            kept = f"step {step} is kept in {self.workdir}" if step else "nothing is to be saved"
+            print(f"\n{name}: {kept}; the same command starts it again or goes on.", flush=True)
+        elif hosts.first():
             print(f"\n{name}: saved step {step} in {self.workdir}; the same command resumes it.", flush=True)
         raise Stopped(0 if number == signal.SIGTERM else 130)
 
-    def _give_up(self, step: int, in_row: int, bar: tqdm) -> None:
+    def _give_up(self, step: int, in_row: int, bar: Bar) -> None:
         """Saves the state as that of the step it is of: the loop is one step ahead of what it has read."""
         taken, report = self._latest
         if taken > step:

@@ -4,13 +4,16 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
 from mtljax.errors import UserError
+from mtljax.train.run.trackers import Together, Tracker
 from mtljax.train.run.workdir import replacing
 
 METRICS_FILE = "metrics.jsonl"
@@ -37,11 +40,20 @@ class MetricWriter:
     Args:
         workdir: of the run.
         start: the step that the run starts from.
+        trackers: where else figures go.
+        settings: the config as one dict of dotted keys, for those.
     """
 
-    def __init__(self, workdir: pathlib.Path, start: int) -> None:
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        start: int,
+        trackers: Sequence[Tracker] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self._file, self._start = workdir / METRICS_FILE, start
         self._events: SummaryWriter | None = None
+        self._others, self._settings = Together(trackers), settings or {}
 
     def begin(self) -> None:
         """Drops what is told of later steps; the first `write` does so too.
@@ -54,8 +66,16 @@ class MetricWriter:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def write(self, step: int, split: str, figures: Mapping[str, float]) -> None:
+    def write(
+        self, step: int, split: str, figures: Mapping[str, float], passing: Mapping[str, float] | None = None
+    ) -> None:
         """Writes one line and its scalars; figures that are not finite are null in the file.
+
+        Args:
+            step: after which.
+            split: of the examples.
+            figures: by name.
+            passing: figures that stand in no line, since they tell of this machine today, such as steps a second.
 
         Raises:
             UserError: where the workdir cannot be written.
@@ -66,11 +86,27 @@ class MetricWriter:
             events = self._opened()
             with self._file.open("a") as file:
                 file.write(line + "\n")
-            for key, value in figures.items():
-                if math.isfinite(value):
-                    events.add_scalar(f"{split}/{key}", value, step)
+            told = {f"{split}/{key}": value for key, value in figures.items()} | dict(passing or {})
+            told = {key: value for key, value in told.items() if math.isfinite(value)}
+            for key, value in told.items():
+                events.add_scalar(key, value, step)
         except OSError as error:
             raise self._unwritable(error) from error
+        self._others.ask("write", step, told)
+
+    def picture(self, step: int, name: str, file: pathlib.Path) -> None:
+        """Shows a picture that stands in a file.
+
+        Raises:
+            UserError: where the workdir cannot be read or written.
+        """
+        try:
+            with Image.open(file) as opened:
+                pixels = np.asarray(opened.convert("RGB"))
+            self._opened().add_image(name, pixels, step, dataformats="HWC")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._others.ask("picture", step, name, file)
 
     def settings(self, values: Mapping[str, Any]) -> None:
         """Tells TensorBoard's HParams view of this run: one line, with the scalars that were written.
@@ -97,11 +133,13 @@ class MetricWriter:
         """Flushes the events."""
         if self._events is not None:
             self._events.close()
+            self._others.ask("close")
 
     def _opened(self) -> SummaryWriter:
         if self._events is None:
             self._drop_later_lines()
             self._events = SummaryWriter(str(self._file.parent / "tensorboard"), purge_step=self._start + 1)
+            self._others.begin(self._file.parent, self._settings)
         return self._events
 
     def _drop_later_lines(self) -> None:
@@ -127,7 +165,12 @@ class Silent:
     def begin(self) -> None:
         """Does nothing."""
 
-    def write(self, step: int, split: str, figures: Mapping[str, float]) -> None:
+    def write(
+        self, step: int, split: str, figures: Mapping[str, float], passing: Mapping[str, float] | None = None
+    ) -> None:
+        """Does nothing."""
+
+    def picture(self, step: int, name: str, file: pathlib.Path) -> None:
         """Does nothing."""
 
     def settings(self, values: Mapping[str, Any]) -> None:

@@ -1,10 +1,58 @@
 """A function that is compiled once for each form of its arguments, and knows what that took and what it costs."""
 
+import contextlib
+import contextvars
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+
+_POLL = 0.1  # seconds between two looks at a compilation
+_watch: contextvars.ContextVar[Callable[[float], None] | None] = contextvars.ContextVar("watch", default=None)
+_compiling: set[threading.Thread] = set()
+
+
+@contextlib.contextmanager
+def watching(watch: Callable[[float], None]) -> Iterator[None]:
+    """Has a function called while programs compile: with the seconds so far, some ten times a second.
+
+    What it raises ends the wait, though not the compilation, which goes on in its own thread.
+    """
+    before = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(before)
+
+
+def unfinished() -> bool:
+    """Whether something is still being compiled that nobody waits for."""
+    return any(thread.is_alive() for thread in _compiling)
+
+
+def _watched(lowered: Any, begin: float, watch: Callable[[float], None]) -> Any:
+    """Compiles in a thread, since signals are not handled in one that is in C++."""
+    found: list[Any] = []
+
+    def compile_it() -> None:
+        try:
+            found.append((lowered.compile(), None))
+        except BaseException as error:
+            found.append((None, error))
+
+    thread = threading.Thread(target=compile_it, name="compiling")
+    _compiling.difference_update([done for done in _compiling if not done.is_alive()])
+    _compiling.add(thread)
+    thread.start()
+    while thread.is_alive():
+        watch(time.perf_counter() - begin)
+        thread.join(_POLL)
+    compiled, error = found[0]
+    if error is not None:
+        raise error
+    return compiled
 
 
 class Program:
@@ -62,8 +110,11 @@ class Program:
         return found
 
     def _ready(self, *arguments: Any) -> Callable[..., Any]:
-        begin = time.perf_counter()
-        compiled = self.lower(*arguments).compile()
+        begin, watch = time.perf_counter(), _watch.get()
+        if watch is not None:
+            watch(0.0)
+        lowered = self.lower(*arguments)
+        compiled = lowered.compile() if watch is None else _watched(lowered, begin, watch)
         self.seconds += time.perf_counter() - begin
         self.flops = flops_of(compiled)
         return compiled

@@ -217,9 +217,8 @@ class Replica:
         losses, (present, model_state) = self._sum(at.losses), at.aux
         jacobian = at.jacobian(point)
         # Each replica holds the features of its own examples: a part of every row.
-        seen = gramian(
-            jacobian["features"], features, len(losses), cast(str, self._axis)
-        )  # one axis or several, as of `jax.lax.psum`
+        axes = cast(str, self._axis)  # one axis or several, as of `jax.lax.psum`
+        seen = gramian(jacobian["features"], features, len(losses), axes)
         if self._balancer.weigh is None:
             known = {"losses": losses, "present": present, "axis_name": self._axis, "features": True}
             direction, balance = self._balancer.direct(jacobian["features"], balance, features, **known)

@@ -1,10 +1,14 @@
 """Programs are compiled once for each form of their arguments."""
 
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from mtljax import train
+from mtljax.train.spread import program
 from mtljax.train.spread.program import Program, flops_of
 
 
@@ -50,3 +54,54 @@ def test_a_state_that_lies_elsewhere_is_brought_where_it_is_wanted():
     for expected in (5.0, 9.0):
         state, _ = program(state, batch, np.int32(3))
         assert float(state) == expected
+
+
+class _Added:
+    def __call__(self, first, x):
+        return first + x
+
+    def cost_analysis(self):
+        return None
+
+
+class _Slow:
+    """What compiles until it is let go."""
+
+    def __init__(self):
+        self.go = threading.Event()
+
+    def lower(self, *_):
+        return self
+
+    def compile(self):
+        self.go.wait(30)
+        return _Added()
+
+
+def test_what_watches_a_compilation_may_end_the_wait():
+    slow, seen = _Slow(), []
+
+    def watch(seconds):
+        seen.append(seconds)
+        if len(seen) == 3:
+            raise KeyError
+
+    with program.watching(watch), pytest.raises(KeyError):
+        Program(slow)(1, np.int32(2))
+    assert program.unfinished()
+    assert seen == sorted(seen)
+    slow.go.set()
+    for thread in [t for t in threading.enumerate() if t.name == "compiling"]:
+        thread.join()
+    assert not program.unfinished()
+    assert Program(slow)(1, np.int32(2)) == 3, "outside, nobody watches"
+    assert len(seen) == 3
+
+
+def test_what_fails_to_compile_raises_where_it_is_called():
+    class Failing(_Slow):
+        def compile(self):
+            raise MemoryError("too large")
+
+    with program.watching(lambda seconds: None), pytest.raises(MemoryError, match="too large"):
+        Program(Failing())(1, np.int32(2))
