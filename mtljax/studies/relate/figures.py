@@ -193,6 +193,8 @@ def scatter(names: tuple[str, str], one: np.ndarray, other: np.ndarray, tasks: S
                     axes.annotate(label, (x.mean(), y.mean()), shift, textcoords="offset points", size=6)
         axes.set_xlabel(names[0])
         axes.set_ylabel(names[1])
+        left, right = axes.get_xlim()
+        axes.set_xlim(left, right + 0.25 * (right - left))  # room for the labels
         rho = f"rho {relation.spearman:.2f}, p {relation.spearman_p:.3f}"
         titled(figure, f"{rho} ({relation.permutations} permutations)")
         name = file_name("scatter", *(name.replace(" ", "-") for name in names))
