@@ -23,7 +23,7 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     made, shape = _made(served)
     file = made.serialize()
     sample = served.sample(2)
-    must_agree(FILE, jax.export.deserialize(file).call(sample), jax.jit(served)(sample))
+    must_agree(FILE, jax.export.deserialize(file).call(sample), served.jitted(sample))
     return bytes(file), shape
 
 
@@ -37,7 +37,7 @@ def _made(served: Served) -> tuple[Any, list[Any]]:
             shapes,
         )
         try:
-            made = jax.export.export(jax.jit(served), platforms=_PLATFORMS)(given)
+            made = jax.export.export(served.jitted, platforms=_PLATFORMS)(given)
         except Exception as error:  # of whatever kind: modules raise theirs where a size is not known
             told.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
             continue
