@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import importlib
 import io
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -32,8 +34,7 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     names = list(served.shapes())
     shape = ["batch", *served.one.shape]
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")  # of the converter's own
+        with _quiet():
             model = convert(
                 _Traced(served, names),
                 [tuple(shape)],
@@ -85,21 +86,32 @@ def _holding(module: Any, name: str, value: Any) -> Iterator[None]:
 _ORIGINALS = ((jax.image, "resize", jax.image.resize), (nn, "max_pool", nn.max_pool), (nn, "avg_pool", nn.avg_pool))
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the converter prints, warns of and logs on its way."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
+
+
 def _converter() -> Callable[..., Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from jax2onnx import to_onnx
+        with _quiet():
+            return importlib.import_module("jax2onnx").to_onnx
     except ImportError as error:
         raise UserError(
             f"--format=onnx needs jax2onnx ({error}): pip install 'mtljax[export]'; or --format=stablehlo."
         ) from error
-    return to_onnx
 
 
 def _check(file: bytes, served: Served, names: list[str]) -> None:
     try:
-        import onnxruntime
+        onnxruntime = importlib.import_module("onnxruntime")
     except ImportError:
         return
     sample = np.asarray(served.sample(2))

@@ -23,7 +23,8 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     made, shape = _made(served)
     file = made.serialize()
     sample = served.sample(2)
-    must_agree(FILE, jax.export.deserialize(file).call(sample), served.jitted(sample))
+    found: Any = jax.export.deserialize(file).call(sample)
+    must_agree(FILE, found, served.jitted(sample))
     return bytes(file), shape
 
 
