@@ -145,7 +145,7 @@ def compare(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments:
         "part": given.JOB.value,
         "baseline": given.BASELINE.value,
     }
-    options = _how(arguments) | own | {"metrics": split(given.METRICS.value)}
+    options: dict[str, Any] = _how(arguments) | own | {"metrics": split(given.METRICS.value)}
     return studies.compare(config, workdir, given.METHODS.value or "", given.SEEDS.value, **options)
 
 

@@ -149,7 +149,8 @@ def _tag_maps(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray]
 def _number_map(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray], Told]:
     maps = _sized(asked, found[..., : asked.channels])
     spread = np.quantile(maps, (0, 0.5, 1)) if np.isfinite(maps).all() else [np.nan] * 3
-    told: Told = dict(zip(("least", "median", "most"), plain(spread), strict=True))
+    least, median, most = plain(spread)
+    told = {"least": least, "median": median, "most": most}
     return {"numbers": maps[..., 0] if maps.shape[-1] == 1 else maps}, told
 
 

@@ -21,7 +21,7 @@ from mtljax.train.config.default import RunConfig, checked
 from mtljax.train.run import difference, inputs_file
 from mtljax.train.run.checkpoint import CHECKPOINTS, restore_variables
 
-Example = Mapping[str, Any]  # `image` or `inputs` of one example, NumPy
+Example = dict[str, Any]  # `image` or `inputs` of one example, NumPy
 
 
 @dataclasses.dataclass(frozen=True)

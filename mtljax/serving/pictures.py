@@ -41,8 +41,9 @@ def drawn(
         asked = question(task, inputs["labels"], size)
         return _written(asked, prediction, len(clip), size) if np.ndim(prediction) == 1 else None
     image = in_unit_range({"image": seen})["image"]
-    if isinstance(prediction, np.ndarray) and _is_map(prediction, seen) and _numbers_at(prediction, clip) <= _MOST:
-        prediction = at_size(prediction, size)
+    is_map = isinstance(prediction, np.ndarray) and _is_map(prediction, seen)
+    if isinstance(prediction, np.ndarray) and (not is_map or _numbers_at(prediction, clip) <= _MOST):
+        prediction = at_size(prediction, size) if is_map else prediction
         image = in_unit_range({"image": with_channels(clip, seen.shape[-1])})["image"]
     twice = jax.tree.map(lambda x: np.stack([x, x]), prediction)
     try:

@@ -32,7 +32,8 @@ def test_each_file_gets_a_picture_arrays_and_plain_values(predictions, run, phot
     told = json.loads((predictions / "a.json").read_text())
     assert list(told["tasks"]) == list(sets.TASKS)
     assert told["tasks"]["kind"]["class"] in ("finch", "owl", "wren")
-    assert Image.open(predictions / "a.png").size[0] >= 6 * 50
+    with Image.open(predictions / "a.png") as picture:
+        assert picture.size[0] >= 6 * 50
     with np.load(predictions / "a.npz") as arrays:
         assert arrays["depth"].shape == arrays["segment"].shape == (40, 50)
         wanted = run.predict([photos / "a.png"])

@@ -1,6 +1,7 @@
 """The function that is exported: what a network is given, and a dict of arrays out of it."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,11 @@ class Served:
     """
 
     network: Network
+
+    @functools.cached_property
+    def jitted(self) -> Any:
+        """The same, compiled where it is called: modules need not be hashable."""
+        return jax.jit(lambda given: self(given))
 
     @property
     def one(self) -> Any:

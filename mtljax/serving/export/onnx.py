@@ -1,12 +1,15 @@
 """ONNX, through jax2onnx."""
 
 import contextlib
+import dataclasses
 import importlib
 import io
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -31,10 +34,9 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     names = list(served.shapes())
     shape = ["batch", *served.one.shape]
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")  # of the converter's own
+        with _quiet():
             model = convert(
-                lambda images: tuple(served(images)[name] for name in names),
+                _Traced(served, names),
                 [tuple(shape)],
                 model_name="mtljax",
                 input_names=[INPUT],
@@ -51,10 +53,55 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     return file, shape
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Traced:
+    """The network as the converter traces it: a tuple of outputs, by names.
+
+    While it traces, the converter has functions of its own in the place of some of JAX's and Flax's, which know less:
+    a resize without an open batch, a pooling without positional arguments. The originals are put back meanwhile; what
+    they are made of can be converted.
+    """
+
+    served: Served
+    names: Sequence[str]
+
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
+        with contextlib.ExitStack() as originals:
+            for module, name, original in _ORIGINALS:
+                originals.enter_context(_holding(module, name, original))
+            found = self.served(images)
+        return tuple(found[name] for name in self.names)
+
+
+@contextlib.contextmanager
+def _holding(module: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+_ORIGINALS = ((jax.image, "resize", jax.image.resize), (nn, "max_pool", nn.max_pool), (nn, "avg_pool", nn.avg_pool))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the converter prints, warns of and logs on its way."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
+
+
 def _converter() -> Callable[..., Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             return importlib.import_module("jax2onnx").to_onnx
     except ImportError as error:
         raise UserError(
@@ -73,4 +120,4 @@ def _check(file: bytes, served: Served, names: list[str]) -> None:
         found = dict(zip(names, session.run(names, {INPUT: sample}), strict=True))
     except Exception as error:
         raise UserError(f"ONNX Runtime cannot run what jax2onnx made of this network: {error}") from error
-    must_agree(FILE, found, jax.jit(served)(sample))
+    must_agree(FILE, found, served.jitted(sample))

@@ -1,6 +1,6 @@
 """StableHLO, through `jax.export`: one file, with the parameters in it, that JAX runs without Flax and mtljax."""
 
-from typing import Any, cast
+from typing import Any
 
 import jax
 
@@ -23,7 +23,8 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     made, shape = _made(served)
     file = made.serialize()
     sample = served.sample(2)
-    must_agree(FILE, cast(Any, jax.export.deserialize(file).call(sample)), jax.jit(served)(sample))
+    found: Any = jax.export.deserialize(file).call(sample)
+    must_agree(FILE, found, served.jitted(sample))
     return bytes(file), shape
 
 
@@ -37,7 +38,7 @@ def _made(served: Served) -> tuple[Any, list[Any]]:
             shapes,
         )
         try:
-            made = jax.export.export(jax.jit(served), platforms=_PLATFORMS)(given)
+            made = jax.export.export(served.jitted, platforms=_PLATFORMS)(given)
         except Exception as error:  # of whatever kind: modules raise theirs where a size is not known
             told.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
             continue
