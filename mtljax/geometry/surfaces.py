@@ -83,7 +83,8 @@ def normals_of_fit(
     determinant = xp.where(solvable, determinant, 1.0)
     a, b = (uq * vv - vq * uv) / determinant, (vq * uu - uq * uv) / determinant
     c = inverse + (q - a * u - b * v) / count
-    columns, rows = xp.moveaxis(pixel_grid(*inverse.shape[-2:], xp), -1, 0)
+    height, width = inverse.shape[-2:]
+    columns, rows = xp.moveaxis(pixel_grid(height, width, xp), -1, 0)
     k = intrinsics[..., None, None]
     fx, fy, cx, cy = k[..., 0, 0, :, :], k[..., 1, 1, :, :], k[..., 0, 2, :, :], k[..., 1, 2, :, :]
     # The fit's origin is each pixel's own centre.
@@ -126,8 +127,8 @@ def meeting(points: Array, depth: Array, normal: Array, axis: int, xp: ModuleTyp
     return xp.sum(n * m, axis=-1), off / xp.minimum(z, w)
 
 
-def _window_sums(inverse: jax.Array, valid: jax.Array, radius: int) -> list[jax.Array]:
-    """Sums over each pixel's window as `normals_of_fit` takes them, of (..., h, w)."""
+def _window_sums(inverse: jax.Array, valid: jax.Array, radius: int) -> jax.Array:
+    """Sums over each pixel's window as `normals_of_fit` takes them: (..., h, w) -> (9, ..., h, w)."""
     height, width = inverse.shape[-2:]
     edges = [(0, 0)] * (inverse.ndim - 2) + [(radius, radius)] * 2
     around = jnp.pad(jnp.where(valid, inverse, FAR_OFF), edges, constant_values=FAR_OFF)
@@ -141,4 +142,4 @@ def _window_sums(inverse: jax.Array, valid: jax.Array, radius: int) -> list[jax.
     u, v = np.asarray(shifts.T, inverse.dtype)
     counts = _dot(same.astype(inverse.dtype), np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1))
     firsts = _dot(jnp.where(same, there, here) - here, np.stack([np.ones_like(u), u, v], axis=1))
-    return [*jnp.moveaxis(counts, -1, 0), *jnp.moveaxis(firsts, -1, 0)]
+    return jnp.moveaxis(jnp.concatenate([counts, firsts], axis=-1), -1, 0)
