@@ -5,7 +5,7 @@ python launch.py --config configs/label_network.py:normal --workdir runs/from_no
 python launch.py --config configs/consistent.py:runs/from_normals
 
 The second form looks at predicted normals through the networks from normals to depth and to edges that the command
-before it trains (docs/consistency.md). At one core the first takes about an hour, the third five minutes.
+before it trains (docs/consistency.md).
 """
 
 from mtljax.train import default_config

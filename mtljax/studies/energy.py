@@ -204,8 +204,8 @@ def _checked(config: ml_collections.ConfigDict) -> _Wanted:
     for key in ("run", "target", "paths"):
         if not wanted.get(key):
             raise UserError(f"config.{key} is empty; the study of energy wants a run, a target and paths to it.")
-    for key in ("training", "images"):
-        number = cast(int, wanted[key])
+    found = cast(_Wanted, wanted)
+    for key, number in (("training", found.training), ("images", found.images)):
         if number < 2:
             raise UserError(f"config.{key}={number}: expected at least 2.")
-    return cast(_Wanted, wanted)
+    return found

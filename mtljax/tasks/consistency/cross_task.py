@@ -34,7 +34,7 @@ def cross_task(
     """Perceptual losses of cross-task consistency (Zamir et al. 2020): a task for each network that is looked through.
 
     A network f was trained from a label y to another one (`config.input`, such as 'normal') and stands still. The loss
-    is |f(p) - f(y)| of a prediction p of y: both pass through the same network, so that it need not be right, and not
+    is `|f(p) - f(y)|` of a prediction p of y: both pass through the same network, so that it need not be right, and not
     against the other label. It is a mean over pixels with a label, and over the channels of f. Balance them with
     `xtc(direct=target)`.
 
@@ -123,7 +123,7 @@ class _Path:
         }
 
     def _distance(self, prediction: Prediction, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        """|f(p) - f(y)|, the mean over channels, and where y is known: (B, s, H, W, 1) each."""
+        """`|f(p) - f(y)|`, the mean over channels, and where y is known: (B, s, H, W, 1) each."""
         label = self.network.label
         channels = jnp.shape(batch[label])[-1]
         y, valid = labels_of(batch, label, channels)

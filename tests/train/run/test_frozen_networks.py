@@ -19,6 +19,8 @@ from tests import runs
 from tests.small_config import get_config
 from tests.train.conftest import changed
 
+pytestmark = pytest.mark.slow  # trains two runs; what is read and noted is tested in test_frozen_record.py
+
 
 @pytest.fixture(scope="module")
 def trained(ten_frames, tmp_path_factory):
@@ -135,7 +137,6 @@ def test_a_network_of_another_config_is_refused(trained):
         build(checked(changed(looks, tasks={"depth": "depth(width=4)", "seen": through})))
 
 
-@pytest.mark.slow  # compiles for four devices; placement of a model's state is tested with its statistics
 def test_it_is_placed_like_parameters(trained, tmp_path):
     folder, _, looks, figures = trained
     spread = changed(looks, parallel="mesh(data=2, fsdp=2, smallest=16)", batch_size=4)
