@@ -46,7 +46,10 @@ def _near(name: str, known: list[str]) -> list[str]:
     by_letters: dict[str, list[str]] = {}
     for one in known:
         by_letters.setdefault(plain(one), []).append(one)
-    close = difflib.get_close_matches(plain(name), list(by_letters), n=_NEAR, cutoff=0.5)
+    wrong = plain(name)
+    close = difflib.get_close_matches(wrong, list(by_letters), n=_NEAR, cutoff=0.5)
+    # One that goes on where the other ends is nearer than its letters say: `evaluate` means `eval`, not `relate`.
+    close.sort(key=lambda letters: not (letters.startswith(wrong) or (len(letters) > 2 and wrong.startswith(letters))))
     # Names that differ in capitals alone: the one that is written as the wrong one is, first.
     return [one for letters in close for one in sorted(by_letters[letters], key=lambda n: _distance(str(name), n))][
         :_NEAR

@@ -39,7 +39,7 @@ def of_flags() -> str:
     ]
     for modes, them in flags.ONLY_WITH.items():
         lines += ["", " or ".join(f"--mode={mode}" for mode in modes) + ":", *map(_flag, them)]
-    lines += ["", f"configs that are shipped: {', '.join(parsing.shipped_configs())}"]
+    lines += ["", *textwrap.wrap(f"configs that are shipped: {', '.join(parsing.shipped_configs())}", _COLUMNS)]
     return "\n".join(lines)
 
 

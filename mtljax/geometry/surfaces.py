@@ -131,7 +131,10 @@ def meeting(points: Array, depth: Array, normal: Array, axis: int, xp: ModuleTyp
     (here, there), (n, m), (z, w) = both(points, 1), both(normal, 1), both(depth, 0)
     step = there - here
     off = xp.minimum(*(xp.abs(xp.sum(side * step, axis=-1)) for side in (n, m)))
-    return xp.sum(n * m, axis=-1), off / xp.minimum(z, w)
+    nearest = xp.minimum(z, w)
+    share = off / xp.where(nearest > 0, nearest, 1.0)
+    # Where there is no depth, as in a sky, any step is a large one.
+    return xp.sum(n * m, axis=-1), xp.where(nearest > 0, share, xp.where(off > 0, FAR_OFF, 0.0))
 
 
 def _window_sums(inverse: jax.Array, valid: jax.Array, radius: int) -> jax.Array:

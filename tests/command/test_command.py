@@ -24,7 +24,7 @@ def test_help_names_every_mode_every_flag_and_every_config():
     flags = [flag.name for them in (SHARED, *ONLY_WITH.values()) for flag in them]
     for name in [*(f"--mode={mode}" for mode in MODES), *(f"--{flag}" for flag in flags), *parsing.shipped_configs()]:
         assert name in told, name
-    assert max(map(len, told.splitlines())) <= 250
+    assert max(map(len, told.splitlines())) <= 120
 
 
 def test_help_of_a_config_tells_its_keys_in_a_process_of_its_own():

@@ -67,8 +67,7 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         fits(prediction, (*classes.shape, 1), label, num_classes)
         rank = rank_of(classes, prediction)
         counts = {
-            "top1": jnp.sum(valid & (rank < 1), dtype=jnp.int32),
-            "top5": jnp.sum(valid & (rank < 5), dtype=jnp.int32),
+            **{f"top{k}": jnp.sum(valid & (rank < k), dtype=jnp.int32) for k in (1, 5)},
             "examples": jnp.sum(valid, dtype=jnp.int32),
             NOT_FINITE: no_best(prediction, valid),
             **unclassed.counts(*_ids(batch, label), num_classes, unclassed.NOWHERE),
