@@ -55,7 +55,7 @@ def restored(folder, template):
 
 
 def test_the_newest_comes_back_with_its_place_in_the_data(saved, made):
-    state, step, examples = restored(saved, made[0])
+    state, step, examples, _ = restored(saved, made[0])
     assert step == 3
     assert_same(state, made[2])
     assert examples == 48
@@ -103,7 +103,7 @@ def flip_a_bit(folder):
 )
 def test_a_damaged_newest_is_named_and_the_one_before_taken(saved, made, damage, capsys):
     damage(saved / "3")
-    state, step, examples = restored(saved, made[0])
+    state, step, examples, _ = restored(saved, made[0])
     assert step == 2
     assert_same(state, made[1])
     assert examples == 32
@@ -122,7 +122,7 @@ def test_when_all_are_damaged_nothing_is_begun_anew(saved, made):
 def test_a_half_written_one_is_no_checkpoint(saved, made):
     finished = saved / "3"
     finished.rename(saved / "4.orbax-checkpoint-tmp")
-    _, step, _ = restored(saved, made[0])
+    _, step, *_ = restored(saved, made[0])
     assert step == 2
 
 
