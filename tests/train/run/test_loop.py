@@ -32,7 +32,7 @@ class Kept:
     def save(self, step, state, examples, *, wait=False):
         self.saved.append((step, state, examples))
 
-    def write(self, step, split, figures):
+    def write(self, step, split, figures, passing=None):
         self.written.append(step)
         self.figures.append(figures)
 
@@ -59,6 +59,7 @@ def run_of(reports, balancer=None, start=0, **changes):
         balancer=balancer,
         spread=spread,
         training=types.SimpleNamespace(unreadable=0),
+        learning_rates=lambda updates: {"depth": 0.5 * updates},
     )
     kept = Kept()
     begun = Restored(start, step=start, examples=4 * start)
@@ -120,3 +121,19 @@ def test_a_balancer_that_did_not_solve_is_told():
     made, kept = run_of([{}, {"solved": False}])
     made.run()
     assert [figures.get("balance/unsolved") for figures in kept.figures] == [None, 1.0]
+
+
+def test_learning_rates_are_those_of_the_updates_that_were_made():
+    made, kept = run_of([{}, skipped(1), {"skipped": 1}, {"skipped": 1}])
+    made.run()
+    assert [figures["learning_rate/depth"] for figures in kept.figures] == [0, 0, 0.5, 1]
+
+
+def test_an_error_of_anothers_code_saves_what_there_is(capsys):
+    made, kept = run_of([{}, {}, {"losses": [1.0]}])
+    made._batches = iter([0, 1])  # then there is none: an error, but for tests alone
+    with pytest.raises(StopIteration):
+        made.run()
+    assert [step for step, *_ in kept.saved] == [2]
+    assert kept.written == [1, 2], "the step that was on its way is told"
+    assert "StopIteration: saved step 2 in runs/a." in capsys.readouterr().err
