@@ -83,7 +83,11 @@ def _holding(module: Any, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, before)
 
 
-_ORIGINALS = ((jax.image, "resize", jax.image.resize), (nn, "max_pool", nn.max_pool), (nn, "avg_pool", nn.avg_pool))
+_ORIGINALS = (
+    (jax.image, "resize", jax.image.resize),
+    *((nn, name, getattr(nn, name)) for name in ("max_pool", "avg_pool", "pool")),
+    (nn.pooling, "pool", nn.pooling.pool),
+)
 
 
 @contextlib.contextmanager
