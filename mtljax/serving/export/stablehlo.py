@@ -19,7 +19,8 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     traced so. Parameters are in the file.
 
     Raises:
-        UserError: where flatbuffers is not installed, the network cannot be exported, or what was exported does not do the same.
+        UserError: where flatbuffers is not installed, the network cannot be exported, or what was exported does not do
+            the same.
     """
     if importlib.util.find_spec("flatbuffers") is None:
         raise UserError(
