@@ -100,7 +100,7 @@ def exported(run: Loaded, format: str, folder: pathlib.Path) -> Callable[[np.nda
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads, options.log_severity_level = 1, 3
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         return lambda images: session.run(None, {"images": images})
     call = jax.jit(jax.export.deserialize(bytearray(file.read_bytes())).call)

@@ -71,15 +71,18 @@ def test_a_video_is_cut_into_clips(photos, tmp_path):
         clips_of(files, 6)
 
 
-def test_flags_go_with_their_modes(workdir, compiled):
-    mistakes = {
-        "--images goes with --mode=predict.": ["--images=a.png"],
-        "--format goes with --mode=export.": ["--mode=predict", "--format=onnx"],
-        "--images names no files": ["--mode=predict"],
-    }
-    children = {said: launch(compiled, f"--workdir={workdir}", *flags) for said, flags in mistakes.items()}
-    for said, child in children.items():
-        assert said in finish(child, status=2)[1]
+MISTAKES = {
+    "--images goes with --mode=predict.": ["--images=a.png"],
+    "--format goes with --mode=export.": ["--mode=predict", "--format=onnx"],
+    "--images names no files": ["--mode=predict"],
+}
+
+
+@pytest.mark.parametrize(
+    "said", [pytest.param(said, marks=[pytest.mark.slow] if i else []) for i, said in enumerate(MISTAKES)]
+)
+def test_flags_go_with_their_modes(workdir, compiled, said):
+    assert said in finish(launch(compiled, f"--workdir={workdir}", *MISTAKES[said]), status=2)[1]
 
 
 @pytest.mark.slow
@@ -88,5 +91,6 @@ def test_the_command_line_predicts_and_exports(workdir, photos, compiled, tmp_pa
     said, _ = finish(launch(compiled, "--mode=predict", f"--images={photos}/a.png", *common))
     assert f"predictions: {tmp_path}" in said
     assert list(json.loads((tmp_path / "a.json").read_text())["tasks"]) == ["depth", "kind"]
+    sets.needs("flatbuffers")
     said, _ = finish(launch(compiled, "--mode=export", *common))
     assert f"exported: {tmp_path}/model.stablehlo" in said

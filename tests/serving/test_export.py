@@ -39,6 +39,7 @@ def fresh(folder, script, images=IMAGES):
 
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
+    sets.needs("flatbuffers")
     folder = tmp_path_factory.mktemp("exported")
     assert run.export(folder, tasks=TASKS) == folder / "model.stablehlo"
     return folder
@@ -111,4 +112,7 @@ def test_what_cannot_be_exported_is_told(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     with pytest.raises(UserError, match=r"pip install 'mtljax\[export\]'"):
         run.export(tmp_path, "onnx")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="needs flatbuffers"):
+        run.export(tmp_path, "stablehlo")
     assert not list(tmp_path.iterdir())

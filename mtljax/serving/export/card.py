@@ -16,7 +16,7 @@ FILE = "README.md"
 _USE = {
     "model.stablehlo": """import pathlib, jax
 network = jax.export.deserialize(pathlib.Path("model.stablehlo").read_bytes())
-outputs = network.call({given})  # a dict: {names}""",
+outputs = network.call({given})  # a dict: {names}; wants jax and flatbuffers""",
     "model.onnx": """import onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
 outputs = session.run(None, {{"images": {given}}})  # in this order: {names}""",

@@ -11,6 +11,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mtljax.errors import UserError
@@ -83,7 +84,22 @@ def _holding(module: Any, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, before)
 
 
-_ORIGINALS = ((jax.image, "resize", jax.image.resize), (nn, "max_pool", nn.max_pool), (nn, "avg_pool", nn.avg_pool))
+def _max_pool(
+    x: jax.Array, window_shape: Sequence[int], strides: Sequence[int] | None = None, padding: Any = "VALID"
+) -> jax.Array:
+    """As Flax has it, with padding by numbers made of one array that needs none."""
+    if not isinstance(padding, str):
+        x = jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=float(jnp.finfo(x.dtype).min))
+        padding = "VALID"
+    return _MAX_POOL(x, window_shape, strides, padding)
+
+
+_MAX_POOL = nn.max_pool
+_ORIGINALS = (
+    (jax.image, "resize", jax.image.resize),
+    (nn, "max_pool", _max_pool),
+    (nn, "avg_pool", nn.avg_pool),
+)
 
 
 @contextlib.contextmanager
@@ -116,7 +132,9 @@ def _check(file: bytes, served: Served, names: list[str]) -> None:
         return
     sample = np.asarray(served.sample(2))
     try:
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what is wrong is told below
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         found = dict(zip(names, session.run(names, {INPUT: sample}), strict=True))
     except Exception as error:
         raise UserError(f"ONNX Runtime cannot run what jax2onnx made of this network: {error}") from error

@@ -1,5 +1,6 @@
 """StableHLO, through `jax.export`: one file, with the parameters in it, that JAX runs without Flax and mtljax."""
 
+import importlib.util
 from typing import Any
 
 import jax
@@ -18,8 +19,13 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     traced so. Parameters are in the file.
 
     Raises:
-        UserError: where the network cannot be exported, or what was exported does not do the same.
+        UserError: where flatbuffers is not installed, the network cannot be exported, or what was exported does not do
+            the same.
     """
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise UserError(
+            "--format=stablehlo needs flatbuffers, with which JAX writes files: pip install 'mtljax[export]'."
+        )
     made, shape = _made(served)
     file = made.serialize()
     sample = served.sample(2)

@@ -51,9 +51,7 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         raise unknown(f"primary metric of classify(num_classes={num_classes}):", primary, metrics)
 
     def known(batch: Batch) -> tuple[jax.Array, jax.Array]:
-        classes, valid = _ids(batch, label)
-        valid = valid & (classes >= 0) & (classes < num_classes)
-        return jnp.where(valid, classes, 0), valid
+        return _known(batch, label, num_classes)
 
     def loss(prediction: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
         classes, valid = known(batch)
@@ -93,6 +91,13 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         told=(unclassed.UNCLASSED,),
         check=lambda labels: unclassed.check(labels, label, num_classes),
     )
+
+
+def _known(batch: Batch, label: str, num_classes: int) -> tuple[jax.Array, jax.Array]:
+    """The true classes, 0 where there is none, and where there is one: (B,) each."""
+    classes, valid = _ids(batch, label)
+    valid = valid & (classes >= 0) & (classes < num_classes)
+    return jnp.where(valid, classes, 0), valid
 
 
 def _ids(batch: Batch, label: str) -> tuple[jax.Array, jax.Array]:
