@@ -40,6 +40,7 @@ class Kept:
 @pytest.fixture(autouse=True)
 def no_workdir(monkeypatch):
     monkeypatch.setattr(steps, "settle", lambda parts, workdir: None)
+    monkeypatch.setattr(steps.frozen_networks, "without", lambda state: state)
 
 
 def run_of(reports, balancer=None, start=0, **changes):
