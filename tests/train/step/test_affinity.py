@@ -125,10 +125,10 @@ def test_it_tends_to_first_order_as_the_step_falls(accumulate):
         params = jax.tree.map(jnp.float64, jax.jit(model.init)(jax.random.key(0), jnp.ones((2, 6)))["params"])
         batch = {k: v if v.dtype == bool else v.astype(np.float64) for k, v in toys.batch().items()}
         step = jax.jit(make_affinity_step(model, toys.TASKS, accumulate=accumulate))
-        found = [step((params, {}, jnp.int32(0), np.int32(3), h), batch)[0] for h in (1e-6, 1e-7)]
+        found = [step((params, {}, jnp.int32(0), np.int32(3), h), batch)[0] for h in (1e-5, 1e-6)]
         exact, first = ([np.asarray(each[name]) for each in found] for name in ("affinity", "affinity_first"))
     gaps = [a - b for a, b in zip(exact, first, strict=True)]
-    assert np.max(np.abs(gaps[1] / first[1])) < 1e-3
+    assert np.max(np.abs(gaps[1] / first[1])) < 1e-2
     np.testing.assert_allclose(gaps[1] / gaps[0], 0.1, rtol=0.02)
 
 
