@@ -18,7 +18,7 @@ from mtljax.train.config.default import RunConfig
 from mtljax.train.run.features import level_shapes
 
 VARY = "relations"  # what jobs of a study are noted to vary
-FEATURES, READOUT = "mtljax.train.run.features:frozen_features", "mtljax.models.sharing.readout:Readout"
+FEATURES, READOUT = "mtljax.train.run.features:frozen_features", "mtljax.models.readout:Readout"
 Shape = tuple[int, ...]
 BEST = 5  # first-order sources of a target that are combined
 Set = tuple[str, ...]

@@ -23,7 +23,7 @@ from mtljax.data.dataset import DataSet, Example, Source
 from mtljax.data.meanings import Meaning
 from mtljax.errors import UserError
 from mtljax.models.parts.pyramid import levels_of
-from mtljax.models.sharing.readout import Shape, packed
+from mtljax.models.readout import Shape, packed
 from mtljax.train.config import experiment
 from mtljax.train.config.checks import fit
 from mtljax.train.config.default import checked

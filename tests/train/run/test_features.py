@@ -8,7 +8,7 @@ import pytest
 
 from mtljax.errors import UserError
 from mtljax.models import heads
-from mtljax.models.sharing.readout import Readout, packed, unpacked
+from mtljax.models.readout import Readout, packed, unpacked
 from mtljax.train.run import features
 from mtljax.train.run.features import frozen_features
 
