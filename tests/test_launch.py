@@ -80,6 +80,7 @@ def test_what_a_run_leaves(whole):
     assert names == {
         "config.json",
         "metrics.jsonl",
+        "inputs.json",
         "run.json",
         "checkpoints",
         "checkpoints.crc32.json",
