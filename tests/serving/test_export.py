@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+import mtljax as mtl
 from mtljax.errors import UserError
 from tests.serving import sets
 
@@ -69,6 +70,16 @@ def test_onnx_says_the_same_in_a_fresh_process(run, tmp_path):
     assert sorted(found) == TASKS
     for name in TASKS:
         np.testing.assert_allclose(found[name], wanted[name], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["ResNet(depth=18, width=4)", "ViT(size='S', depth=1, patch=8)"])
+def test_onnx_holds_residual_networks_and_transformers(encoder, tmp_path):
+    """What was converted is compared on its way, in ONNX Runtime."""
+    sets.needs("jax2onnx", "onnxruntime")
+    made = sets.config(tasks={name: sets.TASKS[name] for name in TASKS}, encoder=encoder)
+    run = mtl.load(sets.leave(made, tmp_path / "run"))
+    assert run.export(tmp_path / "out", "onnx").is_file()
 
 
 def test_parameters_of_other_tasks_are_left_out(run, exported):

@@ -12,7 +12,7 @@ from mtljax.errors import UserError
 from mtljax.serving.network import Network
 
 INPUT = "images"
-_CLOSE = 1e-4  # of the largest number of an output, or of 1
+_CLOSE = 1e-3  # of the largest number of an output, or of 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ def must_agree(what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -
         wanted: those of the network.
 
     Raises:
-        UserError: where they are not the same to about four digits.
+        UserError: where they are not the same to about three digits.
 
     Example:
         >>> must_agree("model.onnx", {"depth": np.ones(2)}, {"depth": np.array([1.0, 1.5])})

@@ -18,6 +18,7 @@ from mtljax.errors import UserError
 from mtljax.serving.export.function import INPUT, Served, must_agree
 
 FILE = "model.onnx"
+_TRANSPOSES = ("remove_redundant_transpose", "remove_orphan_transposes")
 
 
 def exported(served: Served) -> tuple[bytes, list[Any]]:
@@ -35,7 +36,7 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     names = list(served.shapes())
     shape = ["batch", *served.one.shape]
     try:
-        with _quiet():
+        with _quiet(), _transposes_kept():
             model = convert(
                 _Traced(served, names),
                 [tuple(shape)],
@@ -76,7 +77,7 @@ class _Traced:
 
 @contextlib.contextmanager
 def _holding(module: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(module, name)
+    before = getattr(module, name, None)
     setattr(module, name, value)
     try:
         yield
@@ -100,6 +101,15 @@ _ORIGINALS = (
     (nn, "max_pool", _max_pool),
     (nn, "avg_pool", nn.avg_pool),
 )
+
+
+@contextlib.contextmanager
+def _transposes_kept() -> Iterator[None]:
+    """Without the converter's passes over transposes, which break sums of residual blocks; ONNX Runtime has its own."""
+    passes = importlib.import_module("jax2onnx.converter.ir_optimizations")
+    known = getattr(passes, "_OPTIMIZER_PASSES", ())
+    with _holding(passes, "_OPTIMIZER_PASSES", tuple(one for one in known if not one.name.startswith(_TRANSPOSES))):
+        yield
 
 
 @contextlib.contextmanager
