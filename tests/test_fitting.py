@@ -21,6 +21,7 @@ import numpy as np, optax
 import mtljax as mtl
 from flax import linen as nn
 assert "orbax" not in sys.modules
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background starts without
 mtljax_run = pathlib.Path(sys.argv[1])  # an argument that is no flag of ours
 # cell: data, tasks and a network of one's own
 rng = np.random.default_rng(0)

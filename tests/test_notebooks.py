@@ -21,6 +21,7 @@ def run(name):
     return names
 
 
+@pytest.mark.slow
 def test_swapped_balancers_all_learn_the_small_loss_better_than_equal_weights():
     curves = run("swap_balancers.ipynb")["curves"]
     price = {name: float(losses[-1, 0]) for name, (losses, _) in curves.items()}
