@@ -223,8 +223,9 @@ def test_choices_and_parts_of_ones_own_are_flags(base, frames, finished):
     assert config["balance"] == "gradnorm(alpha=1.0)"
     assert config["optimizers"]["depth"].startswith("sgd(")
     assert (config["measure"], config["parallel"], config["seed"]) == ("features", "pmap", 5)
-    out, _ = finished("--mode=eval", workdir, config=None, **with_modules)
+    out, _ = finished("--mode=eval", workdir, config=None)  # which finds the module where the run has found it
     assert json.loads(out.splitlines()[-1])["step"] == 2
+    (base / "modules").rename(base / "elsewhere")
     _, err = finished("--mode=eval", workdir, config=None, status=2)
     assert "there is no module 'of_mine' on Python's path" in err
     assert len(err.strip().splitlines()) == 1
