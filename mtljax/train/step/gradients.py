@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from mtljax.balance import MEASURES, BalanceState, check_vectorised, is_private, parts_reached
 from mtljax.data.pipeline import in_unit_range, size_of
 from mtljax.errors import UserError, unknown
+from mtljax.models.heads.frozen import FROZEN
 from mtljax.tasks import Task
 from mtljax.train.step import streams
 from mtljax.train.step.accumulation import Accumulating
@@ -92,11 +93,25 @@ def balanced_gradient(
         elif way == "samples":
             replica = Sampling(replica, balancer.samples)
         found = getattr(replica, f"from_{way}")(replica.whole(params), model_state, balance, batch, key)
-        found = found._replace(gradient=_of_present(found))
+        found = found._replace(gradient=_of_present(found), model_state=_alike(found.model_state, axis_name))
         finite = replica.finite((found.losses, found.gradient)) & jnp.all(found.balance.present == found.present)
         return found._replace(finite=finite)
 
     return gradient_of
+
+
+def _alike(model_state: Any, axis_name: Axis | None) -> Any:
+    """The model's state, the same on every replica: the mean of statistics that a module keeps of its own part alone.
+
+    Where modules average over replicas themselves, it is what they have.
+    """
+    if axis_name is None:
+        return model_state
+
+    def mean(leaf: Any) -> Any:
+        return jax.lax.pmean(leaf, axis_name) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf
+
+    return {name: tree if name == FROZEN else jax.tree.map(mean, tree) for name, tree in model_state.items()}
 
 
 def _of_present(found: Balanced) -> Any:
