@@ -113,8 +113,9 @@ def test_rooms_import_downwards_only():
     allowed = {
         "balance": {"balance", "errors"},
         "geometry": {"geometry"},
-        "models": {"geometry", "models", "errors"},
-        "tasks": {"geometry", "tasks", "models", "delta", "errors"},
+        "objects": {"geometry", "objects", "errors"},
+        "models": {"geometry", "objects", "models", "errors"},
+        "tasks": {"geometry", "objects", "tasks", "models", "delta", "errors"},
         "data": {"geometry", "data", "errors"},
         "train": {"balance", "models", "tasks", "data", "train", "errors"},
         "report": {"report", "delta", "errors"},

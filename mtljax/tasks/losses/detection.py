@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mtljax.objects.decoding import read
+from mtljax.objects.targets import heat_map, places
 from mtljax.tasks.losses.masked import number
-from mtljax.tasks.objects.decoding import read
-from mtljax.tasks.objects.targets import heat_map, places
 
 CLIP = 1e-4  # of probabilities, from 0 and from 1
 SIZE = 0.1  # weight of sizes on a map of 128 cells

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mtljax.objects.poses import Numbers
+from mtljax.objects.symmetry import SPHERE, nearest
 from mtljax.tasks.losses.detection import l1_of
 from mtljax.tasks.losses.masked import number
-from mtljax.tasks.objects.poses import Numbers
-from mtljax.tasks.objects.symmetry import SPHERE, nearest
 
 ROTATION, SHIFT, DEPTH, SIZES = 2.0, 0.5, 3.0, 0.3  # weights
 
@@ -21,7 +21,7 @@ class TruePose(NamedTuple):
         shift: (..., 2), from the box's centre to the image of the object's centre, in cells.
         depth: (...), z in metres; anything where the object does not count.
         half_sizes: (..., 3), metres; likewise.
-        kind: (...) integers, see `mtljax.tasks.objects.symmetry`.
+        kind: (...) integers, see `mtljax.objects.symmetry`.
     """
 
     rotation: jax.Array

@@ -6,14 +6,14 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mtljax.geometry.rotations import rotation_from
+from mtljax.objects import symmetry
+from mtljax.objects.poses import pose, split
+from mtljax.objects.symmetry import nearest
+from mtljax.objects.targets import heat_map
 from mtljax.tasks.losses.detection import DetectionMaps, Wanted, detection_loss, focal
 from mtljax.tasks.losses.masks import dice
 from mtljax.tasks.losses.paths import modes_loss
 from mtljax.tasks.losses.poses import TruePose, pose_loss, rotation_errors
-from mtljax.tasks.objects import symmetry
-from mtljax.tasks.objects.poses import pose, split
-from mtljax.tasks.objects.symmetry import nearest
-from mtljax.tasks.objects.targets import heat_map
 from tests.tasks import golden
 
 KIND = {

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mtljax.tasks.objects.symmetry import CUBE, NONE, nearest
+from mtljax.objects.symmetry import CUBE, NONE, nearest
 
 NEAR = 0.1  # share of the diameter that ADD stays below
 AUC_LIMIT = 0.1  # metres
@@ -55,7 +55,7 @@ def pose_errors(
         translation: (3,), metres.
         true_rotation: (3, 3).
         true_translation: (3,).
-        kind: of symmetry, see `mtljax.tasks.objects.symmetry`. Which side of a `CUBE` is which is not judged:
+        kind: of symmetry, see `mtljax.objects.symmetry`. Which side of a `CUBE` is which is not judged:
             the predicted rotation is first turned to the nearest to the truth.
 
     Example:

@@ -5,13 +5,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mtljax.geometry.rotations import rotation_from
+from mtljax.objects.symmetry import BOX, CONE, CUBE, CYLINDER, NONE, SPHERE, TURNS
 from mtljax.tasks.metrics.objects.poses import Errors, degrees, pose_errors, pose_figures
 from mtljax.tasks.metrics.objects.solids import BOX as SOLID_BOX
 from mtljax.tasks.metrics.objects.solids import CONE as SOLID_CONE
 from mtljax.tasks.metrics.objects.solids import CYLINDER as SOLID_CYLINDER
 from mtljax.tasks.metrics.objects.solids import SPHERE as SOLID_SPHERE
 from mtljax.tasks.metrics.objects.solids import solid_points
-from mtljax.tasks.objects.symmetry import BOX, CONE, CUBE, CYLINDER, NONE, SPHERE, TURNS
 from tests.tasks import golden
 
 KIND = {"box": BOX, "cylinder": CYLINDER, "cone": CONE, "sphere": SPHERE, "wedge": NONE}

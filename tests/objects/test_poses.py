@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mtljax.tasks.objects.poses import Numbers, pose, ray_rotation, rotation_from_six, split
+from mtljax.objects.poses import Numbers, pose, ray_rotation, rotation_from_six, split
 from tests.tasks import golden
 
 K = np.array([[57.6, 0, 32], [0, 57.6, 32], [0, 0, 1]])

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from mtljax.tasks.objects.targets import exact_radius, heat_map
+from mtljax.objects.targets import exact_radius, heat_map
 from tests.tasks import golden
 
 radius = jax.jit(exact_radius)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mtljax.data.sources.eth_ucy import PREDICTED, SEEN, any_windows, full_windows, read_places
+from mtljax.objects import baselines
 from mtljax.tasks.metrics.objects.paths import path_errors, path_figures
-from mtljax.tasks.objects import baselines
 from tests.tasks import golden
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mtljax.data.labels.outlines import run_mask
-from mtljax.tasks.objects.masks import NUMBERS, id_map, mask_logits
+from mtljax.objects.masks import NUMBERS, id_map, mask_logits
 from tests.tasks import golden
 
 ids_of = jax.jit(id_map)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from mtljax.tasks.objects.decoding import decode, read
+from mtljax.objects.decoding import decode, read
 from tests.tasks import golden
 
 decoded = jax.jit(functools.partial(decode, slots=8, stride=4))  # of two frames of 12 x 12 cells: compiled once

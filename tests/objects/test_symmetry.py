@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mtljax.tasks.objects.symmetry import BOX, CONE, CUBE, CYLINDER, NONE, SPHERE, TURNS, nearest
+from mtljax.objects.symmetry import BOX, CONE, CUBE, CYLINDER, NONE, SPHERE, TURNS, nearest
 
 KINDS = {"none": NONE, "box": BOX, "cube": CUBE, "cylinder": CYLINDER, "cone": CONE, "sphere": SPHERE}
 HALF = np.array([0.2, 0.5, 0.9])

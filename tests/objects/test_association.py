@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from mtljax.tasks.objects.association import associate
+from mtljax.objects.association import associate
 from tests.tasks import golden
 
 run = jax.jit(associate)
