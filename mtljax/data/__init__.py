@@ -14,7 +14,9 @@ from mtljax.data.reading.kitti_poses import read_kitti
 from mtljax.data.scenes import scenes
 from mtljax.data.sources.adult import adult
 from mtljax.data.sources.camvid import camvid
+from mtljax.data.sources.celeba import celeba
 from mtljax.data.sources.cityscapes import cityscapes
+from mtljax.data.sources.cityscapes_arrays import cityscapes_arrays
 from mtljax.data.sources.coco import coco
 from mtljax.data.sources.eth_ucy import eth_ucy
 from mtljax.data.sources.kitti_odometry import kitti_odometry
@@ -22,7 +24,9 @@ from mtljax.data.sources.mot import mot
 from mtljax.data.sources.movi import movi
 from mtljax.data.sources.multi_mnist import multi_mnist
 from mtljax.data.sources.nyuv2 import nyuv2
+from mtljax.data.sources.office import office
 from mtljax.data.sources.pennfudan import pennfudan
+from mtljax.data.sources.qm9 import qm9
 from mtljax.data.sources.rgbd import rgbd
 from mtljax.data.sources.taskonomy import taskonomy
 from mtljax.data.sources.tfds import tfds
@@ -34,7 +38,9 @@ SOURCES = {
     "mot": mot,
     "pennfudan": pennfudan,
     "camvid": camvid,
+    "celeba": celeba,
     "cityscapes": cityscapes,
+    "cityscapes_arrays": cityscapes_arrays,
     "from_arrays": from_arrays,
     "from_iterable": from_iterable,
     "from_table": from_table,
@@ -43,6 +49,8 @@ SOURCES = {
     "movi": movi,
     "multi_mnist": multi_mnist,
     "nyuv2": nyuv2,
+    "office": office,
+    "qm9": qm9,
     "rgbd": rgbd,
     "scenes": scenes,
     "taskonomy": taskonomy,
@@ -60,8 +68,10 @@ __all__ = [
     "adult",
     "augment",
     "camvid",
+    "celeba",
     "check",
     "cityscapes",
+    "cityscapes_arrays",
     "coco",
     "eth_ucy",
     "from_arrays",
@@ -74,7 +84,9 @@ __all__ = [
     "movi",
     "multi_mnist",
     "nyuv2",
+    "office",
     "pennfudan",
+    "qm9",
     "read_image",
     "read_kitti",
     "rgbd",

@@ -9,6 +9,7 @@ from mtljax.data.dataset import Example, masked
 from mtljax.data.folder import Folder
 from mtljax.data.labels.normals import normals_from_depth
 from mtljax.data.reading import images
+from mtljax.data.reading.arrays import numbered, numbers, unit_range
 from mtljax.data.reading.files import SHORT, missing_folder, must_exist
 from mtljax.errors import UserError
 from mtljax.geometry.camera import pinhole
@@ -53,9 +54,7 @@ def _images(root: pathlib.Path, split: str) -> list[pathlib.Path]:
     folder = root / SHORT[split]
     if not root.is_dir():
         raise missing_folder("NYUv2", root)
-    found = sorted((folder / "image").glob("*.npy"), key=lambda f: (len(f.stem), f.stem))
-    if not found:
-        raise UserError(f"NYUv2 folder {str(folder)!r} has no images; expected files such as image/0.npy.")
+    found = numbered("NYUv2", folder)
     must_exist("NYUv2", folder, (folder / part / f.name for part in _PARTS for f in found))
     return found
 
@@ -65,11 +64,9 @@ def _example(file: pathlib.Path) -> Example:
     label, depth, normal = (_label(file, part, image) for part in ("label", "depth", "normal"))
     if label.max() >= CLASSES or (label != np.round(label)).any():
         raise UserError(f"{str(_beside(file, 'label'))!r} holds {label.max():g}; expected classes 0 .. {CLASSES - 1}.")
-    if image.dtype != np.uint8 and not (image.min() >= 0 and image.max() <= 1):
-        raise UserError(f"image {str(file)!r} has values beyond [0, 1]: {image.min():g} .. {image.max():g}.")
     unit, normal_valid = _unit(normal)
     return {
-        "image": (image if image.dtype == np.uint8 else image.astype(np.float32))[None],
+        "image": unit_range(file, image)[None],
         **masked("semantic", label.astype(np.int32), label >= 0),
         **masked("depth", depth.astype(np.float32), depth[..., 0] > 0),
         **masked("normal", (unit * _axes(file.parent.parent)).astype(np.float32), normal_valid[..., 0]),
@@ -117,15 +114,4 @@ def _label(file: pathlib.Path, part: str, image: np.ndarray) -> np.ndarray:
 
 
 def _array(file: pathlib.Path) -> np.ndarray:
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"array {str(file)!r} cannot be read: {error}.") from error
-    channels = _PARTS[file.parent.name]
-    shape = ("h", "w", channels) if channels else ("h", "w")
-    if array.ndim != len(shape) or (channels and array.shape[-1] != channels) or array.dtype.kind not in "fiu":
-        expected = ", ".join(map(str, shape))
-        raise UserError(f"array {str(file)!r} is {array.dtype} {array.shape}; expected numbers ({expected}).")
-    if not np.isfinite(array).all():
-        raise UserError(f"array {str(file)!r} holds values that are not finite.")
-    return array
+    return numbers(file, _PARTS[file.parent.name])

@@ -27,7 +27,7 @@ class Tfds:
     @property
     def meanings(self) -> dict[str, Meaning]:
         """The names of classes where the builder has them, or else which feature a label is."""
-        features = _prepared(self.name, self.data_dir).info.features
+        features = prepared(self.name, self.data_dir).info.features
         return {key: _meaning(features, path, self.name) for key, path in self.keys.items() if key != "image"}
 
     def split(self, name: str) -> Source:
@@ -37,7 +37,7 @@ class Tfds:
             UserError: for a builder, split or feature that does not exist, or data that cannot be prepared.
         """
         checked_split(self.name, name, self.splits)
-        builder = _prepared(self.name, self.data_dir)
+        builder = prepared(self.name, self.data_dir)
         wanted = self.splits[name]
         if wanted.split("[")[0] not in builder.info.splits:
             raise unknown(f"split of TFDS data set {self.name}:", wanted, builder.info.splits)
@@ -145,7 +145,12 @@ def _feature(record: Mapping[str, Any], path: str, name: str) -> Any:
     return value
 
 
-def _prepared(name: str, data_dir: str | None) -> Any:
+def prepared(name: str, data_dir: str | None) -> Any:
+    """The builder of a name, prepared where it is not yet.
+
+    Raises:
+        UserError: where there is no such builder, or its data cannot be had.
+    """
     with quiet_tfds():
         import tensorflow_datasets
         from tensorflow_datasets.core.registered import DatasetNotFoundError

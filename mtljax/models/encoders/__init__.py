@@ -5,12 +5,15 @@ Each is a chain of named stages (`Staged`), between which networks can be joined
 """
 
 from mtljax.models.encoders.alexnet import AlexNet
+from mtljax.models.encoders.conv_net import ConvNet
 from mtljax.models.encoders.global_pool import global_pool
 from mtljax.models.encoders.lenet import LeNet
 from mtljax.models.encoders.mlp import MLP
+from mtljax.models.encoders.mpnn import MPNN
 from mtljax.models.encoders.resnet import ResNet
+from mtljax.models.encoders.segnet import SegNet
 from mtljax.models.encoders.staged import Staged
 from mtljax.models.encoders.unet import UNet
 from mtljax.models.encoders.vit import ViT
 
-__all__ = ["MLP", "AlexNet", "LeNet", "ResNet", "Staged", "UNet", "ViT", "global_pool"]
+__all__ = ["MLP", "MPNN", "AlexNet", "ConvNet", "LeNet", "ResNet", "SegNet", "Staged", "UNet", "ViT", "global_pool"]

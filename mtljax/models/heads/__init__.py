@@ -6,6 +6,7 @@ height and width), `frames` (the number of frames s folded into the batch; the h
 ask for `frames` and the parent's did not), `train`.
 """
 
+from mtljax.models.heads.aspp import ASPP
 from mtljax.models.heads.classifier import Classifier
 from mtljax.models.heads.dense import Dense
 from mtljax.models.heads.ego_motion import EgoMotion
@@ -15,4 +16,4 @@ from mtljax.models.heads.inverse_depth import InverseDepth
 from mtljax.models.heads.linear import Linear
 from mtljax.models.heads.parents import Parents
 
-__all__ = ["Classifier", "Dense", "EgoMotion", "Flow", "Frozen", "InverseDepth", "Linear", "Parents"]
+__all__ = ["ASPP", "Classifier", "Dense", "EgoMotion", "Flow", "Frozen", "InverseDepth", "Linear", "Parents"]
