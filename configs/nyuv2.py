@@ -6,9 +6,10 @@ python launch.py --config 'configs/nyuv2.py:FOLDER;segnet' --config.balance='nas
 
 FOLDER is the one that the authors of MTAN share (docs/data.md). Both published protocols have 200 epochs of 795 images,
 Adam at 1e-4, halved after half of them. LibMTL's, the default: a dilated ResNet-50 from ImageNet's weights, a head of
-DeepLab v3 a task, batches of 8, no augmentation, and images as they are, though those weights want normalised ones. `segnet`, of Nash-MTL, FAMO and those after them: MTAN on SegNet from scratch, batches of 2, random
-scale and flip; their figures are means over the last ten epochs and three seeds. There the heads have one normalised
-layer more than theirs, and masks read one map a block (docs/sharing.md). Metrics are pooled over all valid pixels.
+DeepLab v3 a task, batches of 8, no augmentation, and images as they are, though those weights want normalised ones.
+`segnet`, of Nash-MTL, FAMO and those after them: MTAN on SegNet from scratch, batches of 2, random scale and flip;
+their figures are means over the last ten epochs and three seeds. There the heads have one normalised layer more than
+theirs, and masks read one map a block (docs/sharing.md). Metrics are pooled over all valid pixels.
 
 For one GPU with 16 GB or more (batch normalisation reads the whole batch); not run here, so that its hours are not
 known. Published for `segnet` (Navon et al., ICML 2022, table 2), mIoU, pixel accuracy (%), AbsErr, RelErr, mean and
