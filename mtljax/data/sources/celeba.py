@@ -124,12 +124,14 @@ def _table(path: pathlib.Path) -> tuple[tuple[str, ...], tuple[tuple[str, np.nda
 
 def _parts(path: pathlib.Path) -> dict[str, str]:
     """Image -> the number of its part."""
-    file, parts = _place(path, _SPLIT), {}
+    file = _place(path, _SPLIT)
+    parts: dict[str, str] = {}
     for number, line in enumerate(lines(file), 1):
         words = line.split()
         if words and (len(words) != 2 or words[1] not in _NUMBERS.values()):
             raise UserError(f"{str(file)!r}, line {number}: {line!r}; expected an image and 0, 1 or 2.")
-        parts.update([words] if words else [])
+        if words:
+            parts[words[0]] = words[1]
     return parts
 
 

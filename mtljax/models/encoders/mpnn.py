@@ -84,7 +84,8 @@ class _Set2Set(nn.Module):
     def __call__(self, items: jax.Array, there: jax.Array) -> jax.Array:
         cell = nn.OptimizedLSTMCell(self.width, dtype=self.dtype)
         batch = items.shape[0]
-        carry = (jnp.zeros((batch, self.width), items.dtype),) * 2
+        nothing = jnp.zeros((batch, self.width), items.dtype)
+        carry = (nothing, nothing)
         read = jnp.zeros((batch, 2 * self.width), items.dtype)
         for _ in range(self.steps):
             carry, query = cell(carry, read)
