@@ -242,6 +242,22 @@ class Experiment:
         init = self.program("init", lambda: jax.jit(self.model.init, compiler_options=compiler_options))
         return init(jax.random.key(self.config.seed), images)
 
+    def first_state(self, images: Any, optimizer: optax.GradientTransformation) -> state.TrainState:
+        """The state before the first step, from the config's seed, made in one program and where the steps want it.
+
+        Args:
+            images: of a batch, or the tree of arrays that the model is given for them.
+            optimizer: over all parameters, as the method `optimizer` gives it.
+        """
+
+        def made(key: jax.Array, images: Any) -> state.TrainState:
+            return state.without_balance(self.model.init(key, images), optimizer)
+
+        begin = self.program("begin", lambda: self.spread.begin(made))
+        unbalanced = begin(jax.random.key(self.config.seed), images)
+        # A balancer may keep the seed, which no program that others share may hold.
+        return unbalanced.replace(balance=self.spread.place_state(self.balancer.init(unbalanced.params)))
+
     def learning_rates(self, updates: int) -> dict[str, float]:
         """Group -> its learning rate after so many updates, by its schedule; of those that the config tells.
 

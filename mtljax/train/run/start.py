@@ -31,9 +31,14 @@ def start(parts: Experiment, fitted: Fitted, workdir: pathlib.Path | None = None
     Raises:
         UserError: where the config names another run or pretrained weights that cannot be read or do not fit.
     """
-    variables, told = dict(parts.init(inputs_of(dict(fitted.sample)))), ""
+    images = inputs_of(dict(fitted.sample))
+    begins = workdir is None or not finished(workdir / CHECKPOINTS)
+    elsewhere = begins and (parts.config.pretrained or parts.config.init_from)
+    if FROZEN not in fitted.shapes and not elsewhere:
+        return parts.first_state(images, fitted.optimizer), ""
+    variables, told = dict(parts.init(images)), ""
     frozen = variables.pop(FROZEN, {})
-    if workdir is None or not finished(workdir / CHECKPOINTS):
+    if elsewhere:
         variables, told = _from_elsewhere(parts, fitted, variables)
     if frozen:
         variables = {**variables, FROZEN: frozen_networks.filled(parts, frozen, workdir, newest_variables)}

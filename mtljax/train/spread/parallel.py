@@ -17,6 +17,8 @@ from mtljax.train.step.shards import FSDP, Rule, Shards
 
 DATA = "data"
 _BATCH = P((DATA, FSDP))
+# Of what runs once, so that optimising it would cost more than it gains.
+_ONCE: dict[str, str | bool | int | float] = {"xla_backend_optimization_level": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Spread:
         num_devices: over which a batch is divided.
         axis: the mapped axis or axes over replicas.
         gradient: wraps the part of a training step that each replica takes on its own part of the batch.
+        begin: wraps a function that makes a state, which then is made where the steps want it.
         train: wraps a training step made with that, `(state, batch) -> (state, report)`. It gives up its old state.
             A second argument says how many more the step takes, which are the same on all replicas.
         evaluate: wraps an evaluation step, `(variables, batch) -> (added up, predictions)`.
@@ -41,6 +44,7 @@ class Spread:
     num_devices: int
     axis: Axis
     gradient: Callable[[Callable[..., Balanced]], Callable[..., Balanced]]
+    begin: Callable[[Callable[..., Any]], Any]
     train: Callable[..., Any]
     evaluate: Callable[[Callable], Callable]
     place_batch: Callable[[Any], Any]
@@ -75,6 +79,7 @@ def pmap() -> Spread:
         num_devices=count,
         axis=DATA,
         gradient=lambda replica: replica,  # all of the step runs on every replica
+        begin=lambda make: jax.jit(make, compiler_options=_ONCE),
         train=lambda step, alike=0: jax.pmap(
             step, axis_name=DATA, in_axes=(None, 0, *[None] * alike), out_axes=(None, None), donate_argnums=(0,)
         ),
@@ -129,6 +134,7 @@ class _OverMesh:
             num_devices=self.mesh.size,
             axis=(DATA, FSDP),
             gradient=self.gradient,
+            begin=self.begin,
             train=self.train,
             evaluate=self.evaluate,
             place_batch=lambda batch: jax.tree.map(lambda x: jax.make_array_from_process_local_data(split, x), batch),
@@ -156,6 +162,13 @@ class _OverMesh:
             )(params, *state)
 
         return replicas
+
+    def begin(self, make: Callable[..., Any]) -> Any:
+        def placed(*arguments: Any) -> Any:
+            state = make(*arguments)
+            return jax.lax.with_sharding_constraint(state, self.shardings(state))
+
+        return jax.jit(placed, compiler_options=_ONCE)
 
     def train(self, step: Callable, alike: int = 0) -> Any:
         def placed(state: Any, batch: Any, *others: Any) -> tuple[Any, Any]:

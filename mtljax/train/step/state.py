@@ -38,12 +38,18 @@ class TrainState(flax.struct.PyTreeNode):
 
 def create(variables: Mapping[str, Any], balancer: Any, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step, from what `model.init` gave."""
+    unbalanced = without_balance(variables, optimizer)
+    return unbalanced.replace(balance=balancer.init(unbalanced.params))
+
+
+def without_balance(variables: Mapping[str, Any], optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step, but for the balancer's, which is None."""
     params = variables["params"]
     return TrainState(
         step=jnp.int32(0),
         params=params,
         model_state={name: tree for name, tree in variables.items() if name not in ("params", INITIAL, PENALTIES)},
-        balance=balancer.init(params),
+        balance=None,
         optimizer=optimizer.init(params),
         skipped=jnp.int32(0),
         skipped_in_row=jnp.int32(0),
