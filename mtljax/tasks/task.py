@@ -54,7 +54,8 @@ class Task:
             where a constant means nothing.
         draw: `(prediction, batch) -> (prediction_rgb, label_rgb)`, both `(B, s, H, W, 3)` uint8 (NumPy); None for
             a task that is no picture.
-        parents: names of tasks whose predictions the head takes as well.
+        parents: names of tasks whose predictions the head takes as well; or role -> task, the role being the name by
+            which the head knows a prediction: `{"boxes": "detect"}`.
         optional_labels: batch keys, without their masks, that the task reads where they are there.
         told: figures of the labels, from the same sums: reported, and nothing to be judged by.
         check: `batch of labels (NumPy, with masks) -> a sentence to tell, or nothing`, called at the start of a run on
@@ -77,7 +78,7 @@ class Task:
     constant: Callable[[Batch], np.ndarray] | None
     draw: Callable[[Prediction, Batch], tuple[np.ndarray, np.ndarray]] | None
     host_sums: Callable[[Prediction, Batch], dict[str, np.ndarray]] | None = None
-    parents: tuple[str, ...] = ()
+    parents: tuple[str, ...] | Mapping[str, str] = ()
     optional_labels: tuple[str, ...] = ()
     told: tuple[Metric, ...] = ()
     check: Callable[[Batch], str | None] | None = None
@@ -88,6 +89,11 @@ class Task:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown(f"kind of task {self.name!r}:", self.kind, KINDS)
+
+    @property
+    def parent_names(self) -> tuple[str, ...]:
+        """The tasks whose predictions the head takes, whatever their roles."""
+        return tuple(self.parents.values() if isinstance(self.parents, Mapping) else self.parents)
 
     @property
     def primary(self) -> Metric:

@@ -6,6 +6,7 @@ Each is a chain of named stages (`Staged`), between which networks can be joined
 
 from mtljax.models.encoders.alexnet import AlexNet
 from mtljax.models.encoders.conv_net import ConvNet
+from mtljax.models.encoders.fpn import FPN
 from mtljax.models.encoders.global_pool import global_pool
 from mtljax.models.encoders.lenet import LeNet
 from mtljax.models.encoders.mlp import MLP
@@ -16,4 +17,6 @@ from mtljax.models.encoders.staged import Staged
 from mtljax.models.encoders.unet import UNet
 from mtljax.models.encoders.vit import ViT
 
-__all__ = ["MLP", "MPNN", "AlexNet", "ConvNet", "LeNet", "ResNet", "SegNet", "Staged", "UNet", "ViT", "global_pool"]
+__all__ = [
+    "FPN", "MLP", "MPNN", "AlexNet", "ConvNet", "LeNet", "ResNet", "SegNet", "Staged", "UNet", "ViT", "global_pool",
+]  # fmt: skip
