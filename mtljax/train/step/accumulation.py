@@ -1,6 +1,6 @@
 """Batches in parts that are worked through one after the other: losses and Jacobians are added up before balancing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -30,44 +30,65 @@ class Accumulating(Replica):
         """Adds up losses, weighs them, then adds up gradients."""
         losses, present, scale = self._means(params, model_state, batch, key)
         weights, balance = self._balancer.weigh(balance, losses=losses, present=present)
-        gradient: Any = None
-        at: Any = None
-        before = model_state
-        for part in self._split(batch, key):
-            state = next_part(before, model_state)
-            at = linearize(self._terms, after(params, gradient), state, *part, has_aux=True)
-            found = at.weighted(weights.shared * scale)
+        before, owners = model_state, {}
+
+        def one(found: Any, part: Any, key: Any) -> Any:
+            gradient, state = found or (None, model_state)
+            at = linearize(self._terms, in_turn(params, gradient), next_part(before, state), part, key, has_aux=True)
+            owners["of"] = at.owners
+            own = at.weighted(weights.shared * scale)
             if weights.private is not weights.shared:
-                found = private_from(at.weighted(weights.private * scale), found, at.owners)
-            gradient, model_state = added(gradient, found), at.aux[1]
-        owners = Owners.of(at.owners, params)
-        return Balanced(self._total(gradient), losses, present, None, balance, model_state, owners)
+                own = private_from(at.weighted(weights.private * scale), own, at.owners)
+            return added(gradient, own), at.aux[1]
+
+        gradient, model_state = self._over_parts(one, batch, key)
+        who = Owners.of(owners["of"], params)
+        return Balanced(self._total(gradient), losses, present, None, balance, model_state, who)
 
     def rows(self, params: Any, model_state: Any, batch: Any, key: Any) -> Rows:
         """Adds up losses and Jacobians."""
-        terms: Any = None
-        jacobian: Any = None
-        at: Any = None
-        before = model_state
-        for part in self._split(batch, key):
-            state = next_part(before, model_state)
-            at = linearize(self._terms, after(params, jacobian), state, *part, has_aux=True)
-            counts, model_state = at.aux
-            terms = added(terms, (at.losses, counts))
-            jacobian = added(jacobian, self._rows(at, params))
+        before, owners = model_state, {}
+
+        def one(found: Any, part: Any, key: Any) -> Any:
+            jacobian, terms, state = found or (None, None, model_state)
+            at = linearize(self._terms, in_turn(params, jacobian), next_part(before, state), part, key, has_aux=True)
+            owners["of"] = at.owners
+            counts, state = at.aux
+            return added(jacobian, self._rows(at, params)), added(terms, (at.losses, counts)), state
+
+        jacobian, terms, model_state = self._over_parts(one, batch, key)
         losses, present, scale = means(self._sum(terms))
-        return Rows(scaled(jacobian, at.owners, scale), at.owners, losses, present, model_state)
+        return Rows(scaled(jacobian, owners["of"], scale), owners["of"], losses, present, model_state)
 
     def losses(self, params: Any, model_state: Any, batch: Any, key: Any) -> jax.Array:
         """Adds up losses."""
         return self._means(params, model_state, batch, key)[0]
 
     def _means(self, params: Any, model_state: Any, batch: Any, key: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
-        terms: Any = None
-        for part in self._split(batch, key):
-            totals, (counts, _) = self._terms(after(params, terms), model_state, *part)
-            terms = added(terms, (jnp.stack(totals), counts))
-        return means(self._sum(terms))
+        def one(terms: Any, part: Any, key: Any) -> Any:
+            totals, (counts, _) = self._terms(in_turn(params, terms), model_state, part, key)
+            return added(terms, (jnp.stack(totals), counts))
+
+        return means(self._sum(self._over_parts(one, batch, key)))
+
+    def _over_parts(self, one: Callable[[Any, Any, jax.Array], Any], batch: Any, key: jax.Array) -> Any:
+        """What is found in all parts, one after the other: `(found so far, part, its key) -> found`, None at first.
+
+        Where that pays all parts after the first are one loop, which is compiled once.
+        """
+        parts = self._split(batch, key)
+        found = one(None, *next(parts))
+        if not loops_pay():
+            for part in parts:
+                found = one(found, *part)
+            return found
+
+        def turn(found: Any, i: jax.Array) -> tuple[Any, None]:
+            part = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, 1, keepdims=False), parted)
+            return one(found, part, jax.random.fold_in(key, i)), None
+
+        parted = jax.tree.map(lambda x: x.reshape(-1, self._parts, *x.shape[1:]), batch)
+        return jax.lax.scan(turn, found, jnp.arange(1, self._parts))[0]
 
     def _split(self, batch: Any, key: jax.Array) -> Iterator[tuple[Any, jax.Array]]:
         """Every k-th example, and a key of its own."""
@@ -80,6 +101,11 @@ class Accumulating(Replica):
         found = [loss_terms(task, name, predictions, batch) for name, task in self._tasks.items()]
         counts = jax.lax.stop_gradient(jnp.stack([count for _, count in found]))
         return tuple(total for total, _ in found), (counts, model_state)
+
+
+def loops_pay() -> bool:
+    """Whether parts are a loop: not on the CPU, where convolutions in one take some fifty times as long."""
+    return jax.default_backend() != "cpu"
 
 
 def means(terms: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -97,6 +123,11 @@ def added(before: Any, found: Any) -> Any:
 def after(params: Any, before: Any) -> Any:
     """The parameters, once what comes before is there: so only one part's activations are held at a time."""
     return params if before is None else jax.lax.optimization_barrier((params, before))[0]
+
+
+def in_turn(params: Any, before: Any) -> Any:
+    """As `after`, for parts that are no loop: a loop takes its turns one after the other as it is."""
+    return params if loops_pay() else after(params, before)
 
 
 def scaled(jacobian: Any, owners: Any, scale: jax.Array) -> Any:

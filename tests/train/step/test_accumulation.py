@@ -11,6 +11,7 @@ import mtljax as mtl
 from mtljax import train
 from mtljax.errors import UserError
 from mtljax.train.config.experiment import balancer_of
+from mtljax.train.step import accumulation
 from mtljax.train.step.gradients import balanced_gradient
 from tests.models.toys import random_like
 from tests.train import toys
@@ -62,6 +63,22 @@ def test_parts_of_a_batch_add_up_to_the_whole(expected, balance, parts):
 @pytest.mark.parametrize("balance", [pytest.param("equal", marks=SLOW), "pcgrad", pytest.param("graddrop", marks=SLOW)])
 def test_parts_of_a_batch_add_up_on_many_devices(expected, balance):
     same(found(balance, accumulate=2, spread=train.mesh(data=2, fsdp=2, smallest=8)), expected(balance))
+
+
+@pytest.mark.parametrize("balance", ["imtl_l", "pcgrad"])
+@pytest.mark.parametrize("spread", [None, pytest.param(lambda: train.mesh(data=2, fsdp=2, smallest=8), marks=SLOW)])
+def test_parts_in_a_loop_add_up_to_the_whole(expected, balance, spread, monkeypatch):
+    monkeypatch.setattr(accumulation, "loops_pay", lambda: True)
+    same(found(balance, accumulate=4, spread=spread and spread()), expected(balance))
+
+
+def test_a_loop_is_traced_once_for_all_parts_after_the_first(monkeypatch):
+    monkeypatch.setattr(accumulation, "loops_pay", lambda: True)
+    gradient_of = balanced_gradient(toys.model(), toys.TASKS, mtl.pcgrad(3), "shared", accumulate=8)
+    params = toys.setup()[0].params
+    given = (params, {}, mtl.pcgrad(3).init(params), toys.batch(), jax.random.key(0))
+    loops = [e for e in jax.make_jaxpr(gradient_of)(*given).jaxpr.eqns if e.primitive.name == "scan"]
+    assert [loop.params["length"] for loop in loops].count(7) == 1
 
 
 def test_a_part_waits_for_the_one_before_it():
