@@ -15,7 +15,6 @@ from mtljax.errors import UserError
 from mtljax.train.run import loop
 from tests import misuses, wrong_things
 
-
 # Of ml_collections, and of the user's own code.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning"),
