@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 
-class Begins(Exception):
+class Begins(BaseException):  # which no program takes for a user's error
     """A run has passed all that is looked at before its workdir is touched."""
 
 

@@ -122,8 +122,9 @@ def from_rule(
 
 def _check_weights(weights: Any, num_tasks: int) -> None:
     """Raises `ValueError` for weights of another shape, which would be broadcast: one weight for all, or their sum."""
-    if jnp.shape(weights) != (num_tasks,):
-        found = f"shape {jnp.shape(weights)}" if hasattr(weights, "shape") else f"type {type(weights).__name__}"
+    shape = getattr(weights, "shape", None)
+    if shape != (num_tasks,):
+        found = f"type {type(weights).__name__}" if shape is None else f"shape {shape}"
         raise ValueError(f"the rule of a balancer gives weights of {found}; expected ({num_tasks},), one a task.")
 
 
