@@ -36,7 +36,7 @@ def exported(served: Served) -> tuple[bytes, list[Any]]:
     names = list(served.shapes())
     shape = ["batch", *served.one.shape]
     try:
-        with _quiet(), _transposes_kept(), _closed_jaxprs():
+        with _quiet(), _transposes_kept():
             model = convert(
                 _Traced(served, names),
                 [tuple(shape)],
@@ -110,20 +110,6 @@ def _transposes_kept() -> Iterator[None]:
     known = getattr(passes, "_OPTIMIZER_PASSES", ())
     with _holding(passes, "_OPTIMIZER_PASSES", tuple(one for one in known if not one.name.startswith(_TRANSPOSES))):
         yield
-
-
-@contextlib.contextmanager
-def _closed_jaxprs() -> Iterator[None]:
-    """With the name that the converter, up to 0.13, has for a closed Jaxpr: in JAX 0.12 that is any Jaxpr."""
-    core: Any = importlib.import_module("jax._src.core")
-    if hasattr(core, "ClosedJaxpr"):
-        yield
-        return
-    core.ClosedJaxpr = importlib.import_module("jax.extend.core").ClosedJaxpr
-    try:
-        yield
-    finally:
-        del core.ClosedJaxpr
 
 
 @contextlib.contextmanager
