@@ -1,4 +1,4 @@
-"""What `import mtljax` costs beyond importing JAX and Flax.
+"""What importing costs: `mtljax` beyond JAX and Flax, and what a command line imports before it reads its flags.
 
 python benchmarks/imports.py
 """
@@ -9,14 +9,17 @@ import sys
 
 import machine
 
-CODE = "import time, jax, flax; begin = time.perf_counter(); import mtljax; print(time.perf_counter() - begin)"
+CODE = "import time, jax, flax; begin = time.process_time(); import {}; print(time.process_time() - begin)"
+MODULES = ("mtljax", "mtljax.train", "mtljax.cli", "mtljax.train.run.loop")
 
 
 def main() -> None:
-    """Prints the median of seven fresh processes."""
-    seconds = [float(subprocess.check_output([sys.executable, "-c", CODE])) for _ in range(7)]
+    """Prints the medians of seven fresh processes each, in seconds of the processor."""
     print(machine.described())
-    print(f"import mtljax after jax and flax: {statistics.median(seconds):.2f} s")
+    for module in MODULES:
+        command = [sys.executable, "-c", CODE.format(module)]
+        seconds = [float(subprocess.check_output(command)) for _ in range(7)]
+        print(f"import {module} after jax and flax: {statistics.median(seconds):.2f} s")
 
 
 if __name__ == "__main__":

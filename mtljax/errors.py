@@ -68,6 +68,8 @@ def told(error: BaseException, *, where: bool = True) -> str:
         ('no such colour', "KeyError: 'red'")
     """
     text = str(error).strip() or "no message"
+    if type(error).__module__.split(".")[0] in ("jax", "jaxlib"):  # which explain at length what their first line says
+        text = text.splitlines()[0]
     if type(error) not in (TypeError, ValueError, AttributeError, UserError):
         text = f"{type(error).__name__}: {text}"
     place = place_of(error) if where and not isinstance(error, UserError) else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import ml_collections
 
+from mtljax.errors import UserError
 from mtljax.serving import Loaded, load
 from mtljax.train.config import objects
 from mtljax.train.config.default import default_config
@@ -54,8 +55,12 @@ def fit(
         mtljax.errors.UserError: unknown balancer 'pcgard'; did you mean 'pcgrad'? Known: ...
     """
     values, given = objects.split(choices)
+    if not isinstance(config, Mapping | ml_collections.ConfigDict | None):
+        raise UserError(
+            f"mtl.fit: config={config!r}; expected a dict or a ConfigDict, as a config file's get_config() gives."
+        )
     made = ml_collections.ConfigDict(dict(default_config() if config is None else config))
-    with made.unlocked():
+    with made.unlocked(), made.ignore_type():  # types are checked with the rest of the config
         made.update(values)
         for group in set(objects.GROUPS) & set(values):
             made[group] = values[group]  # all of them, none of those of before

@@ -28,6 +28,23 @@ def test_swapped_balancers_all_learn_the_small_loss_better_than_equal_weights():
     assert all(price[name] < price["equal"] for name in price if name != "equal"), price
 
 
+@pytest.mark.slow
+def test_a_folder_of_images_is_learned_and_new_pictures_are_answered():
+    names = run("folder_of_images.ipynb")
+    assert names["ours"]["kind/accuracy"] > names["constant"]["kind/accuracy"]
+    assert "size: number; missing in 16 of 80 rows" in str(names["data"])
+    assert [answer["kind"]["class"] for answer in names["answers"]] == ["apple", "plum"]
+
+
+@pytest.mark.slow
+def test_a_comparison_is_read():
+    names = run("read_a_comparison.ipynb")
+    assert names["failed"] == 0
+    assert names["delta"]["equal()"].n == 3
+    assert names["transfer"]["equal()"].keys() == {"near", "far"}
+    assert (names["workdir"] / "comparison" / "report.html").exists()
+
+
 @pytest.mark.parametrize("notebook", sorted(FOLDER.glob("*.ipynb")), ids=lambda file: file.stem)
 def test_a_notebook_is_clean_and_its_links_lead_somewhere(notebook):
     cells = json.loads(notebook.read_text())["cells"]

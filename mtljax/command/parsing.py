@@ -34,10 +34,13 @@ def parsed(arguments: Sequence[str]) -> ml_collections.ConfigDict:
     ours.GIVEN[:], edits = task_flags.taken_out(arguments)
     try:
         rest = flags.FLAGS(ours.GIVEN)
-        config = ml_collections.ConfigDict() if ours.CONFIG.value is None else ours.CONFIG.value
-        config.keys()  # A file that could not be read fails here, not above.
+        config = ours.CONFIG.value if is_given("config", arguments) else ml_collections.ConfigDict()
+        getattr(config, "keys", None)  # A file that could not be read fails here, not above.
     except Exception as error:  # of whatever kind: it may be of the user's code
         raise readable(error) from error
+    if not isinstance(config, ml_collections.ConfigDict):
+        file = str(value_of("config", arguments)).split(":")[0]
+        raise UserError(f"get_config() of {file!r} gives {type(config).__name__}; expected a ConfigDict.")
     task_flags.edit(config, edits)
     own_folders.remember(config, pathlib.Path(str(value_of("config", arguments)).split(":")[0]).parent)
     if len(rest) > 1:
@@ -105,6 +108,8 @@ def readable(error: BaseException) -> Exception:
         near = nearest(f"--{error.flagname}", _flag_names())
         hint = f"; did you mean {near!r}?" if near else "."
         return UserError(f"unknown flag '--{error.flagname}'{hint} --help lists them all.")
+    if "has no attribute 'get_config'" in str(origin):
+        return UserError("the config file has no function get_config(), which gives a ConfigDict.")
     if isinstance(error, KeyError | AttributeError):
         return UserError(f"unknown config key: {error.args[0]}")
     return UserError(str(error).strip().splitlines()[-1].strip())

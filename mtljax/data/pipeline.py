@@ -56,10 +56,7 @@ def train_batches(
 
     index, count = shard
     dataset = grain.MapDataset.source(source)
-    if batch_size * count > len(dataset):
-        raise UserError(
-            f"batch_size={batch_size * count} is more than the {len(dataset)} examples of the training split."
-        )
+    check_batch_size(batch_size * count, len(dataset))
     dataset = dataset.seed(seed).shuffle().repeat()
     if augment is not None:
         dataset = dataset.map_with_index(_Augmented(augment, seed, keep))
@@ -138,6 +135,12 @@ def inputs_of(batch: Batch) -> Any:
         if key in batch:
             return batch[key]
     raise UserError(f"there is nothing to give to a model: expected 'image' or 'inputs' beside {', '.join(batch)}.")
+
+
+def check_batch_size(batch_size: int, examples: int) -> None:
+    """Raises `UserError` where a split to train on, of so many examples, is less than a batch."""
+    if batch_size > examples:
+        raise UserError(f"batch_size={batch_size} is more than the {examples} examples of the training split.")
 
 
 def size_of(batch: Batch) -> int:

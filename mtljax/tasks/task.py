@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mtljax.errors import unknown
+from mtljax.errors import UserError, unknown
 
 Batch = Mapping[str, Any]
 Sums = Mapping[str, Any]
@@ -89,6 +89,8 @@ class Task:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown(f"kind of task {self.name!r}:", self.kind, KINDS)
+        if not self.metrics:
+            raise UserError(f"task {self.name!r} has no metrics; expected one or more, the primary one first.")
 
     @property
     def parent_names(self) -> tuple[str, ...]:

@@ -133,4 +133,5 @@ def _file(call: str, file: pathlib.Path) -> dict[str, Any]:
     except UserError:
         raise
     except Exception as error:  # of zip files, and of what is stored in them
-        raise UserError(f"{call}: {str(file)!r} cannot be read: {error}") from error
+        why = "; expected a file .npz, of plain arrays" if file.suffix != ".npz" else f": {error}"
+        raise UserError(f"{call}: {str(file)!r} cannot be read{why}.") from error

@@ -1,7 +1,6 @@
 """Edges one pixel wide: suppression across a ridge of probabilities, then thinning of what is still wider. NumPy."""
 
 import numpy as np
-from scipy import ndimage
 
 THRESHOLDS = np.arange(1, 100) / 100
 _SLACK = 1.01  # a pixel survives suppression unless a neighbour across the edge exceeds it by one per cent
@@ -63,6 +62,8 @@ def _removable(ring: np.ndarray, turned: bool) -> np.ndarray:
 
 def _suppressed(probability: np.ndarray) -> np.ndarray:
     """Which pixels no neighbour across their ridge exceeds once all are smoothed, (N, H, W) bool."""
+    from scipy import ndimage  # which takes long to import, and is wanted by those alone who judge edges
+
     smooth = ndimage.gaussian_filter(probability, (0, 1, 1), mode="nearest")
     dy, dx = np.gradient(smooth, axis=(1, 2))
     dyy, dyx = np.gradient(dy, axis=(1, 2))

@@ -89,7 +89,19 @@ def classify(num_classes: int, label: str, name: str = "classify", head: Any = N
         draw=None,
         kind="classes",
         told=(unclassed.UNCLASSED,),
-        check=lambda labels: unclassed.check(labels, label, num_classes),
+        check=lambda labels: unclassed.check(labels, label, num_classes) or _from_one(labels, label, num_classes),
+    )
+
+
+def _from_one(labels: Batch, label: str, num_classes: int) -> str:
+    """What there is to tell of ids that are one less than they should be, so that the first class counts as none."""
+    ids, valid = map(np.asarray, _ids(labels, label))
+    none = ids == unclassed.NOWHERE
+    if not none.any() or np.unique(ids[valid & ~none]).tolist() != list(range(num_classes - 1)):
+        return ""
+    return (
+        f"{100 * none.mean():.2g} % of the labels {label!r} are {unclassed.NOWHERE}, "
+        f"which stands for no class, and none are {num_classes - 1}: are all ids one too small?"
     )
 
 

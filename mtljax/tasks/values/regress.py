@@ -169,8 +169,12 @@ class _Regression:
             if known.size < 2:
                 continue
             mean, std = known.mean(), max(known.std(), 1e-9)
+            which = f"output {i} of " if self.outputs > 1 else ""
+            if np.ptp(known) == 0:
+                return (
+                    f"{which}the labels {self.label!r} are {mean:.4g} in all of {known.size}: nothing can be learned."
+                )
             if abs(mean - centre) > _FAR * unit or abs(np.log(std / unit)) > _FAR:
-                which = f"output {i} of " if self.outputs > 1 else ""
                 return (
                     f"{which}the labels {self.label!r} have mean {mean:.4g} and deviation {std:.4g}, far from "
                     f"regress(mean={centre:g}, std={unit:g}): training takes long to get there. Say what they are: "

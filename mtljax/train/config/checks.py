@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 
 from mtljax.data import pipeline
@@ -11,8 +12,9 @@ from mtljax.data.check import sampled
 from mtljax.data.pipeline import inputs_of
 from mtljax.errors import UserError, told
 from mtljax.train.config import data_checks
+from mtljax.train.config.own_balancers import check_balancer
 from mtljax.train.config.parts import Experiment
-from mtljax.train.config.task_checks import check_labels_there, check_on_host, check_shapes
+from mtljax.train.config.task_checks import check_labels_there, check_on_host, check_shapes, notes_on_numbers
 from mtljax.train.spread import hosts
 from mtljax.train.step.told import told_of
 
@@ -70,10 +72,13 @@ def notes(parts: Experiment, fitted: Fitted) -> list[str]:
     Raises:
         UserError: for what is surely wrong with the data, or with a task on it.
     """
+    pipeline.check_batch_size(parts.config.batch_size, len(parts.training))
+    check_balancer(parts.config.balance, parts.balancer)
     draws = parts.config.panel_images > 0 and hosts.first()
     check_on_host(parts.tasks, fitted.predictions, fitted.sample, draws=draws)
     indices, examples = sampled(parts.training, parts.config.loader_threads)
     found = [
+        *notes_on_numbers(parts.tasks, fitted.predictions, fitted.sample),
         *_idle_balancer(parts, fitted),
         *_no_pairs(parts, fitted),
         *data_checks.look_at_inputs(indices, examples),
@@ -120,6 +125,8 @@ def _first_augmented(parts: Experiment) -> Any:
         augmented = [parts.augmented(first, i) for i in range(_AUGMENTED)]
     except Exception as error:  # of whatever kind: it may be the user's own
         given = "" if "image" in first else "; the data has `inputs`, no images"
+        if np.ndim(first.get("image", 0)) == 1:
+            given = "; the data has vectors, no images"
         raise UserError(f"augment={parts.config.augment!r}: {told(error)}{given}.") from error
     return augmented[0]
 

@@ -9,6 +9,15 @@ from mtljax.errors import UserError, unknown
 from mtljax.train.config import own_folders
 
 _CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "vmap")}
+_OF_FIGURES = (
+    "loss",
+    "balance",
+    "learning_rate",
+    "speed",
+    "input",
+    "affinity",
+)  # what names of figures have beside tasks
+_BETWEEN_NAMES = "/;,"  # on command lines and in names of figures
 
 
 class RunConfig(ml_collections.ConfigDict):
@@ -130,10 +139,22 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
             raise unknown(f"config.{key}", str(known[key]), choices)
     if not known.tasks:
         raise UserError("config.tasks is empty; give at least one task, such as {'depth': 'depth()'}.")
+    _check_names(known.tasks)
     keys = cast(Mapping[str, Any], known)
     known.modules = known.modules or own_folders.folders_of(keys)
     own_folders.look_in(known.modules, own_folders.modules_in(keys))
     return known
+
+
+def _check_names(tasks: Mapping[str, str]) -> None:
+    for name in tasks:
+        if name in _OF_FIGURES:
+            raise UserError(
+                f"config.tasks: a task cannot be named {name!r}, which stands in the names of a run's other figures; "
+                "expected another name."
+            )
+        if set(name) & set(_BETWEEN_NAMES):
+            raise UserError(f"config.tasks: the name {name!r} holds one of {' '.join(_BETWEEN_NAMES)}; expected none.")
 
 
 def _check_affinity(config: RunConfig) -> None:

@@ -153,8 +153,9 @@ def resolve(objects: Objects, key: str, text: str, namespace: Mapping[str, Any],
         return callstring.resolve(f"{name}()", {name: given}, **options)
     returns = options.get("returns")
     if returns is not None and not isinstance(given, returns):
+        wanted = " or ".join(one.__name__ for one in (returns if isinstance(returns, tuple) else (returns,)))
         raise UserError(
-            f"{_argument(key)}: something of type {type(given).__name__}; expected {returns.__name__}, a call-string, "
+            f"{_argument(key)}: something of type {type(given).__name__}; expected {wanted}, a call-string, "
             "or what makes one."
         )
     return given
@@ -195,7 +196,7 @@ def _by_name(chosen: Any) -> dict[str, Any]:
     if isinstance(chosen, Mapping):
         renamed = {n: isinstance(task, tasks.Task) and task.name != n for n, task in chosen.items()}
         return {n: dataclasses.replace(task, name=n) if renamed[n] else task for n, task in chosen.items()}
-    chosen = [chosen] if isinstance(chosen, tasks.Task) else list(chosen)
+    chosen = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
     for task in chosen:
         if not isinstance(task, tasks.Task):
             raise UserError(f"tasks: something of type {type(task).__name__}; expected mtl.Task, or a dict by name.")

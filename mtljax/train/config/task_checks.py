@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from mtljax.data.pipeline import size_of
-from mtljax.errors import UserError, nearest, place_of, told
+from mtljax.errors import UserError, is_users, nearest, place_of, told
 from mtljax.models.heads.frozen import FROZEN
 from mtljax.tasks import Task
 
@@ -53,9 +53,7 @@ def check_on_host(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sam
         UserError: where a task's host sums, metrics, constant or pictures fail, or have shapes that cannot be used.
     """
     for name, task in tasks.items():
-        size = size_of(sample)
-        few = {key: jax.tree.map(lambda x: np.asarray(x)[:_TRIED], value) for key, value in sample.items()}
-        made = jax.tree_util.tree_map_with_path(lambda at, x, size=size: _made(at, x, size), predictions[name])
+        few, made = _few(sample), _made_up(predictions[name], sample)
         with _told(task, predictions[name], sample, "metrics"):
             _check_metrics(task, made, few)
         if task.constant is not None and _labelled(task, few):
@@ -64,6 +62,45 @@ def check_on_host(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sam
         if draws and task.draw is not None:
             with _told(task, predictions[name], sample, "picture"):
                 _check_pictures(task.draw, made, few)
+
+
+def notes_on_numbers(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sample: Any) -> Iterator[str]:
+    """Runs losses, their gradients and sums that are not of this package: on two examples, with predictions of 0.5.
+
+    Ours are known to work on numbers where they work on shapes, and compiling all of them would take a while.
+
+    Args:
+        tasks: name -> task.
+        predictions: task -> its prediction for the batch, as `jax.ShapeDtypeStruct`s.
+        sample: a batch of NumPy arrays.
+
+    Yields:
+        Notes on figures that are not finite, and on a loss that no prediction changes.
+
+    Raises:
+        UserError: for what fails when it runs, or a count below 0.
+    """
+    few = _few(sample)
+    for name, task in tasks.items():
+        if not any(map(_is_own, (task.loss, task.sums))):
+            continue
+        made = _made_up(predictions[name], sample)
+        with _told(task, predictions[name], sample, "loss and sums, run on two examples"):
+            (total, count), slopes, sums = jax.device_get(_on_numbers(task, made, few))
+        if count < 0:
+            raise UserError(
+                f"task {name!r}: its loss has a count of {count:g}; expected at least 0, in (total, count)."
+            )
+        wrong = [what for what, number in (("total", total), ("count", count)) if not np.isfinite(number)]
+        wrong += [f"sum {key!r}" for key, value in sums.items() if not np.isfinite(value).all()]
+        if wrong:
+            listed = ", ".join(wrong)
+            yield f"task {name!r}: not finite for two validation examples and a prediction of 0.5 everywhere: {listed}."
+        elif count > 0 and slopes and not any(map(np.any, slopes)):
+            yield (
+                f"task {name!r}: its loss has the gradient 0 for two validation examples and a prediction of 0.5 "
+                "everywhere. Has it one at all? What counts or rounds, as argmax does, has none."
+            )
 
 
 def check_labels_there(task: Task, found: Mapping[str, Any], where: str) -> None:
@@ -119,6 +156,39 @@ def _labelled(task: Task, batch: Any) -> bool:
     return all(np.any(batch.get(f"{label}_valid", True)) for label in task.labels)
 
 
+def _on_numbers(task: Task, prediction: Any, batch: Any) -> Any:
+    """Its loss, the gradients with respect to each array of floats in the prediction, and its sums."""
+    leaves, tree = jax.tree.flatten(prediction)
+    floats = [i for i, leaf in enumerate(leaves) if jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating)]
+
+    def run(leaves: Any, batch: Any) -> Any:
+        def total(chosen: Any) -> Any:
+            whole = [chosen[floats.index(i)] if i in floats else leaf for i, leaf in enumerate(leaves)]
+            loss = task.loss(jax.tree.unflatten(tree, whole), batch)
+            return loss[0], tuple(loss)
+
+        slopes, loss = jax.grad(total, has_aux=True)([leaves[i] for i in floats])
+        return loss, slopes, task.sums(jax.tree.unflatten(tree, leaves), batch)
+
+    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})(leaves, dict(batch))
+
+
+def _is_own(function: Any) -> bool:
+    """Whether a function, or what a `partial` or a method is of, was written by the user."""
+    function = getattr(function, "func", function)
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return code is not None and is_users(code.co_filename)
+
+
+def _few(sample: Any) -> dict[str, Any]:
+    return {key: jax.tree.map(lambda x: np.asarray(x)[:_TRIED], value) for key, value in sample.items()}
+
+
+def _made_up(prediction: Any, sample: Any) -> Any:
+    size = size_of(sample)
+    return jax.tree_util.tree_map_with_path(lambda at, x: _made(at, x, size), prediction)
+
+
 def _made(at: Any, like: jax.ShapeDtypeStruct, size: int) -> np.ndarray:
     """A prediction of one number everywhere, for the few examples that are tried; of a frozen network, all of it."""
     of_examples = like.shape[:1] == (size,) and at[:1] != (jax.tree_util.DictKey(FROZEN),)
@@ -136,6 +206,12 @@ def _told(task: Task, prediction: Any, sample: Any, what: str) -> Iterator[None]
     except Exception as error:
         if isinstance(error, UserError) and repr(task.name) in str(error):
             raise
+        unmasked = error.args[0].removesuffix("_valid") if isinstance(error, KeyError) and error.args else ""
+        if unmasked in task.labels and unmasked in sample:
+            raise UserError(
+                f"task {task.name!r}: the data gives the label {unmasked!r} without its mask, {error.args[0]!r}; "
+                "expected an array of bool, True where there is a label."
+            ) from error
         own = prediction
         if isinstance(prediction, Mapping):
             own = {key: value for key, value in prediction.items() if key != FROZEN}
