@@ -188,14 +188,14 @@ def test_gradients_are_scaled_between_a_head_and_the_features(scale):
     heads = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1), "c": mtl.heads.Parents()}
     parents, x = {"c": ("a",)}, jnp.linspace(-1, 1, 12).reshape(4, 3)
     plain, scaled = (mtl.MultiTask(mtl.encoders.MLP((5,)), heads, parents, gradient_scale=s) for s in (None, scale))
-    params = plain.init(jax.random.key(0), x)["params"]
+    params = jax.jit(plain.init)(jax.random.key(0), x)["params"]
 
     def losses(model):
         def losses_fn(params):
             out = model.apply({"params": params}, x)
             return jnp.sum(jnp.sin(out["a"])), jnp.sum(out["b"] ** 2), jnp.sum(jnp.cos(out["c"]["a"]))
 
-        return mtl.value_and_jacobian(losses_fn)(params)
+        return jax.jit(mtl.value_and_jacobian(losses_fn))(params)
 
     (values, before), (values_scaled, after) = losses(plain), losses(scaled)
     np.testing.assert_array_equal(values, values_scaled)
