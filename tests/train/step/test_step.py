@@ -52,8 +52,8 @@ MESH, SLOW = train.mesh, pytest.mark.slow
         ("pcgrad", "shared", "batch", MESH),
         ("gradnorm", "features", "batch", MESH),
         ("pcgrad", "shared", "batch", train.pmap),
-        ("pcgrad", "features", "none", lambda: train.mesh(data=4)),
-        ("db_mtl", "shared", "none", MESH),
+        pytest.param("pcgrad", "features", "none", lambda: train.mesh(data=4), marks=SLOW),
+        pytest.param("db_mtl", "shared", "none", MESH, marks=SLOW),
         pytest.param("pcgrad", "last_layer", "none", MESH, marks=SLOW),  # parameters in parts go its way
         pytest.param("imtl", "last_layer", "none", train.pmap, marks=SLOW),
         pytest.param("graddrop", "features", "none", MESH, marks=SLOW),
