@@ -22,6 +22,16 @@ from tests.frames import write_folder
 gc.set_threshold(200_000, 20, 50)  # tracing makes many objects that stay; they are looked through less often
 ROOT = pathlib.Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+# Rooms whose doctests compile; what they show is held by tests of `tests/`, so among others they are slow.
+# `pytest mtljax/geometry` runs those of a folder.
+COMPILING = tuple(str(ROOT / "mtljax" / room) for room in ("balance", "geometry", "models", "objects", "tasks"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and str(item.path).startswith(COMPILING):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,7 @@ MISUSES = [
     ([], "tests/faulty_config.py:code", "the config's own code: invalid literal for int() with base 10: 'many' ("),
     (["--workdir=/proc/x"], "", "cannot write to workdir '/proc/x'"),
     (["--workdir=HELD"], "", "held' is in use by another run"),
+    (["--images=a.png"], "", "--images goes with --mode=predict."),
 ]
 
 

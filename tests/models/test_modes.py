@@ -99,7 +99,7 @@ def test_dropout_is_on_in_training_and_off_after(way, kind):
 
 def test_what_is_dropped_changes_the_prediction():
     model = mtl.MultiTask(ByField(), HEADS)
-    variables = model.init(jax.random.key(0), X)
+    variables = jax.jit(model.init)(jax.random.key(0), X)
     on, off = (
         model.apply(variables, X, train=train, rngs={"dropout": jax.random.key(1)})["a"] for train in (True, False)
     )
@@ -116,7 +116,7 @@ def test_statistics_move_by_the_name_that_flax_has_for_it():
 
     for encoder in (Normalised(), nn.BatchNorm()):
         model = mtl.MultiTask(encoder, HEADS)
-        variables = model.init(jax.random.key(0), 3 * X)
+        variables = jax.jit(model.init)(jax.random.key(0), 3 * X)
         _, changed = model.apply(variables, 3 * X, train=True, mutable=["batch_stats"])
         assert all(float(jnp.max(leaf)) != 0 for leaf in jax.tree.leaves(changed)), encoder
         _, same = model.apply(variables, 3 * X, mutable=["batch_stats"])
@@ -125,7 +125,7 @@ def test_statistics_move_by_the_name_that_flax_has_for_it():
 
 def test_what_was_frozen_stays_so():
     model = mtl.MultiTask(nn.BatchNorm(use_running_average=True), HEADS)
-    variables = model.init(jax.random.key(0), 3 * X)
+    variables = jax.jit(model.init)(jax.random.key(0), 3 * X)
     _, same = model.apply(variables, 3 * X, train=True, mutable=["batch_stats"])
     jax.tree.map(np.testing.assert_array_equal, same["batch_stats"], variables["batch_stats"])
     always = mtl.MultiTask(ByField(deterministic=False), HEADS)
@@ -148,7 +148,7 @@ def test_pure_pairs_and_chains_are_told_too():
 
     for encoder in (*pairs, nn.Sequential([Doubled(), nn.relu])):
         model = mtl.MultiTask(encoder, HEADS)
-        variables = model.init(jax.random.key(0), X)
+        variables = jax.jit(model.init)(jax.random.key(0), X)
         one, two = (model.apply(variables, X, train=train, method="encode") for train in (False, True))
         np.testing.assert_array_equal(two, 2 * one)
     plain = mtl.MultiTask(nn.Sequential([nn.Dense(4), nn.relu]), HEADS)

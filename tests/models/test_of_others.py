@@ -36,10 +36,14 @@ class Told(Net):
 
 def both(model, x, number=1):
     """Predictions and changed statistics in training, and those afterwards."""
-    variables = model.init(jax.random.key(0), x)
-    rngs = {"dropout": jax.random.key(number)}
-    trained, changed = model.apply(variables, x, train=True, rngs=rngs, mutable=["batch_stats"])
-    return variables, trained["a"], changed.get("batch_stats", {}), model.apply(variables, x)["a"]
+
+    @jax.jit
+    def found(key):
+        variables = model.init(jax.random.key(0), x)
+        trained, changed = model.apply(variables, x, train=True, rngs={"dropout": key}, mutable=["batch_stats"])
+        return variables, trained["a"], changed.get("batch_stats", {}), model.apply(variables, x)["a"]
+
+    return found(jax.random.key(number))
 
 
 def test_a_module_of_nnx_is_told_of_training():
@@ -57,7 +61,7 @@ def test_a_module_of_nnx_is_told_of_training():
 
 def test_a_module_of_nnx_is_what_it_is_without_us():
     model = mtl.MultiTask(nnx.bridge.to_linen(Net, 6, width=4), HEADS)
-    variables = model.init(jax.random.key(0), VECTORS)
+    variables = jax.jit(model.init)(jax.random.key(0), VECTORS)
     net = Net(6, 4, rngs=nnx.Rngs(0))
     net.eval()
     own = variables["params"]["encoder"]
@@ -74,7 +78,7 @@ def test_a_module_of_nnx_that_asks_for_it_is_given_the_argument():
 
 @pytest.mark.parametrize("way", [mtl.SingleTask, lambda e, h: mtl.MMoE(h, e, experts=2)], ids=["SingleTask", "MMoE"])
 def test_copies_of_a_module_of_nnx_differ(way):
-    params = way(nnx.bridge.to_linen(Net, 6, 4), HEADS).init(jax.random.key(0), VECTORS)["params"]
+    params = jax.jit(way(nnx.bridge.to_linen(Net, 6, 4), HEADS).init)(jax.random.key(0), VECTORS)["params"]
     kernels = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params) if leaf.shape == (6, 4)]
     assert len(kernels) == 2
     assert not np.allclose(*kernels)

@@ -37,7 +37,12 @@ def ways(encoder, heads=HEADS):
 ON_VECTORS, ON_IMAGES = ways(MLP), ways(CONV)
 ALL = [*((n, m, X) for n, m in ON_VECTORS.items()), *((n, m, IMAGES) for n, m in ON_IMAGES.items())]
 NAMES = [f"{name}-{x.ndim}d" for name, _, x in ALL]
-every_way = pytest.mark.parametrize(("name", "model", "x"), ALL, ids=NAMES)
+# On maps, ways that are tried on vectors too are slow: their folding is tried on maps.
+every_way = pytest.mark.parametrize(
+    ("name", "model", "x"),
+    [pytest.param(*way, marks=pytest.mark.slow if way[2] is IMAGES and way[0] in ON_VECTORS else ()) for way in ALL],
+    ids=NAMES,
+)
 
 
 INITIALISED = {}

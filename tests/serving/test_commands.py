@@ -78,9 +78,8 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(
-    "said", [pytest.param(said, marks=[pytest.mark.slow] if i else []) for i, said in enumerate(MISTAKES)]
-)
+@pytest.mark.slow  # the first of them is among the misuses that tests/test_launch_faults.py tries
+@pytest.mark.parametrize("said", MISTAKES)
 def test_flags_go_with_their_modes(workdir, compiled, said):
     assert said in finish(launch(compiled, f"--workdir={workdir}", *MISTAKES[said]), status=2)[1]
 

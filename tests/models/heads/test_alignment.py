@@ -19,10 +19,11 @@ MOTION = np.float32([[0.05, -0.03, 0.02, 0.01, -0.02, 0.02], [-0.04, 0.02, -0.03
 NONE = np.zeros((N, 6), np.float32)
 
 
+@jax.jit
 def seen_by_the_first(motion):
     to_second = geometry.inverse(geometry.matrix_of(motion))
     pixels, _ = geometry.seen_from(DEPTH, INTRINSICS, to_second)
-    return np.asarray(geometry.sample(jnp.asarray(SECOND), pixels)[0])
+    return geometry.sample(jnp.asarray(SECOND), pixels)[0]
 
 
 @jax.jit
@@ -47,7 +48,7 @@ def test_steps_come_to_the_motion():
 
 def test_cells_without_weight_do_not_count_and_those_that_differ_count_for_less():
     first = seen_by_the_first(MOTION)
-    wrong = first.copy()
+    wrong = np.array(first)
     wrong[:, :6, :8] = RNG.normal(size=(N, 6, 8, 8))
     weight = np.ones_like(DEPTH)
     weight[:, :8, :10] = 0  # gradients reach one cell farther

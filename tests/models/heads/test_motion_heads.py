@@ -51,7 +51,11 @@ def compared():
 
 @pytest.mark.parametrize(
     ("stem", "size", "frames"),
-    [("imagenet", (30, 42), 2), ("small", (17, 33), 4), ("patch2", SIZE, None)],
+    [
+        ("imagenet", (30, 42), 2),
+        pytest.param("small", (17, 33), 4, marks=pytest.mark.slow),
+        pytest.param("patch2", SIZE, None, marks=pytest.mark.slow),
+    ],
 )
 def test_any_image_size_stride_and_clip_will_do(stem, size, frames):
     model = mtl.MultiTask(mtl.encoders.ResNet(depth=10, width=4, norm="group", stem=stem), HEADS)
@@ -91,7 +95,7 @@ def test_a_frame_is_compared_with_the_next_and_the_last_has_none(compared, name)
 
 
 @each_head
-@pytest.mark.parametrize("frames", [1, None])
+@pytest.mark.parametrize("frames", [1, pytest.param(None, marks=pytest.mark.slow)])
 def test_an_image_alone_has_no_motion(compared, name, frames):
     out = jax.jit(lambda v: HEADS[name].apply(v, tuple(x[:2] for x in PYRAMID), SIZE, frames))(compared[name][0])
     assert out.shape[: 1 if frames is None else 2] == ((2,) if frames is None else (2, 1))

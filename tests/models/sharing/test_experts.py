@@ -13,6 +13,7 @@ from mtljax.models.sharing.dselect_k import smooth_step
 from tests.models.toys import HEADS, MLP, X, assert_close, init
 
 
+@pytest.mark.slow
 def test_dselect_k_selects_at_most_k_experts_after_training():
     model = mtl.DSelectK({"a": mtl.heads.Linear(1)}, MLP, experts=6, k=2, entropy=0.1, per_example=False)
     x = jax.random.normal(jax.random.key(5), (64, 6))

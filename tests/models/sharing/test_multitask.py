@@ -61,7 +61,7 @@ def test_any_pure_pair_will_do():
     encoder = pair(lambda key, x: {"w": jax.random.normal(key, (3, 4))}, lambda params, x: jnp.tanh(x @ params["w"]))
     head = (lambda key, z: jnp.ones((z.shape[-1], 2)), lambda params, z: z @ params)
     model = mtl.MultiTask(encoder=encoder, heads={"a": head, "b": mtl.heads.Linear(3)})
-    variables = model.init(jax.random.key(0), jnp.ones((5, 3)))
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.ones((5, 3)))
     out = model.apply(variables, jnp.ones((5, 3)))
     assert out["a"].shape == (5, 2)
     assert out["b"].shape == (5, 3)
@@ -91,7 +91,7 @@ def test_heads_take_their_parents_predictions_in_the_order_of_the_hierarchy():
     heads = {"c": AddParents(), "b": AddParents(), "a": mtl.heads.Linear(1)}
     model = mtl.MultiTask(mtl.encoders.MLP((4,)), heads, parents={"b": ("a",), "c": ("a", "b")})
     x = jnp.ones((2, 3))
-    variables = model.init(jax.random.key(0), x)
+    variables = jax.jit(model.init)(jax.random.key(0), x)
     out = model.apply(variables, x)
     assert list(out) == ["c", "b", "a"]
     head = variables["params"]["heads_c"]["Linear_0"]["Dense_0"]
@@ -188,14 +188,14 @@ def test_gradients_are_scaled_between_a_head_and_the_features(scale):
     heads = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1), "c": mtl.heads.Parents()}
     parents, x = {"c": ("a",)}, jnp.linspace(-1, 1, 12).reshape(4, 3)
     plain, scaled = (mtl.MultiTask(mtl.encoders.MLP((5,)), heads, parents, gradient_scale=s) for s in (None, scale))
-    params = plain.init(jax.random.key(0), x)["params"]
+    params = jax.jit(plain.init)(jax.random.key(0), x)["params"]
 
     def losses(model):
         def losses_fn(params):
             out = model.apply({"params": params}, x)
             return jnp.sum(jnp.sin(out["a"])), jnp.sum(out["b"] ** 2), jnp.sum(jnp.cos(out["c"]["a"]))
 
-        return mtl.value_and_jacobian(losses_fn)(params)
+        return jax.jit(mtl.value_and_jacobian(losses_fn))(params)
 
     (values, before), (values_scaled, after) = losses(plain), losses(scaled)
     np.testing.assert_array_equal(values, values_scaled)

@@ -65,6 +65,10 @@ def test_what_is_there_is_asked_in_another_process(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=3")
     assert devices.there() == ("cpu", 3)
+
+
+@pytest.mark.slow
+def test_what_is_not_there_is_told(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "no_such")
     with pytest.raises(UserError, match="JAX finds no devices"):
         devices.there()

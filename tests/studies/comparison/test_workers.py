@@ -74,6 +74,7 @@ def compared(base, compare):
     return base / "c", *runs.finish(process, status=1)
 
 
+@pytest.mark.slow
 def test_what_fails_is_noted_and_the_others_go_on(compared):
     folder, out, _ = compared
     found = {job["method"]: (job["outcome"], job["attempts"]) for job in notes.jobs_there(folder)}
@@ -89,6 +90,7 @@ def test_what_fails_is_noted_and_the_others_go_on(compared):
     assert "adam(1e-2)" in (folder / "compare.md").read_text()
 
 
+@pytest.mark.slow
 def test_each_run_prints_into_its_log(compared):
     folder, out, _ = compared
     log = (folder / "steps=6-adam-1e-2/seed-0/log.txt").read_text()

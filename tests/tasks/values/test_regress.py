@@ -120,7 +120,7 @@ def test_the_constant_is_the_best_for_what_is_judged(primary, loss, power):
 def test_the_head_begins_where_labels_are_said_to_be(loss):
     model = mtl.MultiTask(encoder=mtl.encoders.MLP((8,)), heads={"size": TASKS[loss].head})
     images = np.zeros((B, 3), np.float32)
-    prediction = model.apply(model.init(jax.random.key(0), images), images)["size"]
+    prediction = model.apply(jax.jit(model.init)(jax.random.key(0), images), images)["size"]
     np.testing.assert_allclose(prediction[:, :K], np.broadcast_to(MEAN, (B, K)))
     if loss == "gaussian":
         np.testing.assert_allclose(prediction[:, K:], np.broadcast_to(2 * np.log(STD), (B, K)), rtol=1e-6)

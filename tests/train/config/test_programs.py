@@ -23,7 +23,7 @@ HEAD = "classify(num_classes=10, label='{0}', head=Classifier(10, hidden=(4,)))"
 @pytest.fixture
 def config(digits):
     tasks = {side: HEAD.format(side) for side in ("left", "right")}
-    return changed(digits, tasks=tasks, balance="pcgrad()", parallel="mesh(data=1)", panel_images=1)
+    return changed(digits, tasks=tasks, balance="random_weighting()", parallel="mesh(data=1)", panel_images=1)
 
 
 def test_a_second_seed_compiles_nothing_and_gives_what_it_gives_alone(config, tmp_path, monkeypatch):

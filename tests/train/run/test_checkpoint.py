@@ -40,13 +40,20 @@ def made():
     return states(4)
 
 
-@pytest.fixture
-def saved(made, tmp_path):
-    """A folder with checkpoints of steps 1, 2 and 3, taken as a run takes them."""
-    with contextlib.closing(Checkpoints(tmp_path, keep=3)) as checkpoints:
+@pytest.fixture(scope="module")
+def taken(made, tmp_path_factory):
+    """A folder that holds one with checkpoints of steps 1, 2 and 3, taken as a run takes them, and their checksums."""
+    base = tmp_path_factory.mktemp("taken")
+    with contextlib.closing(Checkpoints(base / "checkpoints", keep=3)) as checkpoints:
         for step, state in enumerate(made[:3], 1):
             checkpoints.save(step, state, 16 * step)
-    return tmp_path
+    return base
+
+
+@pytest.fixture
+def saved(taken, tmp_path):
+    """The folder of the checkpoints, of a copy of that."""
+    return shutil.copytree(taken, tmp_path, dirs_exist_ok=True) / "checkpoints"
 
 
 def restored(folder, template):

@@ -106,6 +106,7 @@ def _leaves(tree):
     return [leaf for value in tree.values() for leaf in (_leaves(value) if isinstance(value, dict) else [value])]
 
 
+@pytest.mark.slow  # a tree of inputs has a panel too
 def test_a_panel_of_vectors_shows_what_tasks_draw(tmp_path, monkeypatch):
     given = config(monkeypatch, "MultiTask(encoder=MLP([4]))", inputs="words", steps=1, panel_images=2)
     loop.train(given, tmp_path / "run")

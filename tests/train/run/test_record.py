@@ -1,5 +1,7 @@
 """What a run tells of itself in run.json."""
 
+import contextlib
+import io
 import json
 import re
 import signal
@@ -9,6 +11,7 @@ import pytest
 
 import mtljax
 from mtljax.errors import UserError
+from mtljax.train.config.programs import Programs
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run import loop, record
 from tests.runs import lines, state
@@ -27,11 +30,24 @@ def told(workdir):
 
 
 @pytest.fixture(scope="module")
-def done(digits, tmp_path_factory):
+def programs():
+    """What runs of one config share: so that those after the first compile nothing."""
+    return Programs()
+
+
+@pytest.fixture(scope="module")
+def ran(digits, programs, tmp_path_factory):
+    """The workdir of a run of six steps, its config, and what it printed."""
     workdir = tmp_path_factory.mktemp("record") / "run"
     config = changed(digits, steps=6, eval_every=3, checkpoint_every=3, log_every=2, parallel=ONE, panel_images=1)
-    loop.train(config, workdir, times_predictions=True)
-    return workdir
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        loop.train(config, workdir, times_predictions=True, programs=programs)
+    return workdir, config, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def done(ran):
+    return ran[0]
 
 
 def test_a_run_that_is_done_tells_how_it_went(done):
@@ -67,15 +83,14 @@ def test_a_run_that_is_done_tells_what_it_cost(done):
     assert found["devices"] == {"kind": "cpu", "number": 1}
 
 
-def test_the_closing_table_ends_with_what_a_run_cost(digits, tmp_path, capsys):
-    loop.train(changed(digits, parallel=ONE, log_every=1, steps=4), tmp_path / "run")
-    *_, first, second = capsys.readouterr().out.splitlines()
-    for part in ("s a step (p95", "of 3), ", "s to compile", "MiB of the process"):
+def test_the_closing_table_ends_with_what_a_run_cost(ran):
+    *_, first, second = ran[2].splitlines()
+    for part in ("s a step (p95", "of 2), ", "s to compile", "MiB of the process"):
         assert part in first
     assert second.endswith("FLOPs an example forward, 3,240 parameters")
 
 
-@pytest.mark.parametrize("parallel", ["pmap()", "mesh(data=4)"])
+@pytest.mark.parametrize("parallel", ["pmap()", pytest.param("mesh(data=4)", marks=pytest.mark.slow)])
 def test_flops_of_a_step_are_those_of_all_devices(digits, done, tmp_path, parallel):
     loop.train(changed(digits, parallel=parallel, steps=1), tmp_path / "run")
     found = told(tmp_path / "run")
@@ -106,7 +121,7 @@ def test_a_run_that_diverges_tells_its_last_good_losses_and_keeps_what_is_finite
     assert all(np.isfinite(v).all() for v in kept.values() if v.dtype.kind == "f")
 
 
-def test_any_error_is_told_in_one_line(digits, tmp_path, monkeypatch):
+def test_any_error_is_told_in_one_line(ran, programs, tmp_path, monkeypatch):
     def of_no_memory(parts):
         def evaluate(state, between=None):
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nwhile allocating\n")
@@ -115,9 +130,9 @@ def test_any_error_is_told_in_one_line(digits, tmp_path, monkeypatch):
 
     monkeypatch.setattr(evaluation, "evaluator", of_no_memory)
     with pytest.raises(RuntimeError):
-        loop.train(changed(digits, parallel=ONE), tmp_path / "run")
+        loop.train(ran[1], tmp_path / "run", programs=programs)
     found = told(tmp_path / "run")
-    assert (found["status"], found["step"]) == ("failed", 2)
+    assert (found["status"], found["step"]) == ("failed", 3)
     assert found["message"] == "RuntimeError: RESOURCE_EXHAUSTED: Out of memory"
 
 

@@ -30,7 +30,7 @@ with signals.saving(ask) as something_to_save:
     ("code", "number", "asked", "status"),
     [
         ("compile()", signal.SIGTERM, False, 0),
-        ("something_to_save(); compile()", signal.SIGINT, True, 130),
+        pytest.param("something_to_save(); compile()", signal.SIGINT, True, 130, marks=pytest.mark.slow),
         ("something_to_save(); compile()", signal.SIGTERM, True, 143),
     ],
     ids=["nothing to save", "SIGINT twice", "SIGTERM twice"],

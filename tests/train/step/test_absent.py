@@ -20,7 +20,7 @@ def steps(batches, model=None, balance="pcgrad", spread=None, optimizer=None, **
     """The states after each batch, of Adam with weight decay in every group."""
     model, plain = model or toys.model, (model or toys.model)(None)
     spread = spread and spread()
-    variables = plain.init(jax.random.key(0), jnp.ones((2, 6)))
+    variables = jax.jit(plain.init)(jax.random.key(0), jnp.ones((2, 6)))
     balancer = balancer_of(balance, 3, seed=0)
     groups = plain.groups(variables["params"])
     chosen = {group: ADAMW for group in set(jax.tree.leaves(groups))} | (optimizer or {})
@@ -139,7 +139,7 @@ def test_the_head_of_a_parent_is_its_childs_as_well():
 def test_any_optimiser_is_held():
     """One for all parameters, without groups: moments stay leaf by leaf, what is of all goes on."""
     model, balancer = toys.model(), mtl.equal(3)
-    variables = model.init(jax.random.key(0), jnp.ones((2, 6)))
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.ones((2, 6)))
     step = jax.jit(train.make_train_step(model, toys.TASKS, balancer, ADAMW))
     first, _ = step(train.create(variables, balancer, ADAMW), BATCHES[0])
     second, _ = step(first, BATCHES[1])

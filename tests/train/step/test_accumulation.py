@@ -23,7 +23,7 @@ def found(balance="pcgrad", spread=None, steps=2, model=None, **kwargs):
     """Parameters and last report after a few steps on one replica, or spread."""
     m = model or toys.model()
     balancer = balancer_of(balance, 3, seed=0)
-    variables = toys.model().init(jax.random.key(0), jnp.ones((2, 6)))
+    variables = jax.jit(toys.model().init)(jax.random.key(0), jnp.ones((2, 6)))
     tx = train.partition(dict.fromkeys(("shared", *toys.TASKS), SGD), m.groups(variables["params"]))
     step = train.make_train_step(m, toys.TASKS, balancer, tx, spread=spread, **kwargs)
     state = train.create(variables, balancer, tx)
@@ -108,7 +108,7 @@ def test_a_task_without_labels_in_one_part_counts_in_the_others():
 
 @pytest.mark.parametrize("balance", ["equal", pytest.param("pcgrad", marks=SLOW)])
 def test_batch_statistics_are_moved_by_every_part(balance):
-    params = toys.model("batch").init(jax.random.key(0), jnp.ones((2, 6)))["params"]
+    params = jax.jit(toys.model("batch").init)(jax.random.key(0), jnp.ones((2, 6)))["params"]
     gradient_of = balanced_gradient(toys.model("batch"), toys.TASKS, getattr(mtl, balance)(3), "shared", accumulate=2)
     state = {"batch_stats": {"encoder": {"BatchNorm_0": {"mean": jnp.zeros(12), "var": jnp.ones(12)}}}}
     balance = getattr(mtl, balance)(3).init(params)

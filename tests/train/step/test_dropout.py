@@ -46,7 +46,7 @@ BATCH = {"image": np.ones((8, 1), np.float32)} | {name: np.zeros((8, 1), np.floa
 def steps(balance="equal", number=1, start=0, spread=None, seed=0, **kwargs):
     """Of each step, the mask that a task's gradient shows, and what its loss was."""
     model = mtl.MultiTask(Dropping(), {name: task.head for name, task in TASKS.items()})
-    variables = model.init(jax.random.key(0), BATCH["image"])
+    variables = jax.jit(model.init)(jax.random.key(0), BATCH["image"])
     balancer = balancer_of(balance, 2, seed=0)
     tx = train.partition({"shared": optax.sgd(0.5)}, model.groups(variables["params"]))
     made = train.make_train_step(model, TASKS, balancer, tx, seed=seed, spread=spread, **kwargs)

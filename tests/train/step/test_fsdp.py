@@ -30,7 +30,7 @@ def slow(*values):
         ("pcgrad", "shared", "batch", 2, 4),
         slow("pcgrad", "shared", "batch", 1, 8),
         slow("gradnorm", "shared", "none", 2, 4),
-        ("nash_mtl", "shared", "none", 1, 4),
+        slow("nash_mtl", "shared", "none", 1, 4),
         slow("imtl", "shared", "none", 2, 4),
         slow("graddrop", "shared", "none", 2, 4),
         slow("moco", "shared", "none", 2, 4),

@@ -65,7 +65,7 @@ def test_losses_are_told_the_step():
 
     task = mtl.Task(**{**vars(TASKS["ego_motion"]), "head": mtl.heads.Linear(1), "loss": loss})
     model = mtl.MultiTask(mtl.encoders.MLP((2,)), {"a": task.head})
-    variables = model.init(jax.random.key(0), jnp.ones((1, 3)))
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.ones((1, 3)))
     balancer, spread = mtl.equal(1), train.mesh()
     tx = train.partition({"shared": optax.sgd(0.1), "a": optax.sgd(0.1)}, model.groups(variables["params"]))
     state = spread.place_state(train.create(variables, balancer, tx))

@@ -84,7 +84,7 @@ class Broken(nn.Module):
 def test_a_private_gradient_that_is_no_number_leaves_the_update_out(balance, kwargs):
     heads = {name: task.head for name, task in toys.TASKS.items()} | {"b": Broken()}
     model = mtl.MultiTask(toys.Encoder(), heads)
-    variables = model.init(jax.random.key(0), jnp.ones((2, 6)))
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.ones((2, 6)))
     balancer = balancer_of(balance, 3, seed=0)
     tx = train.partition({g: optax.sgd(1e-3) for g in ("shared", *toys.TASKS)}, model.groups(variables["params"]))
     step = jax.jit(train.make_train_step(model, toys.TASKS, balancer, tx, **kwargs))

@@ -52,8 +52,8 @@ MESH, SLOW = train.mesh, pytest.mark.slow
         ("pcgrad", "shared", "batch", MESH),
         ("gradnorm", "features", "batch", MESH),
         ("pcgrad", "shared", "batch", train.pmap),
-        ("pcgrad", "features", "none", lambda: train.mesh(data=4)),
-        ("db_mtl", "shared", "none", MESH),
+        pytest.param("pcgrad", "features", "none", lambda: train.mesh(data=4), marks=SLOW),
+        pytest.param("db_mtl", "shared", "none", MESH, marks=SLOW),
         pytest.param("pcgrad", "last_layer", "none", MESH, marks=SLOW),  # parameters in parts go its way
         pytest.param("imtl", "last_layer", "none", train.pmap, marks=SLOW),
         pytest.param("graddrop", "features", "none", MESH, marks=SLOW),
@@ -102,11 +102,12 @@ def test_independent_samples_are_parts_of_the_batch_on_one_device_and_on_many():
     rows = jax.jit(mtl.value_and_jacobian(thrice_a_part))
     jacobians = [rows(params, part)[1] for part in parts]
     mean = jax.tree.map(lambda *rows: sum(rows) / 3, *jacobians)
-    expected, _ = balancer.update(mean, balancer.init(params), params, samples=jacobians)
+    expected, _ = jax.jit(lambda mean: balancer.update(mean, balancer.init(params), params, samples=jacobians))(mean)
+    plain = jax.jit(lambda params: jnp.stack(losses_fn(params, batch)))(params)
     for number in (1, 4):
         gradient, losses, present = spread(number)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), gradient, expected)
-        np.testing.assert_allclose(losses, jnp.stack(losses_fn(params, batch)), rtol=1e-5)
+        np.testing.assert_allclose(losses, plain, rtol=1e-5)
         assert present.all()
 
 
@@ -246,7 +247,7 @@ def test_costs_are_those_of_the_table():
     batch = {"image": x}
     for name, channels in toys.LABELS.items():
         batch |= {name: jnp.ones((1024, channels)), f"{name}_valid": jnp.ones((1024, 1), bool)}
-    params = model.init(jax.random.key(0), x)["params"]
+    params = jax.jit(model.init)(jax.random.key(0), x)["params"]
 
     def products(balance, measure="shared"):
         """The number of products of the encoder's layer size that a gradient costs."""
