@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import BalanceState, is_private, linearize, scale_private
+from mtljax.balance import BalanceState, is_private, linearize_at, private_from, scale_private
 from mtljax.data.pipeline import inputs_of
-from mtljax.train.step.replica import Balanced, Owners, Replica, Rows, loss_terms, next_part, private_from
+from mtljax.train.step.replica import Balanced, Owners, Replica, Rows, loss_terms, next_part
 
 
 class Accumulating(Replica):
@@ -35,7 +35,7 @@ class Accumulating(Replica):
         before = model_state
         for part in self._split(batch, key):
             state = next_part(before, model_state)
-            at = linearize(self._terms, after(params, gradient), state, *part, has_aux=True)
+            at = linearize_at(self._terms, after(params, gradient), state, *part, has_aux=True)
             found = at.weighted(weights.shared * scale)
             if weights.private is not weights.shared:
                 found = private_from(at.weighted(weights.private * scale), found, at.owners)
@@ -51,7 +51,7 @@ class Accumulating(Replica):
         before = model_state
         for part in self._split(batch, key):
             state = next_part(before, model_state)
-            at = linearize(self._terms, after(params, jacobian), state, *part, has_aux=True)
+            at = linearize_at(self._terms, after(params, jacobian), state, *part, has_aux=True)
             counts, model_state = at.aux
             terms = added(terms, (at.losses, counts))
             jacobian = added(jacobian, self._rows(at, params))
