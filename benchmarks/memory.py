@@ -5,7 +5,8 @@ python benchmarks/memory.py --network=resnet50 --tasks=3 --parallel='mesh(data=8
 
 The step is one of `mtljax.train` with plain SGD, of tasks that classify. "One gradient" is `equal()`, whose losses are
 added before the one backward pass. Temporary memory is what XLA sets aside beside arguments and results, here in
-multiples of the parameters' bytes, on one of the devices; with activations, which all ways need alike.
+multiples of the parameters' bytes, on one of the devices; with activations, which all ways need alike. XLA's CPU
+compiler orders operations so that many may run at one time; `--least` has it order them for memory.
 """
 
 import argparse
@@ -68,7 +69,7 @@ def lowered(network: str, number: int, balance: str, spread: parallel.Spread | N
     return spread.train(step).lower(spread.place_state(state), spread.place_batch(batch)), params
 
 
-def measured(network: str, number: int, parallel_by: str, name: str, balance: str) -> str:
+def measured(network: str, number: int, parallel_by: str, name: str, balance: str, options: dict[str, Any]) -> str:
     """A line of the table."""
     chosen = "equal()" if name == "one gradient" else balance
     spread = None
@@ -77,7 +78,7 @@ def measured(network: str, number: int, parallel_by: str, name: str, balance: st
         spread = resolve(parallel_by, known, kind="parallel", returns=parallel.Spread)
     begin = time.perf_counter()
     program, params = lowered(network, number, chosen, spread, WAYS[name])
-    compiled = program.compile(compiler_options=QUICKLY)
+    compiled = program.compile(compiler_options=options)
     sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params)]
     temporary = compiled.memory_analysis().temp_size_in_bytes
     flops = compiled.cost_analysis()["flops"]
@@ -93,10 +94,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="mlp", help=f"of {', '.join(NETWORKS)}, with commas between them")
     parser.add_argument("--tasks", default="3,8", help="numbers of tasks, with commas between them")
-    parser.add_argument("--balance", default="upgrad()", help="a method that sees the Gramian")
+    parser.add_argument("--balance", default="imtl_g()", help="a method that sees the Gramian")
     parser.add_argument("--parallel", default="", help="strategies over 8 simulated devices with ; between them")
     parser.add_argument("--ways", default="one gradient,unrolled,streamed", help=f"of {', '.join(WAYS)}")
+    parser.add_argument("--least", action="store_true", help="have the compiler order operations for memory")
     arguments = parser.parse_args()
+    options = QUICKLY | LEAST if arguments.least else QUICKLY
     print(machine.described())
     print("MiB and multiples of the parameters' bytes, on one device; beside them T times the largest leaf")
     print("network    T parallel        way             temporary  / params T*leaf   GFLOP  s to compile")
@@ -104,7 +107,7 @@ def main() -> None:
         for number in map(int, arguments.tasks.split(",")):
             for strategy in arguments.parallel.split(";"):
                 for way in arguments.ways.split(","):
-                    print(measured(network, number, strategy, way, arguments.balance), flush=True)
+                    print(measured(network, number, strategy, way, arguments.balance, options), flush=True)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ def test_a_row_that_is_not_finite_is_known_by_its_norm_and_spoils_no_other(bad):
     np.testing.assert_allclose(found.cosines[0, 2], kept.cosines[0, 1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_parts_of_rows_on_many_devices_give_the_whole():
     leaves = rows([(8, (1e-30, 1, 1e30)), (16, (1, 1e20, 1e-20))])
     split = jax.pmap(lambda *parts: gramian_in_turn(parts, 3, "data"), axis_name="data", in_axes=1)
