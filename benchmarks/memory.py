@@ -39,7 +39,7 @@ WAYS = {
     "unrolled": {"streamed": False},
     "streamed": {"streamed": True},
     "vmap": {"vectorised": True},
-    "streamed, vmap": {"vectorised": True, "streamed": True},
+    "streamed+vmap": {"vectorised": True, "streamed": True},
 }
 QUICKLY = {"xla_backend_optimization_level": 0}  # of machine code, which is not looked at
 LEAST = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}  # rather than what may run at one time
