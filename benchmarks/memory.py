@@ -55,7 +55,8 @@ def lowered(network: str, number: int, balance: str, spread: parallel.Spread | N
     params = variables["params"]
     tx = train.partition(dict.fromkeys(("shared", *names), optax.sgd(1e-3)), model.groups(params))
     balancer = balancer_of(balance, number, seed=0)
-    step = train.make_train_step(model, tasks, balancer, tx, spread=spread, **way)
+    vectorised, streamed = way.get("vectorised", False), way.get("streamed", False)
+    step = train.make_train_step(model, tasks, balancer, tx, spread=spread, vectorised=vectorised, streamed=streamed)
 
     def first() -> tuple[Any, Any]:
         batch = {"image": jnp.zeros(shape)} | {name: jnp.zeros(shape[:1], jnp.int32) for name in names}
