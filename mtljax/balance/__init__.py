@@ -4,8 +4,8 @@ from mtljax.balance.balancer import MEASURES, Balancer, BalanceState, Weights, s
 from mtljax.balance.compose import compose
 from mtljax.balance.gramian import Gramian, combine, gramian
 from mtljax.balance.hold_absent import Holding, hold_absent, parts_reached, reached_by
-from mtljax.balance.jacobian import Linearized, linearize, value_and_jacobian
-from mtljax.balance.linearized.owners import is_private
+from mtljax.balance.jacobian import Linearized, linearize, linearize_at, value_and_jacobian
+from mtljax.balance.linearized.owners import is_private, private_from
 from mtljax.balance.linearized.vectorised import check_vectorised, mapped_rows_fail
 from mtljax.balance.methods.aligned_mtl import aligned_mtl
 from mtljax.balance.methods.cagrad import cagrad
@@ -87,6 +87,7 @@ __all__ = [
     "is_private",
     "krum",
     "linearize",
+    "linearize_at",
     "mapped_rows_fail",
     "mean",
     "mgda",
@@ -97,6 +98,7 @@ __all__ = [
     "pbi",
     "pcd",
     "pcgrad",
+    "private_from",
     "random_direction",
     "random_weighting",
     "reached_by",

@@ -23,7 +23,7 @@ _NOTHING_SHARED = (
     "this balancer was given a gradient, not a Jacobian: num_tasks={num_tasks}, but no leaf is stacked over tasks (the "
     "first has shape {shape}, its parameter's); expected shared leaves of shape ({num_tasks}, *shape), as from "
     "mtl.value_and_jacobian(losses_fn)(params), and the balancer first in its chain. Where every parameter is one "
-    "task's own there is nothing to balance; a loss weighting then takes owners=linearize(...).owners."
+    "task's own there is nothing to balance; a loss weighting then takes owners=linearize_at(...).owners."
 )
 
 
@@ -69,8 +69,8 @@ class Balancer(aggregating.Aggregator):
     `update(jacobian, state, params, *, losses=None, present=None, owners=None, samples=()) -> (gradient, state)`:
 
     - `losses`: (T,); `present`: (T,) bool, False for tasks to leave out.
-    - `owners`: a tree as `params` of the tasks that own each leaf (`mtl.balance.linearize(...).owners`), with which a
-      loss weighting scales private leaves too.
+    - `owners`: a tree as `params` of the tasks that own each leaf (`mtl.balance.linearize_at(...).owners`), with which
+      a loss weighting scales private leaves too.
     - `samples`: Jacobians of independent parts of the batch, for methods whose `samples` is above 1; without them
       `jacobian` stands for each.
 
@@ -146,7 +146,7 @@ def scale_private(tree: Any, params: Any, owners: Any, weights: jax.Array) -> An
     Args:
         tree: gradients, a tree as `params`.
         params: the parameters, or their shapes.
-        owners: a tree as `params` of tuples of task indices, as `linearize` gives it.
+        owners: a tree as `params` of tuples of task indices, as `linearize_at` gives it.
         weights: (T,).
 
     Returns:

@@ -11,6 +11,7 @@ from mtljax.balance.branches import branches_pay, surely_finite, unless
 
 dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 _MANY, _PIECE, _PIECES = 8, 4000, 32  # tasks from which rows are cut; columns of a piece, at least; pieces, at most
+_LEAST = -(2**14)  # below the exponent of every number
 
 
 class Gramian(NamedTuple):
@@ -121,16 +122,74 @@ def _of_scaled(leaves: list[jax.Array], dtype: Any, num_tasks: int, axis_name: s
         largest = jnp.maximum(largest, jnp.max(jnp.abs(leaf), axis=1, initial=0.0))
     if axis_name is not None:
         largest = jax.lax.pmax(largest, axis_name)
-    usable = jnp.isfinite(largest) & (largest > 0)
-    # Powers of two keep the scaling exact; those whose inverse is no normal number are left out.
-    _, exponent = jnp.frexp(jnp.where(usable, largest, 1.0))
-    exponent = jnp.clip(exponent, jnp.finfo(dtype).minexp, -jnp.finfo(dtype).minexp)
+    exponent, usable = _exponents(largest)
     scale = jnp.ldexp(jnp.ones(num_tasks, dtype), -exponent)[:, None]
     products = _products([leaf * scale for leaf in leaves], dtype, num_tasks)
     if axis_name is not None:
         products = jax.lax.psum(products, axis_name)
     norms, cosines = _normalised(jnp.where(usable[:, None] & usable, products, 0.0), usable)
     return Gramian(jnp.where(usable, jnp.ldexp(norms, exponent), largest), cosines)
+
+
+class RunningGramian(NamedTuple):
+    """The Gramian of the leaves that have been looked at so far, one after the other, none of them kept.
+
+    Each row has an exponent that grows with the leaves, so that rows of any representable scale are exact in one pass.
+
+    Attributes:
+        products: (T, T), finite, of rows that are multiplied by `2 ** -exponents`.
+        exponents: (T,) int32.
+        largest: (T,) the largest magnitude in each row; not finite where one is not.
+    """
+
+    products: jax.Array
+    exponents: jax.Array
+    largest: jax.Array
+
+    @classmethod
+    def of_none(cls, num_tasks: int) -> "RunningGramian":
+        """That of no leaves."""
+        zeros = jnp.zeros((num_tasks, num_tasks), jnp.float32)
+        return cls(zeros, jnp.full(num_tasks, _LEAST, jnp.int32), zeros[0])
+
+    def plus(self, rows: Sequence[jax.Array]) -> "RunningGramian":
+        """With the T rows of one more leaf."""
+        dtype = jnp.result_type(jnp.float32, *rows)
+        largest = jnp.stack([jnp.max(jnp.abs(row.astype(dtype)), initial=0.0) for row in rows])
+        now, usable = _exponents(largest)
+        scale = jnp.ldexp(jnp.ones((), dtype), -now)
+        # Scaled before they are stacked: the copy that this makes is the only one.
+        scaled = jnp.stack([row.astype(dtype).ravel() * scale[t] for t, row in enumerate(rows)])
+        found = jnp.where(usable[:, None] & usable, _products([scaled], dtype, len(rows)), 0.0)
+        now = jnp.where(usable, now, _LEAST)
+        common = jnp.maximum(self.exponents, now)
+        products = _rescaled(self.products, self.exponents - common) + _rescaled(found, now - common)
+        return RunningGramian(products, common, jnp.maximum(self.largest, largest))
+
+    def gramian(self, axis_name: str | None = None) -> Gramian:
+        """Norms and cosines; of all parts of the rows, where they are split over a mapped axis."""
+        products, exponents, largest = self
+        if axis_name is not None:
+            largest, common = jax.lax.pmax((largest, exponents), axis_name)
+            products, exponents = jax.lax.psum(_rescaled(products, exponents - common), axis_name), common
+        _, usable = _exponents(largest)
+        norms, cosines = _normalised(jnp.where(usable[:, None] & usable, products, 0.0), usable)
+        return Gramian(jnp.where(usable, jnp.ldexp(norms, exponents), largest), cosines)
+
+
+def _exponents(largest: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of rows, the exponent of two that brings the largest element to order 1; and whether they have one."""
+    usable = jnp.isfinite(largest) & (largest > 0)
+    # Powers of two keep the scaling exact; those whose inverse is no normal number are left out.
+    _, exponent = jnp.frexp(jnp.where(usable, largest, 1.0))
+    limit = -jnp.finfo(largest.dtype).minexp
+    return jnp.clip(exponent, -limit, limit), usable
+
+
+def _rescaled(products: jax.Array | float, exponent: jax.Array) -> jax.Array:
+    """Products of rows that are multiplied by powers of two, none above 1."""
+    factor = jnp.ldexp(jnp.ones(len(exponent), jnp.result_type(jnp.float32, products)), exponent)
+    return factor[:, None] * (factor * products)
 
 
 def root(square: jax.Array) -> jax.Array:

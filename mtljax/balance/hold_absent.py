@@ -26,8 +26,8 @@ def hold_absent(tx: optax.GradientTransformation, owners: Any = None) -> Holding
 
     Args:
         tx: an optax transformation; it may hold the balancer, whose bad rows then count as absent.
-        owners: a tree as the parameters of tuples of task indices, as `mtl.balance.linearize(...).owners`. May be left
-            to `update`.
+        owners: a tree as the parameters of tuples of task indices, as `mtl.balance.linearize_at(...).owners`. May be
+            left to `update`.
 
     Returns:
         A transformation whose state is that of `tx`. Its `update` takes `present=` (T,) bool, which may be left out
@@ -39,10 +39,10 @@ def hold_absent(tx: optax.GradientTransformation, owners: Any = None) -> Holding
     Example:
         >>> import jax.numpy as jnp, mtljax as mtl, optax
         >>> params = {"trunk": jnp.ones(2), "a": jnp.ones(2), "b": jnp.ones(2)}
-        >>> at = mtl.balance.linearize(lambda p: ((p["trunk"] * p["a"]).sum(), (p["trunk"] * p["b"]).sum()), params)
+        >>> at = mtl.balance.linearize_at(lambda p: ((p["trunk"] * p["a"]).sum(), (p["trunk"] * p["b"]).sum()), params)
         >>> tx = mtl.balance.hold_absent(optax.chain(mtl.equal(2), optax.adamw(0.1)), at.owners)
         >>> present = jnp.array([True, False])
-        >>> updates, _ = tx.update(at.jacobian(params), tx.init(params), params, losses=at.losses, present=present)
+        >>> updates, _ = tx.update(at.jacobian(), tx.init(params), params, losses=at.losses, present=present)
         >>> print(updates["b"])
         [0. 0.]
     """
@@ -68,7 +68,7 @@ def reached_by(owner: tuple[int, ...], present: Any) -> jax.Array:
     """Whether any of the tasks that own a leaf is present, bool.
 
     Args:
-        owner: indices of tasks, a leaf of `mtl.balance.linearize(...).owners`.
+        owner: indices of tasks, a leaf of `mtl.balance.linearize_at(...).owners`.
         present: (T,) bool.
     """
     return jnp.any(jnp.asarray(present)[np.array(owner, int)])
@@ -111,7 +111,7 @@ def _reached(updates: Any, present: Any, owners: Any) -> list[jax.Array | None]:
     if owners is None:
         raise ValueError(
             "hold_absent needs to know which task owns which parameters: "
-            "give owners=mtl.balance.linearize(losses_fn, params).owners."
+            "give owners=mtl.balance.linearize_at(losses_fn, params).owners."
         )
     leaves, structure = jax.tree.flatten(updates, is_leaf=_masked)
     tuples = structure.flatten_up_to(owners)

@@ -9,7 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance.linearized.owners import Owners, Shared, told
+from mtljax.balance.balancer import Weights
+from mtljax.balance.gramian import Gramian, RunningGramian
+from mtljax.balance.linearized.in_step import in_step
+from mtljax.balance.linearized.owners import Owners, Shared, private_from, told
 from mtljax.balance.linearized.rows import split
 from mtljax.balance.linearized.vectorised import check_vectorised
 
@@ -31,44 +34,93 @@ class Linearized:
         aux: what `losses_fn` returned beside its losses, or None.
         owners: a tree as `params`: for each leaf, the indices of the tasks whose losses depend on it.
         row: t -> the gradient of loss t, a tree as `params`.
-        weighted: weights (T,) -> the gradient of the weighted sum of all losses, a tree as `params`.
+        pull: cotangents (T,) of the losses -> the gradient of their sum, a tree as `params`.
     """
 
     losses: jax.Array
     aux: Any
     owners: Any
     row: Callable[[int], Any]
-    weighted: Callable[[jax.Array], Any]
+    pull: Callable[[jax.Array], Any]
 
-    def jacobian(self, params: Any, vectorised: bool = False, *, each: Callable[[Any], Any] = lambda row: row) -> Any:
+    def weighted(self, weights: jax.Array | Weights) -> Any:
+        """The gradient of the weighted sum of all losses, a tree as `params`, of one backward pass.
+
+        Where the derivative of a loss is no number, so is this, even at weight 0.
+
+        Args:
+            weights: (T,), or those that a balancer's `weigh` gives, some of them for private leaves alone.
+        """
+        if not isinstance(weights, Weights):
+            return self.pull(weights)
+        gradient = self.pull(weights.shared)
+        if weights.private is weights.shared:
+            return gradient
+        return private_from(self.pull(weights.private), gradient, self.owners)
+
+    def jacobian(self, *, vectorised: bool = False, each: Callable[[Any], Any] = lambda row: row) -> Any:
         """Rows stacked where more than one task owns a leaf; its owner's row elsewhere.
 
         Args:
-            params: the parameters, or a tree of their structure.
             vectorised: whether the rows are computed together, under `vmap`, rather than one after the other.
             each: applied to every row, a tree as `params`, before they are stacked.
 
         Raises:
             ValueError: for `vectorised` where the compiler gets it wrong (`mtl.balance.mapped_rows_fail`).
         """
-        number = len(self.losses)
-        if vectorised:
-            check_vectorised()
-            stacked = jax.vmap(self.weighted)(jnp.eye(number, dtype=self.losses.dtype))
-            rows = [each(jax.tree.map(lambda leaf, t=t: leaf[t], stacked)) for t in range(number)]
-        else:
-            rows = [each(self.row(t)) for t in range(number)]
+        rows = self._rows(vectorised, each)
 
-        def assemble(_: Any, owners: Owners, *leaves: jax.Array) -> jax.Array:
+        def assemble(owners: Owners, *leaves: jax.Array) -> jax.Array:
             if not owners.private:
                 return jnp.stack(leaves)
             # Of slices that are different tasks' own, each row holds its task's, and zeros.
             return functools.reduce(jnp.add, [leaves[t] for t in owners or (0,)])
 
-        return jax.tree.map(assemble, params, self.owners, *rows)
+        structure = jax.tree.structure(rows[0])
+        owners = structure.flatten_up_to(self.owners)
+        return structure.unflatten(map(assemble, owners, *map(jax.tree.leaves, rows)))
+
+    def gramian(
+        self,
+        *,
+        vectorised: bool = False,
+        each: Callable[[Any], Any] = lambda row: row,
+        axis_name: str | None = None,
+    ) -> Gramian:
+        """The norms and cosines of the rows of shared leaves, without a Jacobian.
+
+        The rows of a leaf are looked at together and let go, so that under `jit` they need not be held all at once.
+
+        Args:
+            vectorised: as of `jacobian`.
+            each: applied to every row, a tree as `params`: gives what counts for norms and cosines.
+            axis_name: a mapped axis over which rows are split, if any.
+
+        Raises:
+            ValueError: as of `jacobian`.
+        """
+        number = len(self.losses)
+        shared = [i for i, owners in enumerate(jax.tree.leaves(self.owners)) if not owners.private]
+        running = RunningGramian.of_none(number)
+        if vectorised:
+            rows = [jax.tree.leaves(row) for row in self._rows(vectorised, each)]
+            for i in shared:
+                running = running.plus([row[i] for row in rows])
+        else:
+            rows = [lambda t=t: each(self.row(t)) for t in range(number)]
+            running = in_step(rows, shared, RunningGramian.plus, running)
+        return running.gramian(axis_name)
+
+    def _rows(self, vectorised: bool, each: Callable[[Any], Any]) -> list[Any]:
+        number = len(self.losses)
+        if not vectorised:
+            return [each(self.row(t)) for t in range(number)]
+        check_vectorised()
+        stacked = jax.vmap(self.pull)(jnp.eye(number, dtype=self.losses.dtype))
+        return [each(jax.tree.map(lambda leaf, t=t: leaf[t], stacked)) for t in range(number)]
 
 
-def linearize(
+def linearize_at(
     losses_fn: Callable[..., Any],
     params: Any,
     *args: Any,
@@ -92,7 +144,7 @@ def linearize(
     if shared is None and parts.mixed and len(jax.tree.leaves(params)) > 1:
         warnings.warn(_MIXED.format(operations=", ".join(parts.mixed)), stacklevel=3)
 
-    def weighted(weights: jax.Array) -> Any:
+    def pull(weights: jax.Array) -> Any:
         weights = jnp.asarray(weights, losses.dtype)
         return jax.linear_transpose(tangent, params)(tuple(weights) if isinstance(found, tuple) else weights)[0]
 
@@ -101,7 +153,7 @@ def linearize(
         aux=aux,
         owners=parts.owners if shared is None else told(parts.owners, params, shared),
         row=lambda t: jax.linear_transpose(parts.rows[t], params)(jnp.ones((), losses.dtype))[0],
-        weighted=weighted,
+        pull=pull,
     )
 
 
@@ -152,9 +204,8 @@ def value_and_jacobian(
 
     def value_and_jacobian_fn(*args: Any, **kwargs: Any) -> Any:
         params, of_params = _by_place(losses_fn, argnums, args)
-        linearized = linearize(of_params, params, has_aux=has_aux, shared=shared, **kwargs)
-        value = (linearized.losses, linearized.aux) if has_aux else linearized.losses
-        return value, linearized.jacobian(params)
+        value, at = linearize(of_params, has_aux=has_aux, shared=shared)(params, **kwargs)
+        return value, at.jacobian()
 
     return value_and_jacobian_fn
 
@@ -175,6 +226,43 @@ def _by_place(
         return function(*given, **kwargs)
 
     return args[places[0]] if isinstance(argnums, int) else tuple(args[place] for place in places), of_chosen
+
+
+def linearize(
+    losses_fn: Callable[..., Any], *, has_aux: bool = False, shared: Shared | None = None
+) -> Callable[..., Any]:
+    """The losses of T tasks, and their derivative there, to be read as it is needed.
+
+    For surgery at the memory of one gradient: a method that sees norms and angles of gradients needs no Jacobian, but
+    the Gramian, from which it makes a weight a task, and then one weighted pass. The functions are pure; under `jit`
+    the forward pass runs once.
+
+    Args:
+        losses_fn: as of `value_and_jacobian`.
+        has_aux: as there.
+        shared: as there.
+
+    Returns:
+        A function of the same arguments that returns `(losses, at)`, losses `(T,)`, or `((losses, aux), at)`, `at` with
+        `at.gramian()`, `at.weighted(weights)`, the gradient of the weighted sum, and `at.jacobian(params)`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, mtljax as mtl
+        >>> def losses_fn(params):
+        ...     return params["a"] * params["shared"][0], params["b"] * params["shared"][1]
+        >>> params = {"shared": jnp.array([1.0, 2.0]), "a": jnp.array(3.0), "b": jnp.array(4.0)}
+        >>> balancer = mtl.pcgrad(num_tasks=2)
+        >>> losses, at = mtl.linearize(losses_fn)(params)
+        >>> weights, state = balancer.weigh(balancer.init(params), losses=losses, gramian=at.gramian())
+        >>> print(at.weighted(weights)["shared"])
+        [3. 4.]
+    """
+
+    def at_point(params: Any, *args: Any, **kwargs: Any) -> Any:
+        at = linearize_at(losses_fn, params, *args, has_aux=has_aux, shared=shared, **kwargs)
+        return ((at.losses, at.aux) if has_aux else at.losses), at
+
+    return at_point
 
 
 def _checked(losses: Any) -> jax.Array | tuple[jax.Array, ...]:

@@ -40,12 +40,12 @@ WAYS = {
 @functools.cache
 def stepped(way):
     """The transformation and its jitted step."""
-    tx = WAYS[way](mtl.balance.linearize(losses_fn, PARAMS).owners)
+    tx = WAYS[way](mtl.balance.linearize_at(losses_fn, PARAMS).owners)
 
     @jax.jit
     def step(params, state, present):
-        at = mtl.balance.linearize(losses_fn, params)
-        jacobian = jax.tree.map(lambda leaf: leaf, at.jacobian(params))
+        at = mtl.balance.linearize_at(losses_fn, params)
+        jacobian = jax.tree.map(lambda leaf: leaf, at.jacobian())
         jacobian["trunk"] *= present[:, None]
         jacobian |= {name: jacobian[name] * present[i] for i, name in enumerate("ab")}
         updates, state = tx.update(jacobian, state, params, losses=at.losses * present, present=present)
@@ -87,7 +87,7 @@ def test_of_stacked_heads_the_slice_of_an_absent_task_stays():
     def stacked_losses(params):
         return jax.vmap(lambda head: (head * params["trunk"]).sum())(params["heads"])
 
-    at = mtl.balance.linearize(stacked_losses, params)
+    at = mtl.balance.linearize_at(stacked_losses, params)
     tx = mtl.balance.hold_absent(optax.chain(mtl.equal(2), DECAYING), at.owners)
     losses, jacobian = jax.jit(mtl.value_and_jacobian(stacked_losses))(params)
     update = jax.jit(tx.update)
@@ -131,8 +131,8 @@ def test_where_all_are_present_nothing_is_held():
 
 
 def test_a_task_whose_gradient_is_no_number_counts_as_absent():
-    tx = WAYS["around"](mtl.balance.linearize(losses_fn, PARAMS).owners)
-    jacobian = mtl.balance.linearize(losses_fn, PARAMS).jacobian(PARAMS)
+    tx = WAYS["around"](mtl.balance.linearize_at(losses_fn, PARAMS).owners)
+    jacobian = mtl.balance.linearize_at(losses_fn, PARAMS).jacobian()
     jacobian["trunk"] = jacobian["trunk"].at[1].set(jnp.nan)
     updates, _ = tx.update(jacobian, tx.init(PARAMS), PARAMS, losses=jnp.ones(2))
     assert (updates["b"] == 0).all()
@@ -141,9 +141,9 @@ def test_a_task_whose_gradient_is_no_number_counts_as_absent():
 
 def test_a_parameter_that_no_loss_depends_on_does_not_decay():
     params = PARAMS | {"idle": jnp.ones(3)}
-    at = mtl.balance.linearize(losses_fn, params)
+    at = mtl.balance.linearize_at(losses_fn, params)
     tx = mtl.balance.hold_absent(optax.chain(mtl.equal(2), DECAYING), at.owners)
-    updates, _ = tx.update(at.jacobian(params), tx.init(params), params, losses=at.losses)
+    updates, _ = tx.update(at.jacobian(), tx.init(params), params, losses=at.losses)
     assert (updates["idle"] == 0).all()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
-from mtljax.balance import linearize
+from mtljax.balance import linearize_at
 
 X = jnp.arange(15.0).reshape(5, 3) / 10
 PARAMS = {"encoder": jnp.ones((3, 4)), "a": jnp.ones(4), "b": jnp.full(4, 2.0), "unused": jnp.ones(2)}
@@ -108,7 +108,7 @@ def test_a_row_costs_one_backward_pass_through_what_it_needs():
     # Forward 2 + 4 products; backward for each task 2 in its head and 3 in the encoder (x needs no gradient).
     jacobian = flops(lambda p: mtl.value_and_jacobian(losses)(p))
     assert jacobian == pytest.approx(matmul * (2 + 4 + 4 * (2 + 3)), rel=0.03)
-    weighted = flops(lambda p: linearize(losses, p).weighted(jnp.ones(4)))
+    weighted = flops(lambda p: linearize_at(losses, p).weighted(jnp.ones(4)))
     assert weighted == pytest.approx(matmul * (2 + 4 + 4 * 2 + 3), rel=0.03)
 
 

@@ -94,6 +94,13 @@ def scaled(leaf: jax.Array, owners: tuple[int, ...], weights: jax.Array) -> jax.
     return (weights[owners[0]] * leaf).astype(leaf.dtype) if len(owners) == 1 else leaf
 
 
+def private_from(own: Any, shared: Any, owners: Any) -> Any:
+    """The leaves of `own` that one task owns, and those of `shared` for the others."""
+    leaves, structure = jax.tree.flatten(shared)
+    trees = zip(structure.flatten_up_to(own), leaves, structure.flatten_up_to(owners), strict=True)
+    return structure.unflatten([mine if is_private(owner) else ours for mine, ours, owner in trees])
+
+
 def parts_of(leaf: jax.Array, owners: tuple[int, ...]) -> list[tuple[int, jax.Array]]:
     """What each task owns of a private parameter's leaf."""
     if not isinstance(owners, Owners) or owners.axis is None:

@@ -14,6 +14,8 @@ import numpy as np
 from mtljax.balance.branches import branches_pay
 from mtljax.balance.gramian import Gramian, dot
 
+_TOGETHER = 4  # steps of a loop on an accelerator between two questions whether it is done
+
 
 class Solution(NamedTuple):
     """What a solver found.
@@ -188,27 +190,30 @@ def inverse_of(matrix: jax.Array, unroll: bool = True) -> jax.Array:
     return jax.lax.fori_loop(0, number, eliminate, matrix, unroll=unroll and number <= 4)
 
 
+_Going = tuple[Any, jax.Array, jax.Array]  # a value, how many steps were taken, whether it goes on
+
+
 def bounded_while(condition: Callable[[Any], jax.Array], step: Callable[[Any], Any], start: Any, max_steps: int) -> Any:
     """Steps while the condition holds, `max_steps` at most.
 
-    Off the CPU the number of steps is fixed, so that no predicate has to travel to the host.
+    Off the CPU several steps are taken before it is asked whether to go on, since the answer travels to the host.
     """
-    if branches_pay():
+    together = 1 if branches_pay() else _TOGETHER
 
-        def following(carry: tuple[Any, jax.Array, jax.Array]) -> tuple[Any, jax.Array, jax.Array]:
-            value, number = step(carry[0]), carry[1] + 1
-            return value, number, condition(value) & (number < max_steps)
+    def following(carry: _Going) -> _Going:
+        value, number = step(carry[0]), carry[1] + 1
+        return value, number, condition(value) & (number < max_steps)
 
-        # Whether it goes on is found once and carried: under `vmap` the loop asks it at two places, and where rounding
-        # made them differ it would never end.
-        first = (start, jnp.int32(0), condition(start) & (max_steps > 0))
-        return jax.lax.while_loop(lambda carry: carry[2], following, first)[0]
+    def while_it_goes(_: Any, carry: _Going) -> _Going:
+        return jax.tree.map(lambda new, old: jnp.where(carry[2], new, old), following(carry), carry)
 
-    def maybe(_: Any, value: Any) -> Any:
-        going = condition(value)
-        return jax.tree.map(lambda new, old: jnp.where(going, new, old), step(value), value)
+    def some(carry: _Going) -> _Going:
+        return jax.lax.fori_loop(0, together - 1, while_it_goes, following(carry)) if together > 1 else following(carry)
 
-    return jax.lax.fori_loop(0, max_steps, maybe, start)
+    # Whether it goes on is found once and carried: under `vmap` the loop asks it at two places, and where rounding
+    # made them differ it would never end.
+    first = (start, jnp.int32(0), condition(start) & (max_steps > 0))
+    return jax.lax.while_loop(lambda carry: carry[2], some, first)[0]
 
 
 def onto_dual_cone(cosines: jax.Array, coefficients: jax.Array) -> tuple[jax.Array, jax.Array]:

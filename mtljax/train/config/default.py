@@ -8,15 +8,9 @@ import ml_collections
 from mtljax.errors import UserError, unknown
 from mtljax.train.config import own_folders
 
-_CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "vmap")}
-_OF_FIGURES = (
-    "loss",
-    "balance",
-    "learning_rate",
-    "speed",
-    "input",
-    "affinity",
-)  # what names of figures have beside tasks
+_CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "streamed", "vmap")}
+# What names of figures have beside tasks.
+_OF_FIGURES = ("loss", "balance", "learning_rate", "speed", "input", "affinity")
 _BETWEEN_NAMES = "/;,"  # on command lines and in names of figures
 
 
@@ -45,6 +39,7 @@ class RunConfig(ml_collections.ConfigDict):
     steps: int
     seed: int
     log_every: int
+    profile: tuple[int, int]
     eval_every: int
     checkpoint_every: int
     keep_checkpoints: int
@@ -83,10 +78,11 @@ def default_config() -> ml_collections.ConfigDict:
             "accumulate": 1,  # parts of each device's batch that are worked through one after the other
             "remat": False,  # compute the encoder's activations again in each backward pass, instead of keeping them
             "dtype": "float32",  # of the encoder's computation; or bfloat16. Parameters are float32
-            "jacobian": "auto",  # how rows are computed: unrolled, vmap, or what is faster where it runs
+            "jacobian": "auto",  # how rows are computed: unrolled, vmap, streamed (never held); auto: unrolled
             "steps": 1000,  # updates in all
             "seed": 0,  # of everything that is drawn; the same seed, the same run
             "log_every": 10,  # steps between two lines of training figures
+            "profile": (0, 0),  # first and last of the steps of which a profiler's trace is written; 0 for none
             "eval_every": 500,  # steps between two evaluations on the validation split
             "checkpoint_every": 500,  # steps between two checkpoints
             "keep_checkpoints": 3,  # of which the newest so many are kept
@@ -117,6 +113,7 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
             raise unknown("config key", key, known.keys())
         if not isinstance(value, ml_collections.ConfigDict):
             wanted = type(known[key])
+            value = tuple(value) if wanted is tuple and isinstance(value, list) else value  # as JSON has it
             if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
                 raise UserError(f"config.{key}={value!r}: expected a value of type {wanted.__name__}.")
             known[key] = value
@@ -134,6 +131,7 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
     if not 0 <= known.clip_norm < float("inf"):
         raise UserError(f"config.clip_norm={known.clip_norm}: expected a positive number, or 0 for none.")
     _check_affinity(known)
+    _check_profile(known)
     for key, choices in _CHOICES.items():
         if known[key] not in choices:
             raise unknown(f"config.{key}", str(known[key]), choices)
@@ -168,6 +166,17 @@ def _check_affinity(config: RunConfig) -> None:
             f"config.affinity_every={config.affinity_every} with measure={config.measure!r}: the affinity is what a "
             f"step on the shared parameters does; of gradients at {seen} it would have been that of a step on those "
             "alone. Expected measure='shared'."
+        )
+
+
+def _check_profile(config: RunConfig) -> None:
+    between = config.profile
+    if any(type(number) is not int for number in between) or len(between) != 2:
+        raise UserError(f"config.profile={between}: expected two steps, the first and the last, such as (100, 110).")
+    if between != (0, 0) and not 1 <= between[0] <= between[1] <= config.steps:
+        raise UserError(
+            f"config.profile={between}: expected the first and the last of some of the steps 1 to {config.steps}; or "
+            "(0, 0) for no trace."
         )
 
 

@@ -24,6 +24,7 @@ from mtljax.train.config.parts import Experiment, labels_of
 from mtljax.train.config.stored import CONFIG_FILE, load
 from mtljax.train.spread import parallel
 from mtljax.train.step import streams
+from mtljax.train.step.streaming import check_streams
 
 _OF_MODELS = ("init", "apply", "groups", "special_groups", "own_features")  # what a run asks of one
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
@@ -46,13 +47,12 @@ def build(config: ml_collections.ConfigDict, given: objects.Objects = objects.NO
     spread = resolve(config.parallel, functions(parallel, ("pmap", "mesh")), kind="parallel", returns=parallel.Spread)
     spread.check_batch_size(config.batch_size)
     model = model_of(config, chosen, spread.axis, given)
-    if config.jacobian == "vmap":
-        _check_vectorised()
     seed = streams.seed_of(config.seed, streams.BALANCE)
     if config.input and config.pretrained:
         raise UserError(f"input={config.input!r}: pretrained weights are of images; expected pretrained=''.")
     balancer = balancer_of(config.balance, len(chosen), seed, tasks=tuple(chosen), steps=config.steps, given=given)
     _check_measure(config, balancer, spread)
+    _check_jacobian(config, balancer)
     if config.measure == "features" and balancer.sees != "losses" and model.own_features:
         raise UserError(
             f"measure='features' looks at features that all tasks share; model={config.model!r} makes some for each "
@@ -205,11 +205,14 @@ def _check_measure(config: RunConfig, balancer: balance.Balancer, spread: parall
             )
 
 
-def _check_vectorised() -> None:
-    try:
-        balance.check_vectorised()
-    except ValueError as error:
-        raise UserError(f"jacobian='vmap': {error}") from error
+def _check_jacobian(config: RunConfig, balancer: balance.Balancer) -> None:
+    if config.jacobian == "streamed" and balancer.sees != "losses":
+        check_streams(balancer, config.measure, config.accumulate, f"balance={config.balance!r}")
+    if config.jacobian == "vmap":
+        try:
+            balance.check_vectorised()
+        except ValueError as error:
+            raise UserError(f"jacobian='vmap': {error}") from error
 
 
 def model_of(

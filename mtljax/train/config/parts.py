@@ -171,8 +171,8 @@ class Experiment:
                 measure=self.config.measure,
                 spread=self.spread,
                 accumulate=self.config.accumulate,
-                vectorised=_vectorised(self.config.jacobian),
                 affinity=self._sees_first_order,
+                **_way(self.config.jacobian),
             )
             return self.spread.train(step, 1)
 
@@ -185,7 +185,8 @@ class Experiment:
         """
         if not self.config.cosines_every or self.balancer.sees != "losses":
             return None
-        options = {"accumulate": self.config.accumulate, "vectorised": _vectorised(self.config.jacobian)}
+        options = {"accumulate": self.config.accumulate, **_way(self.config.jacobian)}
+        options["streamed"] &= self.config.accumulate == 1  # parts are added up, and so are held
 
         def made() -> Any:
             return self.spread.evaluate(make_cosine_step(self.model, self.tasks, self.spread, **options))
@@ -286,10 +287,10 @@ def _shown(tree: Any) -> str:
     return ", ".join(f"{jax.tree_util.keystr(path)} {leaf.shape}" for path, leaf in leaves)
 
 
-def _vectorised(jacobian: str) -> bool:
-    """Whether rows of the Jacobian are computed under `vmap`.
+def _way(jacobian: str) -> dict[str, bool]:
+    """Whether rows of the Jacobian are computed under `vmap`, and whether they are held.
 
     On the CPU, `vmap` took 1.2 times as long for the quick start's encoder (benchmarks/README.md), with T times the
     memory for what is between the layers. On accelerators it has not been measured; there too memory decides.
     """
-    return jacobian == "vmap"
+    return {"vectorised": jacobian == "vmap", "streamed": jacobian == "streamed"}

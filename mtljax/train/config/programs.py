@@ -15,6 +15,7 @@ from mtljax.train.config.parts import Experiment
 APART = (
     "seed",
     "log_every",
+    "profile",
     "eval_every",
     "checkpoint_every",
     "keep_checkpoints",

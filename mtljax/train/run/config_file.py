@@ -43,8 +43,8 @@ def refuse_change(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, a
         return
     before = flat(default_config()) | flat(load(file))  # it may be older than a key
     now = flat(config)
-    # Where the user's own modules lie is no matter of what is trained.
-    changed = [key for key in sorted({*before, *now} - {"modules"}) if before.get(key) != now.get(key)]
+    # Where the user's own modules lie is no matter of what is trained, nor what is looked at.
+    changed = [key for key in sorted({*before, *now} - {"modules", "profile"}) if before.get(key) != now.get(key)]
     if changed and not allow_change:
         lines = [f"  {key}: {before.get(key)!r} there, {now.get(key)!r} now" for key in changed]
         raise UserError(

@@ -18,6 +18,7 @@ from mtljax.train.run.bar import Bar
 from mtljax.train.run.checkpoint import Checkpoints, Restored
 from mtljax.train.run.divergence import Divergence
 from mtljax.train.run.looks import Looks
+from mtljax.train.run.profile import Profile
 from mtljax.train.run.record import EVALUATION, TRAINING, Record
 from mtljax.train.run.report import check_losses, figures_of, not_finite
 from mtljax.train.run.writer import MetricWriter, Silent
@@ -75,6 +76,7 @@ class Loop:
         self.parts, self.workdir, self.writer, self.record = parts, workdir, writer, record
         self.state, self._start = begun.state, begun.step
         self.evaluate, self._step, self._looks = evaluate, step, looks
+        self._profile = Profile(parts.config.profile, begun.step, workdir)
         self._batches, self._checkpoints = batches, checkpoints
         # More or less where the batch size was another before.
         self._seen = begun.examples - begun.step * parts.config.batch_size
@@ -91,7 +93,7 @@ class Loop:
         bar = Bar(self.parts.config.steps, self._start, silent=not hosts.first())
         with signals.saving(self._ask_to_stop) as something_to_save, bar, self.record.clock.spent(TRAINING):
             try:
-                with program.watching(lambda seconds: self._compiling(seconds, bar)):
+                with self._profile.closing(), program.watching(lambda seconds: self._compiling(seconds, bar)):
                     self._steps(bar, something_to_save)
             except _Asked:
                 self._note_pending(bar)
@@ -162,7 +164,7 @@ class Loop:
     def _take(self, step: int, batch: Any) -> Mapping[str, Any]:
         # Before the step, which gives up the state.
         seen = {} if self._looks is None else self._looks.before(step, self.state, batch)
-        self.state, report = self._step(self.state, batch)
+        self.state, report = self._profile.take(step, lambda: self._step(self.state, batch))
         self._latest = (step, {**report, **seen})
         return self._latest[1]
 

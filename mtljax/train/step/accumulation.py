@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import BalanceState, is_private, linearize, scale_private
-from mtljax.train.step.owners import Owners, private_from
+from mtljax.balance import BalanceState, is_private, linearize_at, private_from, scale_private
+from mtljax.train.step.owners import Owners
 from mtljax.train.step.replica import Balanced, Replica, Rows, loss_terms, next_part
 
 
@@ -34,7 +34,7 @@ class Accumulating(Replica):
 
         def one(found: Any, part: Any, key: Any) -> Any:
             gradient, state = found or (None, model_state)
-            at = linearize(self._terms, in_turn(params, gradient), next_part(before, state), part, key, has_aux=True)
+            at = linearize_at(self._terms, in_turn(params, gradient), next_part(before, state), part, key, has_aux=True)
             owners["of"] = at.owners
             own = at.weighted(weights.shared * scale)
             if weights.private is not weights.shared:
@@ -51,7 +51,7 @@ class Accumulating(Replica):
 
         def one(found: Any, part: Any, key: Any) -> Any:
             jacobian, terms, state = found or (None, None, model_state)
-            at = linearize(self._terms, in_turn(params, jacobian), next_part(before, state), part, key, has_aux=True)
+            at = linearize_at(self._terms, in_turn(params, jacobian), next_part(before, state), part, key, has_aux=True)
             owners["of"] = at.owners
             counts, state = at.aux
             return added(jacobian, self._rows(at, params)), added(terms, (at.losses, counts)), state

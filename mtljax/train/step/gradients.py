@@ -26,6 +26,7 @@ from mtljax.train.step.accumulation import Accumulating
 from mtljax.train.step.replica import Axis, Balanced, Replica
 from mtljax.train.step.samples import Sampling
 from mtljax.train.step.shards import Shards
+from mtljax.train.step.streaming import Streaming, check_streams
 
 STEP = "step"
 
@@ -53,6 +54,7 @@ def balanced_gradient(
     *,
     accumulate: int = 1,
     vectorised: bool = False,
+    streamed: bool = False,
 ) -> Callable[..., Balanced]:
     """Makes `(params, model_state, balance, batch, key, shards=None) -> Balanced` for one replica.
 
@@ -68,9 +70,11 @@ def balanced_gradient(
         axis_name: the mapped axis or axes over replicas, or None.
         accumulate: k parts of a replica's batch that are worked through one after the other.
         vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
+        streamed: whether the Jacobian is never held (`Streaming`), for one backward pass more.
 
     Raises:
-        UserError: for an unknown `measure`, or one that the balancer or `accumulate` cannot work with.
+        UserError: for an unknown `measure`, or one that the balancer or `accumulate` cannot work with; for `streamed`
+            with what needs a Jacobian.
         ValueError: for `vectorised` where the compiler in use gets its rows wrong.
     """
     if measure not in MEASURES:
@@ -80,6 +84,9 @@ def balanced_gradient(
     if accumulate > 1 and (balancer.samples > 1 or (balancer.sees != "losses" and measure != "shared")):
         what = f"measure={measure!r}" if balancer.samples == 1 else "a balancer of independent samples"
         raise UserError(f"accumulate={accumulate} works with measure='shared', not with {what}.")
+    streamed = streamed and balancer.sees != "losses"
+    if streamed:
+        check_streams(balancer, measure, accumulate)
     if vectorised and balancer.sees != "losses":
         check_vectorised()
     way = "losses" if balancer.sees == "losses" else "samples" if balancer.samples > 1 else measure
@@ -92,6 +99,8 @@ def balanced_gradient(
             replica = Accumulating(replica, accumulate)
         elif way == "samples":
             replica = Sampling(replica, balancer.samples)
+        elif streamed:
+            replica = Streaming(replica)
         found = getattr(replica, f"from_{way}")(replica.whole(params), model_state, balance, batch, key)
         found = found._replace(gradient=_of_present(found), model_state=_alike(found.model_state, axis_name))
         finite = replica.finite((found.losses, found.gradient)) & jnp.all(found.balance.present == found.present)

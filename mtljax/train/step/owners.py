@@ -6,8 +6,6 @@ from typing import Any
 import jax
 from jax.extend import core
 
-from mtljax.balance import is_private
-
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +26,6 @@ class Owners:
     def tree(self, params: Any) -> Any:
         """A tree as `params` of tuples of indices."""
         return jax.tree.structure(params).unflatten(self.leaves)
-
-
-def private_from(own: Any, shared: Any, owners: Any) -> Any:
-    """The leaves of `own` that one task owns, and those of `shared` for the others."""
-    leaves, structure = jax.tree.flatten(shared)
-    trees = zip(structure.flatten_up_to(own), leaves, structure.flatten_up_to(owners), strict=True)
-    return structure.unflatten([mine if is_private(owner) else ours for mine, ours, owner in trees])
 
 
 def through(tangent: Any, point: Any, owners: Any) -> Owners:

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize, scale_private
+from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize_at, private_from, scale_private
 from mtljax.data.pipeline import inputs_of
 from mtljax.models import INITIAL, PENALTIES, PER_STEP
 from mtljax.tasks import Task
 from mtljax.train.step.last_layer import last_shared_layer
-from mtljax.train.step.owners import Owners, private_from, through
+from mtljax.train.step.owners import Owners, through
 from mtljax.train.step.shards import FSDP, Shards
 from mtljax.train.step.told import told_of
 
@@ -115,12 +115,10 @@ class Replica:
 
     def from_losses(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         """One backward pass, of the weighted sum of the losses."""
-        at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
+        at = linearize_at(self._losses, params, model_state, batch, key, has_aux=True)
         losses, (present, model_state) = self._sum(at.losses), at.aux
         weights, balance = self._balancer.weigh(balance, losses=losses, present=present)
-        gradient = at.weighted(weights.shared)
-        if weights.private is not weights.shared:
-            gradient = private_from(at.weighted(weights.private), gradient, at.owners)
+        gradient = at.weighted(weights)
         owners = Owners.of(at.owners, params)
         return Balanced(self._total(gradient), losses, present, None, balance, model_state, owners)
 
@@ -130,7 +128,7 @@ class Replica:
 
     def rows(self, params: Any, model_state: Any, batch: Any, key: Any) -> Rows:
         """The Jacobian; for a balancer that its device's parts are enough for, these of what all replicas add."""
-        at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
+        at = linearize_at(self._losses, params, model_state, batch, key, has_aux=True)
         present, model_state = at.aux
         return Rows(self._rows(at, params), at.owners, self._sum(at.losses), present, model_state)
 
@@ -141,9 +139,9 @@ class Replica:
     def _rows(self, at: Any, params: Any) -> Any:
         """This replica's Jacobian; or this device's parts of that of all replicas, where those are enough."""
         if not self._in_parts:
-            return at.jacobian(params, self._vectorised)
+            return at.jacobian(vectorised=self._vectorised)
         # A row is added up and cut before the next is asked for, so that no device ever holds all of them.
-        return at.jacobian(params, self._vectorised, each=self._total)
+        return at.jacobian(vectorised=self._vectorised, each=self._total)
 
     def _from_rows(self, rows: Rows, balance: Any, params: Any) -> Balanced:
         """A Jacobian -> what the balancer makes of it."""
@@ -164,9 +162,9 @@ class Replica:
 
     def from_last_layer(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         """The Jacobian of the last layer that tasks share decides on the weights."""
-        at = linearize(self._losses, params, model_state, batch, key, has_aux=True)
+        at = linearize_at(self._losses, params, model_state, batch, key, has_aux=True)
         losses, (present, model_state) = self._sum(at.losses), at.aux
-        jacobian = at.jacobian(params)
+        jacobian = at.jacobian()
         last = last_shared_layer(self._model, params, model_state, inputs_of(batch))
         measured, shapes = _where(last, jacobian), _where(last, params)
         seen = gramian(self._sum(measured), shapes, len(losses))
@@ -192,9 +190,9 @@ class Replica:
 
         features, tangent, model_state = jax.linearize(encode, params, has_aux=True)
         point = {"params": params, "features": features}
-        at = linearize(losses_of, point, model_state, has_aux=True)
+        at = linearize_at(losses_of, point, model_state, has_aux=True)
         losses, (present, model_state) = self._sum(at.losses), at.aux
-        jacobian = at.jacobian(point)
+        jacobian = at.jacobian()
         # Each replica holds the features of its own examples: a part of every row.
         axes = cast(str, self._axis)  # one axis or several, as of `jax.lax.psum`
         seen = gramian(jacobian["features"], features, len(losses), axes)

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from mtljax.balance import BalanceState, gramian, linearize
+from mtljax.balance import BalanceState, gramian, linearize_at
 from mtljax.train.step.accumulation import Accumulating, added, means, scaled
 from mtljax.train.step.owners import Owners
 from mtljax.train.step.replica import Balanced, next_part
@@ -25,10 +25,10 @@ class Sampling(Accumulating):
         at: Any = None
         before = model_state
         for part in self._split(batch, key):
-            at = linearize(self._terms, params, next_part(before, model_state), *part, has_aux=True)
+            at = linearize_at(self._terms, params, next_part(before, model_state), *part, has_aux=True)
             counts, model_state = at.aux
             terms = added(terms, (at.losses, counts))
-            totals.append(at.jacobian(params))
+            totals.append(at.jacobian())
         losses, present, scale = means(self._sum(terms))
         samples = [scaled(self._sum(total), at.owners, self._parts * scale) for total in totals]
         mean = jax.tree.map(lambda *parts: sum(parts) / self._parts, *samples)

@@ -32,6 +32,7 @@ def make_train_step(
     spread: OverDevices | None = None,
     accumulate: int = 1,
     vectorised: bool = False,
+    streamed: bool = False,
     affinity: bool = False,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Makes `(state, batch, seed=...) -> (state, report)`.
@@ -53,6 +54,7 @@ def make_train_step(
         spread: what the step will be spread by (`spread.train(step)`); None for one replica.
         accumulate: k parts of a replica's batch that are worked through one after the other.
         vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
+        streamed: whether the Jacobian is never held, as of `balanced_gradient`.
         affinity: whether a balancer that sees the gradients of all shared parameters is to report `affinity_first`.
 
     Returns:
@@ -62,7 +64,7 @@ def make_train_step(
     """
     axis_name = None if spread is None else spread.axis
     gradient_of = balanced_gradient(
-        model, tasks, balancer, measure, axis_name, accumulate=accumulate, vectorised=vectorised
+        model, tasks, balancer, measure, axis_name, accumulate=accumulate, vectorised=vectorised, streamed=streamed
     )
 
     replica = from_raw(gradient_of, axis_name)
@@ -95,18 +97,19 @@ def make_cosine_step(
     *,
     accumulate: int = 1,
     vectorised: bool = False,
+    streamed: bool = False,
 ) -> Callable[[tuple[Any, Any, Any, Any], Any], tuple[dict[str, jax.Array], dict[str, Any]]]:
     """Makes `((params, model_state, step, seed of the noise), batch) -> ({"cosines": (T, T)}, {})`.
 
     They are the cosines between the tasks' gradients on all shared parameters that the training step on the batch
     would see: of the same noise, parts and masks. The row of a task that is absent, whose gradient is not finite, or
     which reaches nothing that is shared, is 0, on the diagonal too. It is spread as an evaluation step is, so that each
-    device holds T whole gradients. Arguments are those of `make_train_step`.
+    device holds T whole gradients, unless they are `streamed`. Arguments are those of `make_train_step`.
     """
     number, axis_name = len(tasks), None if spread is None else spread.axis
     looking = from_rule(lambda seen, state: (jnp.ones(number), state), number, sees="gramian")
     gradient_of = balanced_gradient(
-        model, tasks, looking, "shared", axis_name, accumulate=accumulate, vectorised=vectorised
+        model, tasks, looking, "shared", axis_name, accumulate=accumulate, vectorised=vectorised, streamed=streamed
     )
     replica = from_raw(gradient_of, axis_name)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
-from mtljax.balance import linearize
+from mtljax.balance import linearize_at
 
 RANDOM = np.random.default_rng(0)
 X, CLASSES = RANDOM.normal(size=(5, 3)).astype(np.float32), RANDOM.integers(0, 6, (2, 5))
@@ -108,8 +108,8 @@ def test_slices_of_stacked_heads_are_their_tasks_own(form):
     ids=["mean", "constant"],
 )
 def test_a_loss_weighting_scales_each_slice_and_a_gradient_method_none(balancer, own):
-    at = linearize(HEADS_STACKED["vmap"], STACKED)
-    jacobian, state = at.jacobian(STACKED), balancer.init(STACKED)
+    at = linearize_at(HEADS_STACKED["vmap"], STACKED)
+    jacobian, state = at.jacobian(), balancer.init(STACKED)
     update = jax.jit(lambda j: balancer.update(j, state, STACKED, losses=at.losses, owners=at.owners))
     direction, _ = update(jacobian)
     np.testing.assert_allclose(direction["heads"], np.reshape(own, (2, 1, 1)) * jacobian["heads"], rtol=1e-6)
@@ -137,8 +137,8 @@ def test_what_is_shared_can_be_told(shared):
 
 
 def test_what_is_told_to_be_shared_is_stacked():
-    at = linearize(two, APART, shared=lambda path: path != "b")
-    assert jax.tree.map(jnp.shape, at.jacobian(APART)) == {"encoder": (2, 3, 4), "a": (2, 4, 6), "b": (4, 6)}
+    at = linearize_at(two, APART, shared=lambda path: path != "b")
+    assert jax.tree.map(jnp.shape, at.jacobian()) == {"encoder": (2, 3, 4), "a": (2, 4, 6), "b": (4, 6)}
     assert not mtl.balance.is_private(at.owners["a"])
 
 
@@ -148,4 +148,4 @@ def test_what_is_told_to_be_shared_is_stacked():
 )
 def test_what_does_not_fit_is_refused(shared, message):
     with pytest.raises(ValueError, match=message):
-        linearize(two, APART, shared=shared)
+        linearize_at(two, APART, shared=shared)

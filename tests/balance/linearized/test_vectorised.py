@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
-from mtljax.balance import linearize, mapped_rows_fail
+from mtljax.balance import linearize_at, mapped_rows_fail
 
 FIELD, *WEIGHTS = np.random.default_rng(0).normal(size=(3, 16, 32, 32, 3)).astype(np.float32)
 # The suite compiles with little optimisation; what is looked for here comes with it.
@@ -34,7 +34,7 @@ def normals_losses(x):
 @functools.cache
 def rows(losses, vectorised):
     def jacobian(x):
-        return linearize(losses, x).jacobian(x, vectorised)
+        return linearize_at(losses, x).jacobian(vectorised=vectorised)
 
     return jax.jit(jacobian, compiler_options=OPTIMISED)(FIELD)
 

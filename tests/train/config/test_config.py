@@ -36,6 +36,8 @@ def test_defaults_fill_what_a_config_leaves_out():
         ({"batch_size": True}, r"config.batch_size=True: expected a value of type int"),
         ({"balance": 3}, r"config.balance=3: expected a value of type str"),
         ({"tasks": "depth()"}, r"config.tasks='depth\(\)': expected"),
+        ({"profile": (3,)}, r"config.profile=\(3,\): expected two steps"),
+        ({"profile": (5, 8), "steps": 7}, r"config.profile=\(5, 8\): expected .* of the steps 1 to 7"),
     ],
 )
 def test_mistakes_are_named(changes, message):

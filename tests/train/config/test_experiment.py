@@ -125,6 +125,14 @@ def test_rows_under_vmap_are_refused_where_the_compiler_gets_them_wrong(monkeypa
     build(config(jacobian="unrolled"))
 
 
+def test_rows_are_not_held_where_the_balancer_needs_no_more_than_norms_and_angles():
+    with pytest.raises(UserError, match=r"jacobian='streamed' .* balance='graddrop\(\)' looks at every element"):
+        build(config(jacobian="streamed", balance="graddrop()"))
+    with pytest.raises(UserError, match=r"jacobian='streamed' is .* not to measure='features'"):
+        build(config(jacobian="streamed", balance="pcgrad()", measure="features"))
+    build(config(jacobian="streamed", balance="pcgrad()"))
+
+
 def test_training_images_alone_are_augmented(ten_frames):
     parts = build(config(ten_frames, augment="compose(crop(16, 24), flip())"))
     checks.fit(parts)

@@ -1,0 +1,60 @@
+"""Surgery without a Jacobian: rows are looked at and let go, and their weighted sum is pulled back anew."""
+
+from typing import Any
+
+from mtljax.balance import BalanceState, linearize_at
+from mtljax.errors import UserError
+from mtljax.train.step.replica import Balanced, Owners, Replica
+from mtljax.train.step.shards import FSDP
+
+
+def check_streams(balancer: Any, measure: str, accumulate: int, who: str = "this balancer") -> None:
+    """Whether a balancer that sees gradients can do without a Jacobian.
+
+    Raises:
+        UserError: where it cannot, with what to change.
+    """
+    if balancer.sees != "gramian":
+        raise UserError(
+            f"jacobian='streamed' never holds the gradients, and {who} looks at every element of them: expected "
+            "jacobian='auto', 'unrolled' or 'vmap', or a balancer that sees norms and angles, as pcgrad()."
+        )
+    if measure != "shared":
+        raise UserError(
+            f"jacobian='streamed' is a way to gradients of all shared parameters, not to measure={measure!r}: expected "
+            "jacobian='auto', 'unrolled' or 'vmap', or measure='shared'."
+        )
+    if accumulate > 1:
+        raise UserError(
+            f"jacobian='streamed' with accumulate={accumulate}: gradients of parts are added up before they are looked "
+            "at, and so are held. Expected jacobian='auto', 'unrolled' or 'vmap', or accumulate=1."
+        )
+
+
+class Streaming(Replica):
+    """A replica that never holds the Jacobian, for methods that see the norms and angles of its rows.
+
+    It takes one backward pass more, of the weighted sum. As under a loss weighting, that pass gives no number where the
+    derivative of an absent task's loss is none; the update is then skipped.
+
+    Args:
+        replica: that holds it.
+    """
+
+    def __init__(self, replica: Replica) -> None:
+        self.__dict__.update(vars(replica))
+
+    def from_shared(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
+        """The norms and angles of the rows, then their weighted sum."""
+        at = linearize_at(self._losses, params, model_state, batch, key, has_aux=True)
+        losses, (present, model_state) = self._sum(at.losses), at.aux
+        axis_name = None if self._shards is None else FSDP
+        seen = at.gramian(vectorised=self._vectorised, each=self._counted, axis_name=axis_name)
+        weights, balance = self._balancer.weigh(balance, losses=losses, gramian=seen, present=present)
+        gradient = self._total(at.weighted(weights))
+        return Balanced(gradient, losses, present, seen, balance, model_state, Owners.of(at.owners, params))
+
+    def _counted(self, row: Any) -> Any:
+        """This device's part of a row of all replicas, every element on one device."""
+        row = self._total(row)
+        return row if self._shards is None else self._shards.once(row)
