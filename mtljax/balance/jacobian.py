@@ -87,7 +87,7 @@ def linearize(
         return _checked(losses), aux
 
     found, tangent, aux = jax.linearize(apart, params, has_aux=True)
-    losses = jnp.stack(found) if isinstance(found, tuple) else found
+    losses = stacked(found)
     parts = split(tangent, params, len(losses))
     if shared is None and parts.mixed and len(jax.tree.leaves(params)) > 1:
         warnings.warn(_MIXED.format(operations=", ".join(parts.mixed)), stacklevel=3)
@@ -175,6 +175,12 @@ def _by_place(
         return function(*given, **kwargs)
 
     return args[places[0]] if isinstance(argnums, int) else tuple(args[place] for place in places), of_chosen
+
+
+def stacked(losses: Any) -> jax.Array:
+    """Losses as `losses_fn` may return them as one array, (T,)."""
+    found = _checked(losses)
+    return jnp.stack(found) if isinstance(found, tuple) else found
 
 
 def _checked(losses: Any) -> jax.Array | tuple[jax.Array, ...]:
