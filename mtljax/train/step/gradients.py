@@ -7,7 +7,8 @@
 | `features` | the tasks' gradients at the encoder's output | 1, plus T through the heads |
 
 A balancer that sees losses only costs one backward pass, whatever `measure` says. One that looks at k independent
-samples gets the Jacobians of k parts of the batch, for the price of one.
+samples gets the Jacobians of k parts of the batch, for the price of one. One that needs a validation batch is given the
+losses of both as functions, and pays for the derivatives that it takes.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,11 +24,10 @@ from mtljax.models.heads.frozen import FROZEN
 from mtljax.tasks import Task
 from mtljax.train.step import streams
 from mtljax.train.step.accumulation import Accumulating
+from mtljax.train.step.ahead import STEP, LookingAhead
 from mtljax.train.step.replica import Axis, Balanced, Replica
 from mtljax.train.step.samples import Sampling
 from mtljax.train.step.shards import Shards
-
-STEP = "step"
 
 
 class OverDevices(Protocol):
@@ -82,7 +82,17 @@ def balanced_gradient(
         raise UserError(f"accumulate={accumulate} works with measure='shared', not with {what}.")
     if vectorised and balancer.sees != "losses":
         check_vectorised()
-    way = "losses" if balancer.sees == "losses" else "samples" if balancer.samples > 1 else measure
+    if accumulate > 1 and balancer.needs:
+        raise UserError(f"accumulate={accumulate} works without a {balancer.needs}, which this balancer needs.")
+    way = (
+        "validation"
+        if balancer.needs
+        else "losses"
+        if balancer.sees == "losses"
+        else "samples"
+        if balancer.samples > 1
+        else measure
+    )
 
     def gradient_of(
         params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any, shards: Shards | None = None
@@ -92,6 +102,8 @@ def balanced_gradient(
             replica = Accumulating(replica, accumulate)
         elif way == "samples":
             replica = Sampling(replica, balancer.samples)
+        elif way == "validation":
+            replica = LookingAhead(replica)
         found = getattr(replica, f"from_{way}")(replica.whole(params), model_state, balance, batch, key)
         found = found._replace(gradient=_of_present(found), model_state=_alike(found.model_state, axis_name))
         finite = replica.finite((found.losses, found.gradient)) & jnp.all(found.balance.present == found.present)
