@@ -121,7 +121,7 @@ def check_covered(places: Sequence[Sequence[int]], shared: Sequence[bool], param
 
 
 def _checked(groups: Groups) -> list[tuple[str, Balancer]]:
-    pairs = list(groups.items()) if isinstance(groups, Mapping) else [tuple(pair) for pair in groups]
+    pairs: list[Any] = list(groups.items()) if isinstance(groups, Mapping) else [tuple(pair) for pair in groups]
     if not pairs:
         raise ValueError("per_group() needs at least one group.")
     for pair in pairs:

@@ -152,6 +152,33 @@ def test_it_says_what_it_needs_and_refuses_to_go_without(method):
 
 
 @pytest.mark.slow
+@methods
+def test_an_absent_task_has_no_part(method):
+    """The direction is that of the other tasks alone, and what is kept of it stays."""
+    present, rest = jnp.array([True, False, True]), np.array([0, 2])
+    whole, few = METHODS[method](T), METHODS[method](2)
+    first = whole.init(THETA)
+
+    def update(balancer, places, **known):
+        data, held = (jnp.asarray(x[places], jnp.float32) for x in (A, B))
+        params = jnp.asarray(THETA, jnp.float32)
+        there = jnp.asarray([True, False, True])[places]
+
+        def losses_of(theta, batch):
+            return jnp.where(there, losses_fn(theta, batch), 0.0)  # as of a task without labels
+
+        ahead = mtl.balance.look_ahead(losses_of, params, data, held)
+        rows = jnp.where(there[:, None], params - data, 0.0)
+        return jax.jit(lambda state: balancer.update(rows, state, params, ahead=ahead, **known))(balancer.init(params))
+
+    direction, state = update(whole, np.arange(T), present=present)
+    alone, _ = update(few, rest)
+    np.testing.assert_allclose(direction, alone, rtol=1e-4, atol=1e-6)
+    assert state.rule[0][1] == first.rule[0][1]
+    assert state.weights[1] == 0
+
+
+@pytest.mark.slow
 def test_heads_have_a_part_in_the_step_ahead_and_are_scaled():
     """Each task's head is moved by the weighted losses, too, and the validation losses are those of the moved heads."""
     params = {"shared": jnp.float32(1.0), "head": jnp.float32(2.0)}

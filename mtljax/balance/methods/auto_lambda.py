@@ -62,21 +62,18 @@ def auto_lambda(
         arXiv 2202.03091, equations 4 and 5, by automatic differentiation in the place of finite differences.
 
     Example:
-        >>> import jax.numpy as jnp, mtljax as mtl, optax
+        >>> import jax, jax.numpy as jnp, mtljax as mtl, optax
         >>> losses_fn = lambda x, data: jnp.array([(x - data) ** 2, x**2])  # the second task pulls away from the data
-        >>> balancer, params = mtl.auto_lambda(2, step_size=0.1, primary=(0,), optimizer=optax.sgd(0.5)), jnp.array(1.0)
-        >>> losses, jacobian = mtl.value_and_jacobian(losses_fn)(params, 2.0)
-        >>> ahead = mtl.balance.look_ahead(losses_fn, params, 2.0, validation_batch=2.0)
-        >>> known = {"losses": losses, "ahead": ahead}
-        >>> _, state = balancer.update(jacobian, balancer.init(params), params, **known)
+        >>> balancer, x = mtl.auto_lambda(2, step_size=0.1, primary=(0,), optimizer=optax.sgd(0.5)), jnp.array(1.0)
+        >>> ahead = mtl.balance.look_ahead(losses_fn, x, batch=2.0, validation_batch=2.0)
+        >>> jacobian = jnp.array([-2.0, 2.0])
+        >>> _, state = jax.jit(lambda state: balancer.update(jacobian, state, x, ahead=ahead))(balancer.init(x))
         >>> print(state.weights.round(3))
         [0.3 0. ]
     """
     arguments.positive("auto_lambda", lr=lr, step_size=step_size, start=start)
     chosen = _primary(num_tasks, primary, tasks)
-    moves = optax.adam(lr) if optimizer is None else optimizer
-    if not (hasattr(moves, "init") and hasattr(moves, "update")):
-        raise ValueError(f"auto_lambda: optimizer must be an optax transformation, not {optimizer!r}.")
+    moves = guarded_descent.adam_unless(optimizer, lr)
 
     def init() -> AutoLambdaState:
         weights = jnp.full(num_tasks, start, jnp.float32)

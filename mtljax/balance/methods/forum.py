@@ -77,12 +77,12 @@ def forum(
         ECAI 2024, arXiv 2401.09257.
 
     Example:
-        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> losses_fn = lambda x, data: jnp.array([(x - data) ** 2, (x - data) ** 2 / 2])
-        >>> balancer, params = mtl.forum(2), jnp.array(1.0)
-        >>> losses, jacobian = mtl.value_and_jacobian(losses_fn)(params, 2.0)
-        >>> known = {"losses": losses, "ahead": mtl.balance.look_ahead(losses_fn, params, 2.0, 2.0)}
-        >>> direction, state = balancer.update(jacobian, balancer.init(params), params, **known)
+        >>> balancer, x = mtl.forum(2), jnp.array(1.0)
+        >>> ahead = mtl.balance.look_ahead(losses_fn, x, batch=2.0, validation_batch=2.0)
+        >>> jacobian = jnp.array([-2.0, -1.0])
+        >>> direction, state = jax.jit(lambda state: balancer.update(jacobian, state, x, ahead=ahead))(balancer.init(x))
         >>> print(direction.round(3), state.weights.round(3))  # the flatter loss, along which q falls as well
         -1.0 [0. 1.]
     """
@@ -90,9 +90,7 @@ def forum(
     arguments.fraction("forum", beta=beta)
     arguments.whole("forum", 1, steps=steps)
     arguments.check_num_tasks(num_tasks)
-    moves = optax.adam(lr) if optimizer is None else optimizer
-    if not (hasattr(moves, "init") and hasattr(moves, "update")):
-        raise ValueError(f"forum: optimizer must be an optax transformation, not {optimizer!r}.")
+    moves = guarded_descent.adam_unless(optimizer, lr)
 
     def init() -> FORUMState:
         logits = jnp.zeros(num_tasks, jnp.float32)
@@ -110,7 +108,7 @@ def forum(
         of_logits, of_params = ahead.total(jax.grad(q, argnums=(0, 1))(state.logits, ahead.params))
         rows = ahead.total(rows_of(lambda p: ahead.validation(p).astype(jnp.float32), ahead.params, num_tasks))
         products, along = _products(rows, of_params)
-        size = sum(jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in jax.tree.leaves((of_params, of_logits)))
+        size = _squared(of_params) + _squared(of_logits)
         usable = present & (jnp.diagonal(products) > 0)
         found = _shares(products, along, size, rho, usable)
         step = optax.safe_increment(state.step)
@@ -136,6 +134,11 @@ def _products(rows: Sequence[Any], other: Any) -> tuple[jax.Array, jax.Array]:
     others = [leaf.ravel().astype(jnp.float32) for leaf in jax.tree.leaves(other)]
     products = functools.reduce(jnp.add, [dot(leaf, leaf.T) for leaf in leaves])
     return products, functools.reduce(jnp.add, [dot(a, b) for a, b in zip(leaves, others, strict=True)])
+
+
+def _squared(tree: Any) -> jax.Array:
+    """The squared length of a tree, float32."""
+    return functools.reduce(jnp.add, [jnp.sum(leaf.astype(jnp.float32) ** 2) for leaf in jax.tree.leaves(tree)])
 
 
 def _pull(shares: jax.Array, along: jax.Array, size: jax.Array, rho: float) -> jax.Array:

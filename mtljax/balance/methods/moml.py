@@ -58,21 +58,19 @@ def moml(
         Ye, Lin, Yue, Guo, Xiao and Zhang, Multi-Objective Meta Learning, NeurIPS 2021, arXiv 2102.07121, algorithm 1.
 
     Example:
-        >>> import jax.numpy as jnp, mtljax as mtl
+        >>> import jax, jax.numpy as jnp, mtljax as mtl
         >>> losses_fn = lambda x, data: jnp.array([(x - data) ** 2, (x - data) ** 2 / 2])
-        >>> balancer, params = mtl.moml(2, step_size=0.1), jnp.array(1.0)
-        >>> losses, jacobian = mtl.value_and_jacobian(losses_fn)(params, 2.0)
-        >>> known = {"losses": losses, "ahead": mtl.balance.look_ahead(losses_fn, params, 2.0, 2.0)}
-        >>> _, state = balancer.update(jacobian, balancer.init(params), params, **known)
+        >>> balancer, x = mtl.moml(2, step_size=0.1), jnp.array(1.0)
+        >>> ahead = mtl.balance.look_ahead(losses_fn, x, batch=2.0, validation_batch=2.0)
+        >>> jacobian = jnp.array([-2.0, -1.0])
+        >>> _, state = jax.jit(lambda state: balancer.update(jacobian, state, x, ahead=ahead))(balancer.init(x))
         >>> bool(state.weights[0] > state.weights[1])  # the steeper loss helps both more
         True
     """
     arguments.positive("moml", lr=lr, step_size=step_size)
     arguments.whole("moml", 1, steps=steps)
     arguments.check_num_tasks(num_tasks)
-    moves = optax.adam(lr) if optimizer is None else optimizer
-    if not (hasattr(moves, "init") and hasattr(moves, "update")):
-        raise ValueError(f"moml: optimizer must be an optax transformation, not {optimizer!r}.")
+    moves = guarded_descent.adam_unless(optimizer, lr)
 
     def init() -> MOMLState:
         logits = jnp.zeros(num_tasks, jnp.float32)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mtljax.report.drawing.charts import Place, plane
-from mtljax.report.drawing.figures import file_name
+from mtljax.report.drawing.figures import Drawn, file_name
 from mtljax.report.page.blocks import GOOD, QUIET, Cell, Figures, Heading, Section, Table, Text, over_seeds
 from mtljax.report.page.context import Context
 from mtljax.report.statistics.fronts import front
@@ -54,7 +54,7 @@ def _drawn(
     names: Sequence[str],
     known: Mapping[str, Sequence[float]],
     best: Sequence[str],
-):
+) -> Drawn:
     x, y = pair
     places = [Place(m, at[x], at[y], m in best, context.looks[m]) for m, at in known.items()]
     ways = {True: "higher is better", False: "lower is better"}

@@ -48,7 +48,7 @@ METHODS = {
     "excess_mtl": Method(),
     "fairgrad": Method(degree=-1 / 3),
     "famo": Method(needs_losses=True),
-    "forum": Method(degree=None),
+    "forum": Method(degree=None, per_task=False),  # it is; but its loop takes long step by step: see test_bilevel.py
     "geometric_mean": Method(needs_losses=True),
     "graddrop": Method(),
     "gradnorm": Method(needs_losses=True),
@@ -61,7 +61,7 @@ METHODS = {
     "mgda": Method(never_conflicts=True),
     "moco": Method(degree=None),
     "modo": Method(degree=None),
-    "moml": Method(degree=None),
+    "moml": Method(degree=None, per_task=False),  # likewise
     "nash_mtl": Method(degree=0, never_conflicts=True),
     "pbi": Method(needs_losses=True, per_task=False),
     "pcd": Method({"eps": 0.0}, permutes=False),

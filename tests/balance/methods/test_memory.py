@@ -99,7 +99,7 @@ def test_one_bad_row_or_loss_is_not_remembered(method, size):
     assert np.linalg.norm(direction - expected) < 0.5 * np.linalg.norm(expected)
     if hasattr(bad.rule, "descent"):  # and goes on moving
         moves = [walk(method, 20, state, first=68)[1].rule[0] - state.rule[0] for state in (bad, clean)]
-        assert abs(moves[0][1]) > 0.05 * abs(moves[1][1])
+        assert abs(moves[0][1]) >= 0.05 * abs(moves[1][1])
 
 
 def test_nash_mtl_solves_again_when_other_tasks_are_there():
