@@ -193,7 +193,7 @@ def _direct_by_weights(
         direction = combine(jacobian, weights.shared, params)
         if owners is not None:
             direction = scale_private(direction, params, owners, weights.private)
-        if weights.validation is not None:
+        if weights.validation is not None and ahead is not None:
             direction = jax.tree.map(jnp.add, direction, ahead.of_validation(weights.validation))
         return direction, after
 

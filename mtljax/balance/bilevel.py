@@ -86,7 +86,7 @@ def weighted_sum(weights: jax.Array, losses: jax.Array) -> jax.Array:
 
 
 def from_bilevel(
-    learn: Callable[[Ahead, jax.Array, Any], tuple[Any, jax.Array]],
+    learn: Callable[[Ahead, jax.Array, Any], tuple[Any, Any]],
     weights_of: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array | None]],
     num_tasks: int,
     *,

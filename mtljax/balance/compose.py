@@ -41,7 +41,7 @@ def compose(*balancers: Balancer) -> Balancer:
     for balancer in balancers:
         if not isinstance(balancer, Balancer):
             raise ValueError(f"compose() takes balancers such as mtl.pcgrad(num_tasks), not {balancer!r}.")
-        if balancer.needs and len(balancers) > 1:
+        if balancer.needs and balancers[1:]:
             raise ValueError(f"compose(): one of the balancers needs a {balancer.needs}; it works alone.")
     first, *rest = balancers
     if not rest:

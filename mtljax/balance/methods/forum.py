@@ -111,7 +111,7 @@ def forum(
         size = _squared(of_params) + _squared(of_logits)
         usable = present & (jnp.diagonal(products) > 0)
         found = _shares(products, along, size, rho, usable)
-        step = optax.safe_increment(state.step)
+        step = jnp.asarray(optax.safe_increment(state.step))
         rate = beta * step.astype(jnp.float32) ** -0.75
         before = among_present.normalised(state.shares, present)
         shares = before + rate * (jnp.where(jnp.any(usable), found, before) - before)
