@@ -24,6 +24,7 @@ from mtljax.train.config import checks, experiment
 from mtljax.train.config.default import checked
 from mtljax.train.config.parts import Experiment
 from mtljax.train.run.start import start
+from mtljax.train.step.ahead import HELD_OUT
 
 QUICKSTART = Path(__file__).parent.parent / "configs" / "quickstart.py"
 VARIANTS = {
@@ -32,6 +33,9 @@ VARIANTS = {
     "pcgrad(), last_layer": ("pcgrad()", "last_layer"),
     "pcgrad(), features": ("pcgrad()", "features"),
     "gradnorm(), shared": ("gradnorm()", "shared"),
+    "auto_lambda()": ("auto_lambda()", "shared"),
+    "moml()": ("moml()", "shared"),
+    "forum()": ("forum()", "shared"),
 }
 
 
@@ -90,21 +94,23 @@ def main() -> None:
     parts, optax_tx, state = prepared("equal()", "shared")
     raw = in_unit_range(next(parts.train_batches()))
     batch = parts.spread.place_batch(raw)
-    steps, states, counted = {}, {}, {}
+    steps, states, counted, given = {}, {}, {}, {"by hand": batch}
     compiled, (params, optimizer, _) = by_hand(parts, optax_tx, state, batch)
     steps["by hand"], states["by hand"], counted["by hand"] = compiled, (params, optimizer), flops(compiled)
     backward = encoder_backward_flops(parts.model, state.params, raw)
     for name, variant in VARIANTS.items():
         parts, optax_tx, state = prepared(*variant)
         step = parts.train_step(optax_tx)
-        compiled = step.lower(state, batch).compile()
+        other = {HELD_OUT: in_unit_range(next(parts.train_batches())[HELD_OUT])} if parts.balancer.needs else {}
+        given[name] = parts.spread.place_batch({**raw, **other})
+        compiled = step.lower(state, given[name]).compile()
         steps[name] = lambda state, batch, f=compiled, noise=step.noise: f(state, batch, noise)
         states[name], counted[name] = (state,), flops(compiled)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(turns + 2):
         for name, step in steps.items():
             begin = time.perf_counter()
-            *states[name], _ = step(*states[name], batch)
+            *states[name], _ = step(*states[name], given[name])
             jax.block_until_ready(states[name])
             if turn >= 2:
                 times[name].append(time.perf_counter() - begin)

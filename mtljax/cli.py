@@ -90,22 +90,22 @@ def report(workdir: pathlib.Path | None) -> int:
 
 
 def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
-    """Prints the figures of the newest checkpoint of a workdir as one JSON object; returns the exit status."""
+    """Prints the figures of a checkpoint of a workdir as one JSON object; returns the exit status."""
     from mtljax.train.run import loop
 
-    print(loop.as_json(loop.evaluate(config, workdir)), flush=True)
+    print(loop.as_json(loop.evaluate(config, workdir, given.CHECKPOINT.value)), flush=True)
     return 0
 
 
 def serve(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
-    """Predicts for files with the newest checkpoint of a workdir, or exports it; returns the exit status."""
+    """Predicts for files with a checkpoint of a workdir, or exports it; returns the exit status."""
     from mtljax.serving import commands
 
     out = pathlib.Path(given.OUT.value) if given.OUT.value else None
     tasks = split((given.TASKS.value or "").replace(",", ";"))
     if given.MODE.value == "predict":
-        return commands.predict(config, workdir, given.IMAGES.value, out, tasks)
-    return commands.export(config, workdir, given.FORMAT.value, out, tasks)
+        return commands.predict(config, workdir, given.IMAGES.value, out, tasks, given.CHECKPOINT.value)
+    return commands.export(config, workdir, given.FORMAT.value, out, tasks, given.CHECKPOINT.value)
 
 
 def train(config: ml_collections.ConfigDict, workdir: pathlib.Path, arguments: Sequence[str] = ()) -> int:

@@ -1,6 +1,7 @@
 """Losses and Jacobian -> one gradient: balancers as optax transformations. Needs JAX and optax only."""
 
 from mtljax.balance.balancer import MEASURES, Balancer, BalanceState, Weights, scale_private
+from mtljax.balance.bilevel import VALIDATION, Ahead, look_ahead
 from mtljax.balance.compose import compose
 from mtljax.balance.gramian import Gramian, combine, gramian
 from mtljax.balance.hold_absent import Holding, hold_absent, parts_reached, reached_by
@@ -8,6 +9,7 @@ from mtljax.balance.jacobian import Linearized, linearize, linearize_at, value_a
 from mtljax.balance.linearized.owners import is_private, private_from
 from mtljax.balance.linearized.vectorised import check_vectorised, mapped_rows_fail
 from mtljax.balance.methods.aligned_mtl import aligned_mtl
+from mtljax.balance.methods.auto_lambda import auto_lambda
 from mtljax.balance.methods.cagrad import cagrad
 from mtljax.balance.methods.config import config
 from mtljax.balance.methods.constant import constant
@@ -20,6 +22,7 @@ from mtljax.balance.methods.equal import equal
 from mtljax.balance.methods.excess_mtl import excess_mtl
 from mtljax.balance.methods.fairgrad import fairgrad
 from mtljax.balance.methods.famo import famo
+from mtljax.balance.methods.forum import forum
 from mtljax.balance.methods.geometric_mean import geometric_mean
 from mtljax.balance.methods.graddrop import graddrop
 from mtljax.balance.methods.gradnorm import GradNormState, gradnorm
@@ -32,6 +35,7 @@ from mtljax.balance.methods.mean import mean
 from mtljax.balance.methods.mgda import mgda
 from mtljax.balance.methods.moco import moco
 from mtljax.balance.methods.modo import modo
+from mtljax.balance.methods.moml import moml
 from mtljax.balance.methods.nash_mtl import nash_mtl
 from mtljax.balance.methods.pbi import pbi
 from mtljax.balance.methods.pcd import pcd
@@ -45,10 +49,13 @@ from mtljax.balance.methods.trimmed_mean import trimmed_mean
 from mtljax.balance.methods.uncertainty import uncertainty
 from mtljax.balance.methods.upgrad import upgrad
 from mtljax.balance.methods.xtc import xtc
+from mtljax.balance.per_group import per_group
 from mtljax.balance.rule import Observation, from_jacobian_rule, from_rule
 
 __all__ = [
     "MEASURES",
+    "VALIDATION",
+    "Ahead",
     "BalanceState",
     "Balancer",
     "GradNormState",
@@ -58,6 +65,7 @@ __all__ = [
     "Observation",
     "Weights",
     "aligned_mtl",
+    "auto_lambda",
     "cagrad",
     "check_vectorised",
     "combine",
@@ -73,6 +81,7 @@ __all__ = [
     "excess_mtl",
     "fairgrad",
     "famo",
+    "forum",
     "from_jacobian_rule",
     "from_rule",
     "geometric_mean",
@@ -88,16 +97,19 @@ __all__ = [
     "krum",
     "linearize",
     "linearize_at",
+    "look_ahead",
     "mapped_rows_fail",
     "mean",
     "mgda",
     "moco",
     "modo",
+    "moml",
     "nash_mtl",
     "parts_reached",
     "pbi",
     "pcd",
     "pcgrad",
+    "per_group",
     "private_from",
     "random_direction",
     "random_weighting",

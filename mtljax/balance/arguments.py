@@ -128,6 +128,23 @@ def per_task(
     return vector
 
 
+def numbers(
+    method: str, num_tasks: int, tasks: Sequence[str] | None, **arguments: Sequence[float] | Mapping[str, float] | None
+) -> jax.Array:
+    """A vector of one number a task, (T,) float32, of any sign; zeros where none is given.
+
+    Raises:
+        ValueError: for another length, or names that are not `tasks`.
+    """
+    check_num_tasks(num_tasks)
+    ((name, values),) = arguments.items()
+    values = in_order(method, name, values, tasks)
+    vector = jnp.zeros(num_tasks, jnp.float32) if values is None else jnp.asarray(values, jnp.float32)
+    if vector.shape != (num_tasks,):
+        raise ValueError(f"{method}({name}=...): expected {num_tasks} numbers, one a task, not shape {vector.shape}.")
+    return vector
+
+
 def preferred(
     method: str, num_tasks: int, preference: Numbers | None, tasks: Sequence[str] | None
 ) -> Callable[[jax.Array], jax.Array]:

@@ -52,10 +52,12 @@ class Weights(NamedTuple):
     Attributes:
         shared: (T,), for the gradients of shared parameters.
         private: (T,), for those of a task's own parameters: the same under a loss weighting, 1 under a gradient method.
+        validation: (T,), for the gradients of the validation losses, which are added; None for none.
     """
 
     shared: jax.Array
     private: jax.Array
+    validation: jax.Array | None = None
 
 
 Weigh = Callable[..., tuple[Weights, BalanceState]]
@@ -66,13 +68,16 @@ class Balancer(aggregating.Aggregator):
     """An optax `Aggregator` over tasks.
 
     Use it as any optax transformation, first in a chain: `init(params)`, then
-    `update(jacobian, state, params, *, losses=None, present=None, owners=None, samples=()) -> (gradient, state)`:
+    `update(jacobian, state, params, *, losses=None, present=None, owners=None, samples=(), ahead=None) -> (gradient,
+    state)`:
 
     - `losses`: (T,); `present`: (T,) bool, False for tasks to leave out.
     - `owners`: a tree as `params` of the tasks that own each leaf (`mtl.balance.linearize_at(...).owners`), with which
       a loss weighting scales private leaves too.
     - `samples`: Jacobians of independent parts of the batch, for methods whose `samples` is above 1; without them
       `jacobian` stands for each.
+    - `ahead`: the losses of a training and a validation batch as functions, for methods that need one; see
+      `mtl.balance.look_ahead`.
 
     A private leaf that is not finite: with `owners`, its task is not present in this step, and the leaf becomes zeros;
     without, it becomes zeros where the state tells of a task that is not present, and else stays as it is, for
@@ -88,6 +93,9 @@ class Balancer(aggregating.Aggregator):
         samples: how many Jacobians of independent parts of the batch it looks at.
         needs_positive_losses: whether it takes logarithms or quotients of losses; a task whose loss is not above zero
             is then left out of the step and flagged in `BalanceState.present`.
+        needs: what it is to be given beside losses and gradients: `validation batch`, of a method that learns on one
+            (`update(..., ahead=)`); or nothing.
+        groups: patterns of the parameters that it balances apart from each other, of `per_group`; else none.
         weigh: `(state, *, losses=None, gramian=None, present=None) -> (Weights, state)`; None where it sees the
             Jacobian.
         direct: as `update`, with `axis_name`, a mapped axis over which the rows are split, and `features`, whether
@@ -99,6 +107,8 @@ class Balancer(aggregating.Aggregator):
     measures: tuple[str, ...]
     samples: int
     needs_positive_losses: bool
+    needs: str
+    groups: tuple[str, ...]
     weigh: Weigh | None
     direct: Direct
 
@@ -113,16 +123,20 @@ class Balancer(aggregating.Aggregator):
         measures: tuple[str, ...] = MEASURES,
         samples: int = 1,
         needs_positive_losses: bool = False,
+        needs: str = "",
+        groups: tuple[str, ...] = (),
     ) -> "Balancer":
         """Makes the (init, update) pair that optax sees."""
         check_num_tasks(num_tasks)
         direct = direct or functools.partial(_direct_by_weights, cast(Weigh, weigh), sees, num_tasks)
         # Compiled once, so that a loop that calls `update` outside `jit` does not compile its branches at each call.
-        compiled = jax.jit(functools.partial(_finite_direction, direct), static_argnames="owners")
+        compiled = functools.partial(_finite_direction, direct)
+        compiled = compiled if needs else jax.jit(compiled, static_argnames="owners")  # which takes no functions
         update = functools.partial(_update, compiled, num_tasks)
         self = super().__new__(cls, functools.partial(_distinct, init), update)
         self.num_tasks, self.sees, self.measures, self.samples = num_tasks, sees, measures, samples
         self.weigh, self.direct, self.needs_positive_losses = weigh, direct, needs_positive_losses
+        self.needs, self.groups = needs, groups
         return self
 
 
@@ -169,13 +183,18 @@ def _direct_by_weights(
     present: jax.Array | None = None,
     owners: Any = None,
     axis_name: str | None = None,
+    ahead: Any = None,
     **_: Any,
 ) -> tuple[Any, BalanceState]:
+    beside = {} if ahead is None else {"ahead": ahead}
+
     def combined(seen: Any, present: jax.Array | None) -> tuple[Any, BalanceState]:
-        weights, after = weigh(state, losses=losses, gramian=seen, present=present)
+        weights, after = weigh(state, losses=losses, gramian=seen, present=present, **beside)
         direction = combine(jacobian, weights.shared, params)
         if owners is not None:
             direction = scale_private(direction, params, owners, weights.private)
+        if weights.validation is not None and ahead is not None:
+            direction = jax.tree.map(jnp.add, direction, ahead.of_validation(weights.validation))
         return direction, after
 
     def of_finite_rows() -> tuple[Any, BalanceState]:
@@ -185,7 +204,7 @@ def _direct_by_weights(
     rows = shared_rows(jacobian, params, num_tasks)
     if sees == "gramian":
         return combined(gramian(jacobian, params, num_tasks, axis_name), present)
-    if axis_name is not None or not branches_pay():
+    if axis_name is not None or ahead is not None or not branches_pay():
         return of_finite_rows()
     # A row that is not finite shows in the sum, unless its weight is 0: mostly, a look at each of them is saved.
     direction, after = combined(None, present)
@@ -212,7 +231,7 @@ def _update(
     optax_wrappers.refuse()
     if num_tasks > 1 and extra.get("owners") is None and rows and all(row is None for row in rows):
         raise ValueError(_NOTHING_SHARED.format(num_tasks=num_tasks, shape=jnp.shape(jax.tree.leaves(updates)[0])))
-    known = {k: extra[k] for k in ("losses", "present", "owners", "samples") if extra.get(k) is not None}
+    known = {k: extra[k] for k in ("losses", "present", "owners", "samples", "ahead") if extra.get(k) is not None}
     known |= {k: jnp.asarray(known[k]) for k in ("losses", "present") if k in known}
     if "owners" in known:
         known["owners"] = _owners_of(known["owners"], params)

@@ -41,6 +41,8 @@ def compose(*balancers: Balancer) -> Balancer:
     for balancer in balancers:
         if not isinstance(balancer, Balancer):
             raise ValueError(f"compose() takes balancers such as mtl.pcgrad(num_tasks), not {balancer!r}.")
+        if balancer.needs and balancers[1:]:
+            raise ValueError(f"compose(): one of the balancers needs a {balancer.needs}; it works alone.")
     first, *rest = balancers
     if not rest:
         return first
@@ -60,7 +62,7 @@ def _after(first: Balancer, second: Balancer) -> Balancer:
     def init(params: Any) -> BalanceState:
         states = (cast(BalanceState, first.init(params)), cast(BalanceState, second.init(params)))
         if any(map(_is_key, jax.tree.leaves(states[0]))):
-            states = (states[0], jax.tree.map(_own_stream, states[1]))
+            states = (states[0], jax.tree.map(lambda leaf: own_stream(leaf, _STREAM), states[1]))
         return BalanceState(states, states[1].weights, states[1].present, states[0].solved & states[1].solved)
 
     return Balancer(
@@ -127,9 +129,9 @@ def _direct_by(first: Weigh, second: Balancer) -> Direct:
 _STREAM = zlib.crc32(b"compose")
 
 
-def _own_stream(leaf: jax.Array) -> jax.Array:
-    """Another key for each key of a state, so that no two balancers of one seed draw the same numbers."""
-    return jax.random.fold_in(leaf, _STREAM) if _is_key(leaf) else leaf
+def own_stream(leaf: jax.Array, number: int) -> jax.Array:
+    """Another key for each key of a state, so that no two balancers of one seed draw the same numbers; 0 leaves it."""
+    return jax.random.fold_in(leaf, number) if number and _is_key(leaf) else leaf
 
 
 def _is_key(leaf: jax.Array) -> bool:

@@ -139,7 +139,7 @@ def linearize_at(
         return _checked(losses), aux
 
     found, tangent, aux = jax.linearize(apart, params, has_aux=True)
-    losses = jnp.stack(found) if isinstance(found, tuple) else found
+    losses = stacked(found)
     parts = split(tangent, params, len(losses))
     if shared is None and parts.mixed and len(jax.tree.leaves(params)) > 1:
         warnings.warn(_MIXED.format(operations=", ".join(parts.mixed)), stacklevel=3)
@@ -263,6 +263,12 @@ def linearize(
         return ((at.losses, at.aux) if has_aux else at.losses), at
 
     return at_point
+
+
+def stacked(losses: Any) -> jax.Array:
+    """Losses as `losses_fn` may return them as one array, (T,)."""
+    found = _checked(losses)
+    return jnp.stack(found) if isinstance(found, tuple) else found
 
 
 def _checked(losses: Any) -> jax.Array | tuple[jax.Array, ...]:

@@ -13,7 +13,7 @@ from mtljax.errors import UserError, unknown
 MODES: Mapping[str, str] = types.MappingProxyType(
     {
         "train": "Train what --config names, or go on with the run of --workdir.",
-        "eval": "Print the figures of the newest checkpoint of --workdir as JSON.",
+        "eval": "Print the figures of the newest (or best) --checkpoint of --workdir as JSON.",
         "predict": "Predict for --images with the newest checkpoint of --workdir.",
         "export": "Write the network of --workdir for JAX or ONNX, with a model card.",
         "compare": "Train with each of --methods, --seeds times, and write one page about it.",
@@ -64,6 +64,7 @@ YES = flags.DEFINE_bool("yes", False, "Train as many networks as all sets of eig
 IMAGES = flags.DEFINE_string("images", None, "JPEG and PNG files or folders, ; between them: 'photos/*.jpg'.")
 OUT = flags.DEFINE_string("out", None, "Folder; default: predictions or exported in --workdir.")
 FORMAT = flags.DEFINE_enum("format", None, ["stablehlo", "onnx"], "For JAX or for ONNX; default: stablehlo.")
+CHECKPOINT = flags.DEFINE_string("checkpoint", "newest", "Of --workdir: newest, or the best by config.keep_best.")
 TASKS = flags.DEFINE_string("tasks", None, "Tasks, ',' between them; default: all.")
 WORKER = flags.DEFINE_bool("worker", False, "Of child processes alone: train what standard input names.")
 
@@ -78,6 +79,7 @@ ONLY_WITH: Mapping[tuple[str, ...], tuple[flags.FlagHolder[Any], ...]] = types.M
         ("predict",): (IMAGES,),
         ("export",): (FORMAT,),
         ("predict", "export"): (OUT, TASKS),
+        ("eval", "predict", "export"): (CHECKPOINT,),
     }
 )
 _EXAMPLES = {

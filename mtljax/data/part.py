@@ -22,6 +22,7 @@ class Part:
         source: of examples.
         share: of its examples, above 0, at most 1.
         seed: of the order.
+        rest: whether to show the others instead, those that the part leaves out.
 
     Raises:
         UserError: for a share that cannot be.
@@ -32,7 +33,7 @@ class Part:
         (10, 25, True)
     """
 
-    def __init__(self, source: Source, share: float, seed: int) -> None:
+    def __init__(self, source: Source, share: float, seed: int, *, rest: bool = False) -> None:
         if not 0 < share <= 1:
             raise UserError(f"the share of the examples is {share}; expected above 0, at most 1.")
         self._source = source
@@ -41,7 +42,7 @@ class Part:
         different = np.unique(originals)
         number = math.ceil(round(share * len(different), 9))  # 0.07 of 100 are 7
         kept = np.random.default_rng([_PARTING, seed]).permutation(different)[:number]
-        self._indices = np.flatnonzero(np.isin(originals, kept))
+        self._indices = np.flatnonzero(np.isin(originals, kept, invert=rest))
 
     def __len__(self) -> int:
         return len(self._indices)

@@ -25,6 +25,7 @@ def predict(
     images: str | None,
     out: pathlib.Path | None = None,
     tasks: Sequence[str] | None = None,
+    checkpoint: str = "newest",
 ) -> int:
     """Leaves a picture, arrays and plain values for each of some image files.
 
@@ -34,6 +35,7 @@ def predict(
         images: patterns of files, or folders, ; between them.
         out: folder; by default `predictions` in the workdir.
         tasks: names; all by default.
+        checkpoint: `newest`, or `best`.
 
     Returns:
         The exit status: 1 where files could not be read, which are told and left out.
@@ -42,7 +44,7 @@ def predict(
         UserError: for files that are not there, a run that cannot be loaded, or one that takes no photographs.
     """
     files = found(images or "")
-    run = loaded(config, workdir, {})
+    run = loaded(config, workdir, {}, checkpoint)
     network = run.network.asked(tasks)
     check_photographs(network)
     out = out or workdir / PREDICTIONS
@@ -106,6 +108,7 @@ def export(
     format: str | None,
     out: pathlib.Path | None = None,
     tasks: Sequence[str] | None = None,
+    checkpoint: str = "newest",
 ) -> int:
     """Writes the network of a run into a folder, with all that is needed to use it; returns the exit status.
 
@@ -115,11 +118,12 @@ def export(
         format: `stablehlo`, the default, or `onnx`.
         out: folder; by default `exported` in the workdir.
         tasks: names; all by default.
+        checkpoint: `newest`, or `best`.
 
     Raises:
         UserError: as `Loaded.export`.
     """
-    run = loaded(config, workdir, {})
+    run = loaded(config, workdir, {}, checkpoint)
     file = run.export(out or workdir / EXPORTED, format or "stablehlo", tasks)
     print(f"exported: {file}", flush=True)
     return 0

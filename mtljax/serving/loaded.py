@@ -20,11 +20,12 @@ from mtljax.train.run import config_file
 from mtljax.train.run.writer import read_metrics
 
 
-def load(workdir: str | os.PathLike, **objects: Any) -> "Loaded":
-    """A run as it stands in its workdir: the newest checkpoint, on the first device. Its data need not be there.
+def load(workdir: str | os.PathLike, checkpoint: str = "newest", **objects: Any) -> "Loaded":
+    """A run as it stands in its workdir: a checkpoint, on the first device. Its data need not be there.
 
     Args:
         workdir: of the run.
+        checkpoint: `newest`, or the `best` by `config.keep_best`.
         objects: `data`, `tasks`, `model`, `balancer`, `optimizers` that the run was given as objects which its config
             cannot name.
 
@@ -35,12 +36,14 @@ def load(workdir: str | os.PathLike, **objects: Any) -> "Loaded":
         UserError: where there is no run, no checkpoint that can be read, or none that fits the config.
     """
     folder = pathlib.Path(workdir).expanduser()
-    return loaded(config_file.load(folder / config_file.CONFIG_FILE), folder, objects)
+    return loaded(config_file.load(folder / config_file.CONFIG_FILE), folder, objects, checkpoint)
 
 
-def loaded(config: ml_collections.ConfigDict, workdir: pathlib.Path, objects: Mapping[str, Any]) -> "Loaded":
+def loaded(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, objects: Mapping[str, Any], checkpoint: str = "newest"
+) -> "Loaded":
     """As `load`, with a config that may differ from the workdir's in what does not change the model."""
-    return Loaded(workdir, config, network_of(config, workdir, objects))
+    return Loaded(workdir, config, network_of(config, workdir, objects, checkpoint))
 
 
 @dataclasses.dataclass(frozen=True)

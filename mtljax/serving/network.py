@@ -19,7 +19,7 @@ from mtljax.tasks import Task
 from mtljax.train.config import checks, experiment, objects
 from mtljax.train.config.default import RunConfig, checked
 from mtljax.train.run import difference, inputs_file
-from mtljax.train.run.checkpoint import CHECKPOINTS, restore_variables
+from mtljax.train.run.checkpoint import folder_of, none_there, restore_variables
 
 Example = dict[str, Any]  # `image` or `inputs` of one example, NumPy
 
@@ -126,13 +126,16 @@ class Network:
             yield _read(*before)
 
 
-def network_of(config: ml_collections.ConfigDict, workdir: pathlib.Path, choices: Mapping[str, Any]) -> Network:
-    """The network of the newest checkpoint of a workdir.
+def network_of(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, choices: Mapping[str, Any], checkpoint: str = "newest"
+) -> Network:
+    """The network of a checkpoint of a workdir.
 
     Args:
         config: of the run.
         workdir: of the run.
         choices: `model`, `tasks` and so on that no config can name, as the run was given them.
+        checkpoint: `newest`, or `best`.
 
     Raises:
         UserError: where there is no checkpoint, none that can be read, or none that fits the config.
@@ -142,9 +145,9 @@ def network_of(config: ml_collections.ConfigDict, workdir: pathlib.Path, choices
     objects.check_given(config, given, ("tasks", "model"))
     tasks = experiment.tasks_of(config, given)
     model = experiment.model_of(cast(RunConfig, config), tasks, given=given)
-    restored = restore_variables(workdir / CHECKPOINTS)
+    restored = restore_variables(folder_of(workdir, checkpoint))
     if restored is None:
-        raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
+        raise none_there(workdir, checkpoint)
     step, variables = restored
     network = Network(model, variables, tasks, _inputs(config, workdir, given), step)
     _check_fits(network, config, workdir)

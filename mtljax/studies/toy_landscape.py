@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mtljax.balance import value_and_jacobian
+from mtljax.balance import Ahead, value_and_jacobian
 from mtljax.train.config.experiment import balancer_of, optimizer_of
 
 STARTS = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
@@ -67,7 +67,8 @@ def trajectories(method: str, steps: int, optimizer: str = "adam(1e-3)", seed: i
     """
     # As in the papers, in double precision: the walls of the landscape are steep.
     with jax.enable_x64(True):
-        tx = optax.chain(balancer_of(method, num_tasks=2, seed=seed), optimizer_of(optimizer, steps))
+        balancer = balancer_of(method, num_tasks=2, seed=seed)
+        tx = optax.chain(balancer, optimizer_of(optimizer, steps))
         every = max(1, steps // POINTS)
 
         def follow(start: jax.Array, scale: jax.Array) -> jax.Array:
@@ -77,7 +78,9 @@ def trajectories(method: str, steps: int, optimizer: str = "adam(1e-3)", seed: i
             def step(carry: Any, _: None) -> tuple[Any, None]:
                 x, state = carry
                 losses, jacobian = value_and_jacobian(losses_fn)(x)
-                updates, state = tx.update(jacobian, state, x, losses=losses)
+                # The validation losses are those of training: there is no other data.
+                ahead = {"ahead": Ahead(x, losses_fn, losses_fn)} if balancer.needs else {}
+                updates, state = tx.update(jacobian, state, x, losses=losses, **ahead)
                 return (optax.apply_updates(x, updates), state), None
 
             def stretch(carry: Any, _: None) -> tuple[Any, jax.Array]:

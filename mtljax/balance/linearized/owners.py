@@ -108,6 +108,17 @@ def parts_of(leaf: jax.Array, owners: tuple[int, ...]) -> list[tuple[int, jax.Ar
     return [(t, jax.lax.index_in_dim(leaf, i, owners.axis)) for i, t in enumerate(owners.slices) if t is not None]
 
 
+def names_of(params: Any) -> list[str]:
+    """The paths of a tree's leaves, such as `encoder/kernel`."""
+    paths = jax.tree_util.tree_leaves_with_path(params)
+    return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
+
+
+def pattern_matches(pattern: str, name: str) -> bool:
+    """Whether a path is meant: by a regular expression for all of it, or as part of what has the pattern's path."""
+    return bool(re.fullmatch(pattern, name)) or name.startswith(f"{pattern}/")
+
+
 def told(owners: Any, params: Any, shared: Shared) -> Any:
     """The owners, with what is shared and what is private as the caller says.
 
@@ -120,10 +131,9 @@ def told(owners: Any, params: Any, shared: Shared) -> Any:
     Raises:
         ValueError: for a tree of another structure, or a string that names no parameter.
     """
-    paths, structure = jax.tree_util.tree_flatten_with_path(params)
-    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
+    structure, names = jax.tree.structure(params), names_of(params)
     if isinstance(shared, str):
-        chosen = [bool(re.fullmatch(shared, name)) or name.startswith(f"{shared}/") for name in names]
+        chosen = [pattern_matches(shared, name) for name in names]
         if not any(chosen):
             close = difflib.get_close_matches(shared, names, n=1, cutoff=0.0)
             raise ValueError(f"shared={shared!r} names no parameter; did you mean {close[0]!r}?")

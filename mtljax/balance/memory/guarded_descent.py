@@ -21,6 +21,18 @@ class Descent(NamedTuple):
     typical: typical_size.Typical
 
 
+def adam_unless(optimizer: optax.GradientTransformation | None, lr: float) -> optax.GradientTransformation:
+    """The optimiser that was given, or Adam.
+
+    Raises:
+        ValueError: for what is no optax transformation.
+    """
+    optimizer = optax.adam(lr) if optimizer is None else optimizer
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise ValueError(f"optimizer must be an optax transformation, not {optimizer!r}.")
+    return optimizer
+
+
 def start(optimizer: optax.GradientTransformation, values: jax.Array) -> Descent:
     """The state before the first step, of values (T,)."""
     return Descent(jax.vmap(optimizer.init)(values), typical_size.nothing(len(values)))

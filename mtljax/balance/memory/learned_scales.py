@@ -43,20 +43,16 @@ def balancer_of(
     Raises:
         ValueError: for an optimizer that is none.
     """
-    optimizer = optax.adam(1e-3) if optimizer is None else optimizer
-    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
-        raise ValueError(f"optimizer must be an optax transformation, not {optimizer!r}.")
+    moves = guarded_descent.adam_unless(optimizer, 1e-3)
 
     def init() -> LearnedState:
         scales = jnp.zeros(num_tasks, jnp.float32)
-        return LearnedState(scales, guarded_descent.start(optimizer, scales))
+        return LearnedState(scales, guarded_descent.start(moves, scales))
 
     def rule(seen: Observation, state: LearnedState) -> tuple[jax.Array, LearnedState]:
         losses = seen.losses.astype(jnp.float32)
         gradient = gradient_of(state.scales, losses)
-        scales, descent = guarded_descent.step(
-            optimizer, state.scales, gradient, state.descent, seen.present, least=1.0
-        )
+        scales, descent = guarded_descent.step(moves, state.scales, gradient, state.descent, seen.present, least=1.0)
         return weights_of(state.scales), LearnedState(jnp.clip(scales, -_LARGEST, _LARGEST), descent)
 
     return from_rule(rule, num_tasks, sees="losses", init=init, needs_losses=True)

@@ -74,10 +74,7 @@ def famo(
     arguments.check_num_tasks(num_tasks)
     arguments.positive("famo", lr=lr)
     arguments.non_negative("famo", weight_decay=weight_decay)
-    min_losses = arguments.in_order("famo", "min_losses", min_losses, tasks)
-    lowest = jnp.zeros(num_tasks, jnp.float32) if min_losses is None else jnp.asarray(min_losses, jnp.float32)
-    if lowest.shape != (num_tasks,):
-        raise ValueError(f"famo(min_losses=...): expected {num_tasks} numbers, one a task, not shape {lowest.shape}.")
+    lowest = arguments.numbers("famo", num_tasks, tasks, min_losses=min_losses)
     optimizer = optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(lr))
 
     def init() -> FAMOState:

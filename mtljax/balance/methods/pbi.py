@@ -50,10 +50,7 @@ def pbi(
     """
     chosen = arguments.per_task("pbi", num_tasks, default=1.0, tasks=tasks, preference=preference)
     arguments.non_negative("pbi", theta=theta)
-    reference = arguments.in_order("pbi", "reference", reference, tasks)
-    ideal = jnp.zeros(num_tasks, jnp.float32) if reference is None else jnp.asarray(reference, jnp.float32)
-    if ideal.shape != (num_tasks,):
-        raise ValueError(f"pbi(reference=...): expected {num_tasks} numbers, one a task, not shape {ideal.shape}.")
+    ideal = arguments.numbers("pbi", num_tasks, tasks, reference=reference)
 
     def scalarize(losses: jax.Array, preference: jax.Array, present: jax.Array) -> jax.Array:
         ahead = preference / length(preference)

@@ -1,5 +1,7 @@
 """SDMGrad: MGDA near the mean gradient, from independent samples."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -12,26 +14,35 @@ from mtljax.balance.solvers import quadratic_program
 
 
 def sdmgrad(
-    num_tasks: int, lam: float = 0.3, lr: float = 10.0, momentum: float = 0.5, iterations: int = 20
+    num_tasks: int,
+    lam: float = 0.3,
+    lr: float = 10.0,
+    momentum: float = 0.5,
+    iterations: int = 20,
+    preference: arguments.Numbers | None = None,
+    tasks: Sequence[str] | None = None,
 ) -> Balancer:
-    """Direction-oriented MGDA: near the mean gradient, with weights from two independent samples.
+    """Direction-oriented MGDA: near a weighted mean gradient, with weights from two independent samples.
 
-    w on the simplex descends `w^T A w / 2 + lam w^T A 1/T`, `A = J_1 J_2^T` over the squared mean of the roots of its
+    w on the simplex descends `w^T A w / 2 + lam w^T A u`, `A = J_1 J_2^T` over the squared mean of the roots of its
     diagonal, by `iterations` projected steps with momentum from the last step's w; then
-    `d = (J_3^T w + lam g_0) / (1 + lam)`, `g_0` the mean gradient of the third sample.
+    `d = (J_3^T w + lam J_3^T u) / (1 + lam)`.
 
     Args:
         num_tasks: T, the number of tasks.
-        lam: pull towards the mean gradient, at least 0.
+        lam: pull towards the weighted mean gradient, at least 0.
         lr: of the inner steps, > 0.
         momentum: of the inner steps, in [0, 1].
         iterations: their number, at least 1.
+        preference: u, T numbers of at least 0, not all 0, made to sum 1 over the tasks that are present; equal ones by
+            default.
+        tasks: the tasks' names in the order of the losses, with which `preference` may be a dict name -> number.
 
     Returns:
         An optax `Aggregator` with `samples = 3`, as `modo`.
 
     Raises:
-        ValueError: for numbers out of range, or another number of samples.
+        ValueError: for numbers out of range, a preference of the wrong length or sign, or another number of samples.
 
     References:
         Xiao, Ban and Ji, Direction-oriented Multi-objective Learning: Simple and Provable Stochastic Algorithms,
@@ -49,6 +60,7 @@ def sdmgrad(
     arguments.positive("sdmgrad", lr=lr)
     arguments.fraction("sdmgrad", momentum=momentum)
     arguments.whole("sdmgrad", 1, iterations=iterations)
+    chosen = arguments.per_task("sdmgrad", num_tasks, default=1.0, tasks=tasks, preference=preference)
 
     def rule(seen: Observation, weights: jax.Array) -> tuple[Rows, jax.Array, jax.Array]:
         one, two, three = seen.samples
@@ -56,7 +68,7 @@ def sdmgrad(
         number = jnp.maximum(jnp.sum(seen.present), 1)
         size = jnp.sum(root(jnp.diagonal(cross))) / number
         relative = jnp.where(size > 0, cross / jnp.where(size > 0, size, 1.0) / jnp.where(size > 0, size, 1.0), 0.0)
-        mean = (seen.present / number).astype(cross.dtype)
+        mean = among_present.normalised(jnp.asarray(chosen, cross.dtype), seen.present)
 
         def step(_: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             w, velocity = carry

@@ -1,6 +1,7 @@
 """Smooth Tchebycheff scalarisation."""
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,26 +26,42 @@ class STCHState(NamedTuple):
     number: jax.Array
 
 
-def stch(num_tasks: int, mu: float = 1.0, warmup: int = 100, window: int | None = None) -> Balancer:
-    """The gradient of `T mu log sum_t exp(log(L_t / nadir_t) / mu)`, a smooth maximum of relative log-losses.
+def stch(
+    num_tasks: int,
+    mu: float = 1.0,
+    warmup: int | None = None,
+    window: int | None = None,
+    preference: arguments.Numbers | None = None,
+    log: bool = True,
+    reference: Sequence[float] | Mapping[str, float] | None = None,
+    tasks: Sequence[str] | None = None,
+) -> Balancer:
+    """A smooth maximum of the losses, of `T u_t log(L_t / nadir_t)` or, with `log=False`, of `u_t (L_t - z_t)`.
 
-    So `w_t = T softmax(log(L / nadir) / mu)_t / L_t`. In the first `warmup` steps it is the gradient of `sum_t log
-    L_t`, `w_t = 1 / L_t`; the nadir is the mean loss over their last `window` steps, or the first loss after them of a
+    The weights are the gradient of `mu log sum_t exp(u_t (L_t - z_t) / mu)`: `w = u softmax(u (L - z) / mu)`, at every
+    step. Of log-losses it is that of `T mu log sum_t exp(T u_t log(L_t / nadir_t) / mu)`: with u_t = 1/T,
+    `w_t = T softmax(log(L / nadir) / mu)_t / L_t`. There, in the first `warmup` steps it is the gradient of
+    `T sum_t u_t log L_t`; the nadir is the mean loss over their last `window` steps, or the first loss after them of a
     task that was absent there. A loss of more than ten times the mean so far counts as ten times that.
 
     Args:
         num_tasks: T, the number of tasks.
         mu: smoothness, > 0; towards 0 it becomes the maximum.
-        warmup: steps of the warm-up, at least 1.
-        window: steps at its end over which the nadir is taken; the whole warm-up by default.
+        warmup: steps of the warm-up, at least 1; 100 by default. Of log-losses alone.
+        window: steps at its end over which the nadir is taken; the whole warm-up by default. Of log-losses alone.
+        preference: u, T numbers of at least 0, not all 0; 1/T each by default.
+        log: whether it looks at log-losses over their nadir, or at plain losses.
+        reference: z, the ideal losses, T numbers; 0 by default. Of plain losses alone.
+        tasks: the tasks' names in the order of the losses, with which `preference` and `reference` may be dicts.
 
     Returns:
-        An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,), positive: a task
-        whose loss is not has no part in the step, and is flagged in the state's `present`. A loss below 1e-8 counts as
-        1e-8.
+        An optax `Aggregator`; it sees the losses only, and its `update` needs `losses=`, shape (T,). Log-losses must be
+        positive: a task whose loss is not has no part in the step, and is flagged in the state's `present`; a loss
+        below 1e-8 counts as 1e-8.
 
     Raises:
-        ValueError: for `mu <= 0`, `warmup < 1`, or a window that is not within it.
+        ValueError: for `mu <= 0`, `warmup < 1`, a window that is not within it, a preference of the wrong length or
+            sign, a reference of the wrong length, or an argument of the other form.
 
     References:
         Lin et al., Smooth Tchebycheff Scalarization for Multi-Objective Optimization, ICML 2024, equation 9; warm-up
@@ -61,6 +78,31 @@ def stch(num_tasks: int, mu: float = 1.0, warmup: int = 100, window: int | None 
         [0.667, 0.667]
     """
     arguments.positive("stch", mu=mu)
+    chosen = arguments.per_task("stch", num_tasks, default=1.0, tasks=tasks, preference=preference)
+    chosen = chosen / num_tasks if preference is None else chosen
+    if not log:
+        for name, value in (("warmup", warmup), ("window", window)):
+            if value is not None:
+                raise ValueError(f"stch({name}={value}) is of log-losses; log=False has no warm-up.")
+        return _plain(num_tasks, mu, chosen, arguments.numbers("stch", num_tasks, tasks, reference=reference))
+    if reference is not None:
+        raise ValueError("stch(reference=...) is of plain losses; expected log=False beside it.")
+    return _of_logs(num_tasks, mu, num_tasks * chosen, 100 if warmup is None else warmup, window)
+
+
+def _plain(num_tasks: int, mu: float, preference: Any, reference: jax.Array) -> Balancer:
+    """Of plain losses."""
+
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+        u = jnp.asarray(preference, seen.losses.dtype)
+        above = jnp.where(seen.present, seen.losses - reference.astype(seen.losses.dtype), 0.0)
+        return u * among_present.softmax(u * above / mu, seen.present), state
+
+    return from_rule(rule, num_tasks, sees="losses", needs_losses=True)
+
+
+def _of_logs(num_tasks: int, mu: float, preference: Any, warmup: int, window: int | None) -> Balancer:
+    """Of log-losses over their nadir; a preference of ones takes all alike."""
     arguments.whole("stch", 1, warmup=warmup)
     window = warmup if window is None else window
     arguments.whole("stch", 1, window=window)
@@ -74,9 +116,12 @@ def stch(num_tasks: int, mu: float = 1.0, warmup: int = 100, window: int | None 
     def rule(seen: Observation, state: STCHState) -> tuple[jax.Array, STCHState]:
         losses = among_present.positive(seen.losses)
         nadir = jnp.where(state.number > 0, state.total / jnp.maximum(state.number, 1.0), losses)
-        shares = among_present.softmax((jnp.log(losses) - jnp.log(among_present.positive(nadir))) / mu, seen.present)
-        smooth = among_present.count(seen.present) * shares / losses
-        weights = jnp.where(state.step < warmup, 1 / losses, smooth)
+        u = jnp.asarray(preference, losses.dtype)
+        shares = among_present.softmax(
+            u * (jnp.log(losses) - jnp.log(among_present.positive(nadir))) / mu, seen.present
+        )
+        smooth = among_present.count(seen.present) * u * shares / losses
+        weights = jnp.where(state.step < warmup, u / losses, smooth)
         in_window = (state.step >= warmup - window) & (state.step < warmup)
         late = (state.step >= warmup) & (state.number == 0)
         counted = (in_window | late) & seen.present & typical_size.in_range(seen.losses)

@@ -59,6 +59,54 @@ class Line:
     ended: Sequence[tuple[np.ndarray, np.ndarray]] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A method's place in a plane of two figures; filled where `best`."""
+
+    name: str
+    x: float
+    y: float
+    best: bool
+    style: Style
+
+
+@kept
+def plane(name: str, title: str, labels: tuple[str, str], places: Sequence[Place], *, joined: bool, alt: str) -> Drawn:
+    """A mark for each method, filled for the best, which may be joined; and a legend below.
+
+    Args:
+        name: of its files.
+        title: above it.
+        labels: of both axes.
+        places: of the methods.
+        joined: whether a line goes through the best.
+        alt: what it shows, in words.
+    """
+    names = [place.name for place in places]
+    with panel(2.6, below=0.5 + legend_height(names)) as (figure, axis):
+        if joined:
+            best = sorted((place.x, place.y) for place in places if place.best)
+            axis.plot(*zip(*best, strict=True), color=INK, linewidth=0.8, zorder=1)
+        handles = [
+            axis.plot(
+                [place.x],
+                [place.y],
+                place.style.marker,
+                color=place.style.colour,
+                markerfacecolor=place.style.colour if place.best else "none",
+                markersize=6,
+            )[0]
+            for place in places
+        ]
+        axis.set_xlabel(labels[0])
+        axis.set_ylabel(labels[1])
+        titled(figure, title)
+        for which in ("x", "y"):
+            _few_ticks(axis, which)
+        legend(figure, handles, names)
+        return finished(figure, name, alt)
+
+
 @kept
 def dots(name: str, title: str, label: str, rows: Sequence[Dot], *, neutral: float, alt: str) -> Drawn:
     """A row each: a dot at the figure, a bar along its interval, and a line where there is no difference.

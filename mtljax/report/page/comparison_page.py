@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mtljax.report.drawing.kept import figures_in
 from mtljax.report.files import made, write_json
 from mtljax.report.files import write as write_file
-from mtljax.report.page import costs, overview, progress, promise_tables, standings
+from mtljax.report.page import costs, fronts, overview, progress, promise_tables, standings
 from mtljax.report.page.blocks import Figures, Section
 from mtljax.report.page.context import Context, metrics_of, selected
 from mtljax.report.reading.comparisons import read
@@ -18,7 +18,7 @@ from mtljax.report.tables import latex, markdown, runs_csv
 
 PAGE, CSV, LATEX, FIGURES = "report.html", "runs.csv", "table.tex", "figures"
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
-_FIGURES_OF_ALL = ("transfer", "pairs", "curves", "weights", "cosines", "cost", "labels")
+_FIGURES_OF_ALL = ("transfer", "pairs", "front", "curves", "weights", "cosines", "cost", "labels")
 
 
 def write(
@@ -74,6 +74,7 @@ def sections_of(context: Context) -> list[Section]:
         standings.table(context),
         standings.transfer(context),
         standings.pairs(context),
+        *fronts.traded(context),
         progress.curves(context),
         progress.balancer(context),
         costs.cost(context),

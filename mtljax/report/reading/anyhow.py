@@ -6,7 +6,7 @@ from typing import Any
 from mtljax.report.reading.folders import Folder
 from mtljax.report.runs import SINGLE
 
-_NOT_METHODS = ("seed", "train_share", "log_every", "eval_every", "checkpoint_every", "keep_checkpoints")
+_NOT_METHODS = ("seed", "train_share", "log_every", "eval_every", "checkpoint_every", "keep_checkpoints", "keep_best")
 # What is logged or kept, and how fast data is read.
 _NOR_THESE = ("panel_images", "loader_threads", "cosines_every", "affinity_every", "affinity_step")
 _DEFAULT = "balance"

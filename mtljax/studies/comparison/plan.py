@@ -10,6 +10,7 @@ import ml_collections
 
 from mtljax.errors import UserError
 from mtljax.report.runs import SINGLE
+from mtljax.studies.comparison.sweep import expanded
 from mtljax.studies.comparison.values import folder_of, keys_of, values_of, with_values
 from mtljax.train.config.default import checked
 from mtljax.train.config.experiment import tasks_of
@@ -58,12 +59,13 @@ class Job:
 
 
 def methods_of(config: ml_collections.ConfigDict, vary: str, text: str) -> dict[str, str]:
-    """Method -> its folder, of methods with ; between them.
+    """Method -> its folder, of methods with ; between them, `sweep(n)` in one standing for several; see `sweep`.
 
     Raises:
         UserError: where there is none, or one of them is there twice or is no value of the key.
     """
-    methods = [method.strip() for method in text.split(";") if method.strip()]
+    given = [method.strip() for method in text.split(";") if method.strip()]
+    methods = [one for method in given for one in expanded(method, lambda: _names(config))]
     if not methods:
         raise UserError("--methods is empty; expected call-strings with ; between them, such as 'equal();pcgrad()'.")
     keys, found = keys_of(config, vary), {}
@@ -73,6 +75,11 @@ def methods_of(config: ml_collections.ConfigDict, vary: str, text: str) -> dict[
             raise UserError(f"--methods names {method!r} twice, or another of the same letters.")
         found[method] = place
     return found
+
+
+def _names(config: ml_collections.ConfigDict) -> list[str]:
+    """The tasks in the order of the losses."""
+    return list(tasks_of(checked(config)))
 
 
 def shares_of(config: ml_collections.ConfigDict, text: str | None) -> list[float]:
@@ -168,6 +175,9 @@ def config_of(config: ml_collections.ConfigDict, job: Job) -> ml_collections.Con
         one["tasks"] = {name: text for name, text in one["tasks"].items() if name in kept}
         one["optimizers"] = {group: text for group, text in one["optimizers"].items() if group in ("shared", *kept)}
         one["cosines_every"] = one["affinity_every"] = 0  # there is no other task
+        if one.get("keep_best", "delta_m").split("/")[0] not in ("delta_m", job.task):
+            one["keep_best"] = ""  # by another task's metric
+        one["balance_groups"] = ()
     return ml_collections.ConfigDict(one)
 
 

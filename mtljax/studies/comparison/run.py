@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import ml_collections
 
-from mtljax.errors import unknown
+from mtljax.errors import UserError, unknown
 from mtljax.report.reading.earlier import earlier_figures
 from mtljax.studies.comparison import earlier, gather, notes, plan
 from mtljax.studies.comparison.board import Board
@@ -82,6 +82,7 @@ def run(
     tasks = metrics_of(config)
     _check_metrics(metrics, tasks)
     if BALANCE in keys_of(config, vary):
+        _check_no_groups(config)
         config.balance = "equal()"  # of `single`
     wanted = _jobs(config, workdir, vary, chosen, seeds, shares)
     wanted = plan.part_of(wanted, part) if part else wanted
@@ -105,6 +106,14 @@ def run(
             with told:
                 runner.train(board, told)
     return told.end()
+
+
+def _check_no_groups(config: ml_collections.ConfigDict) -> None:
+    if config.balance_groups:
+        raise UserError(
+            "config.balance_groups stands in the place of config.balance, which --methods are values of; name groups "
+            "among them: per_group([('encoder/conv1.*', pcgrad()), ('.*', equal())])."
+        )
 
 
 def _jobs(

@@ -170,7 +170,10 @@ def _of_tasks(study: Study, tasks: Mapping[str, str]) -> dict[str, Any]:
     }
     changes: dict[str, Any] = {"tasks": dict(tasks), "optimizers": kept, "cosines_every": 0}
     changes |= {key: 0 for key in ("affinity_every",) if key in study.config}
-    return changes | ({"balance": "equal()", "measure": "shared"} if len(tasks) == 1 else {})
+    if str(study.config.get("keep_best", "delta_m")).split("/")[0] not in ("delta_m", *tasks):
+        changes["keep_best"] = ""  # by another task's metric
+    alone: dict[str, Any] = {"balance": "equal()", "balance_groups": (), "measure": "shared"}
+    return changes | ({key: alone[key] for key in alone if key in study.config} if len(tasks) == 1 else {})
 
 
 def _job(study: Study, name: str, place: str, seed: int, changes: Mapping[str, Any], share: float = 1.0) -> Job:

@@ -7,11 +7,13 @@ import jax
 import numpy as np
 import optax
 
+from mtljax.balance.per_group import check_covered, places_of
 from mtljax.data import pipeline
 from mtljax.data.check import sampled
 from mtljax.data.pipeline import inputs_of
 from mtljax.errors import UserError, told
 from mtljax.train.config import data_checks
+from mtljax.train.config.best_by import best_by
 from mtljax.train.config.own_balancers import check_balancer
 from mtljax.train.config.parts import Experiment
 from mtljax.train.config.task_checks import check_labels_there, check_on_host, check_shapes, notes_on_numbers
@@ -49,6 +51,7 @@ def fit(parts: Experiment) -> Fitted:
 
 
 def _fit(parts: Experiment) -> Fitted:
+    best_by(parts.config.keep_best, parts.tasks)
     sample = next(iter(parts.eval_batches()))
     for task in parts.tasks.values():
         if not set(task.labels) <= set(sample):
@@ -57,10 +60,22 @@ def _fit(parts: Experiment) -> Fitted:
         data_checks.check_layout(sample["image"][0], "a validation image")
     shapes = parts.shapes(inputs_of(sample))
     optimizer = parts.optimizer(shapes["params"])
+    _check_groups(parts, shapes["params"])
     fitted = Fitted(sample, shapes, _predictions(parts, shapes, sample), optimizer)
     if parts.augmentation is not None:
         _check_augmented(parts, fitted)
     return fitted
+
+
+def _check_groups(parts: Experiment, params: Any) -> None:
+    """Whether all that tasks share is in one of the groups of parameters that are balanced apart, if there are any."""
+    if not parts.balancer.groups:
+        return
+    shared = [group not in parts.tasks for group in jax.tree.leaves(parts.model.groups(params))]
+    try:
+        check_covered(places_of(parts.balancer.groups, params), shared, params)
+    except ValueError as error:
+        raise UserError(f"config.balance_groups of model {parts.config.model!r}: {error}") from error
 
 
 def notes(parts: Experiment, fitted: Fitted) -> list[str]:
@@ -76,6 +91,8 @@ def notes(parts: Experiment, fitted: Fitted) -> list[str]:
     check_balancer(parts.config.balance, parts.balancer)
     draws = parts.config.panel_images > 0 and hosts.first()
     check_on_host(parts.tasks, fitted.predictions, fitted.sample, draws=draws)
+    if parts.balancer.needs:
+        len(parts.held_out)  # tells where it is too small
     indices, examples = sampled(parts.training, parts.config.loader_threads)
     found = [
         *notes_on_numbers(parts.tasks, fitted.predictions, fitted.sample),

@@ -1,6 +1,6 @@
 """The config of a run: its keys and their defaults."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import ml_collections
@@ -26,6 +26,7 @@ class RunConfig(ml_collections.ConfigDict):
     modules: str
     tasks: Mapping[str, str]
     balance: str
+    balance_groups: Sequence[Sequence[str]]
     measure: str
     optimizers: Mapping[str, str]
     clip_norm: float
@@ -43,11 +44,13 @@ class RunConfig(ml_collections.ConfigDict):
     eval_every: int
     checkpoint_every: int
     keep_checkpoints: int
+    keep_best: str
     max_skipped_in_row: int
     loader_threads: int
     unreadable_share: float
     missing: float
     train_share: float
+    validation_share: float
     panel_images: int
     baseline_examples: int
     cosines_every: int
@@ -69,6 +72,7 @@ def default_config() -> ml_collections.ConfigDict:
             "modules": "",  # folders of the modules of your own that call-strings name; found out where it is ''
             "tasks": {},  # name -> call-string; losses come in the alphabetical order of names
             "balance": "equal()",  # how losses and gradients of the tasks are weighed against each other
+            "balance_groups": (),  # instead: one for each group of parameters, [('encoder/conv1.*', 'pcgrad()'), ...]
             "measure": "shared",  # what a gradient method looks at: shared, last_layer or features
             "optimizers": {},  # 'shared' and every task -> call-string; 'steps' may stand in it
             "clip_norm": 0.0,  # norm to which the gradient of all groups together is clipped; 0 for none
@@ -86,10 +90,12 @@ def default_config() -> ml_collections.ConfigDict:
             "eval_every": 500,  # steps between two evaluations on the validation split
             "checkpoint_every": 500,  # steps between two checkpoints
             "keep_checkpoints": 3,  # of which the newest so many are kept
+            "keep_best": "",  # figure whose best checkpoint is kept as well, such as 'depth/AbsRel', or 'delta_m'
             "max_skipped_in_row": 10,  # non-finite updates in a row after which the run stops
             "loader_threads": 2,  # threads that read examples
             "unreadable_share": 0.01,  # of the training records that may be unreadable; they are told and left out
             "train_share": 1.0,  # of the training examples, by the seed; a smaller part is a part of every larger one
+            "validation_share": 0.1,  # of them, kept aside where the balancer needs a validation batch, and there alone
             "missing": 0.0,  # share of the labels of training examples that are hidden, each at random
             "panel_images": 4,  # examples on the picture of predictions, panel.png
             "baseline_examples": 256,  # training examples from which the constant predictor is made
@@ -112,6 +118,8 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
         if key not in known:
             raise unknown("config key", key, known.keys())
         if not isinstance(value, ml_collections.ConfigDict):
+            if key == "balance_groups":
+                value = _groups(value)
             wanted = type(known[key])
             value = tuple(value) if wanted is tuple and isinstance(value, list) else value  # as JSON has it
             if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
@@ -126,6 +134,8 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
     for key, share in (("unreadable_share", known.unreadable_share), ("missing", known.missing)):
         if not 0 <= share < 1:
             raise UserError(f"config.{key}={share}: expected a share, from 0 to below 1.")
+    if not 0 < known.validation_share < 1:
+        raise UserError(f"config.validation_share={known.validation_share}: expected a share, above 0 and below 1.")
     if not 0 < known.train_share <= 1:
         raise UserError(f"config.train_share={known.train_share}: expected a share, above 0 and at most 1.")
     if not 0 <= known.clip_norm < float("inf"):
@@ -153,6 +163,17 @@ def _check_names(tasks: Mapping[str, str]) -> None:
             )
         if set(name) & set(_BETWEEN_NAMES):
             raise UserError(f"config.tasks: the name {name!r} holds one of {' '.join(_BETWEEN_NAMES)}; expected none.")
+
+
+def _groups(value: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs of texts, as tuples: a stored config has lists."""
+    pairs = tuple(tuple(pair) for pair in value) if isinstance(value, tuple | list) else None
+    if pairs is None or not all(len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in pairs):
+        raise UserError(
+            f"config.balance_groups={value!r}: expected pairs of a regular expression and a balancer, such as "
+            "[('encoder/conv1.*', 'pcgrad()'), ('.*', 'equal()')]."
+        )
+    return cast(tuple[tuple[str, str], ...], pairs)
 
 
 def _check_affinity(config: RunConfig) -> None:

@@ -10,21 +10,20 @@ import ml_collections
 import optax
 
 from mtljax import balance, data, models, tasks
-from mtljax.balance import MEASURES
 from mtljax.data import augment
 from mtljax.errors import UserError, unknown
 from mtljax.tasks.consistency.network import LabelNetwork
 from mtljax.train.config import decay, objects
 from mtljax.train.config.callstring import resolve
 from mtljax.train.config.checks import fit
-from mtljax.train.config.default import RunConfig, checked
+from mtljax.train.config.default import RunConfig, checked, default_config
 from mtljax.train.config.learning_rates import check_learning_rate, climbs
+from mtljax.train.config.measure_checks import check_jacobian, check_measure
 from mtljax.train.config.namespaces import factories, functions, public
 from mtljax.train.config.parts import Experiment, labels_of
 from mtljax.train.config.stored import CONFIG_FILE, load
 from mtljax.train.spread import parallel
 from mtljax.train.step import streams
-from mtljax.train.step.streaming import check_streams
 
 _OF_MODELS = ("init", "apply", "groups", "special_groups", "own_features")  # what a run asks of one
 _OPTIMISERS = {name: value for name, value in vars(optax).items() if callable(value) and not name.startswith("_")}
@@ -50,9 +49,9 @@ def build(config: ml_collections.ConfigDict, given: objects.Objects = objects.NO
     seed = streams.seed_of(config.seed, streams.BALANCE)
     if config.input and config.pretrained:
         raise UserError(f"input={config.input!r}: pretrained weights are of images; expected pretrained=''.")
-    balancer = balancer_of(config.balance, len(chosen), seed, tasks=tuple(chosen), steps=config.steps, given=given)
-    _check_measure(config, balancer, spread)
-    _check_jacobian(config, balancer)
+    balancer = _balancer(config, tuple(chosen), seed, given)
+    check_measure(config, balancer, spread)
+    check_jacobian(config, balancer)
     if config.measure == "features" and balancer.sees != "losses" and model.own_features:
         raise UserError(
             f"measure='features' looks at features that all tasks share; model={config.model!r} makes some for each "
@@ -141,6 +140,22 @@ def balancer_of(
     return found
 
 
+def _balancer(config: RunConfig, chosen: tuple[str, ...], seed: int, given: objects.Objects) -> balance.Balancer:
+    """The balancer of a config, or those of its groups of parameters."""
+    make = functools.partial(balancer_of, num_tasks=len(chosen), seed=seed, tasks=chosen, steps=config.steps)
+    if not config.balance_groups:
+        return make(config.balance, given=given)
+    if config.balance != default_config().balance:
+        raise UserError(
+            f"config.balance={config.balance!r} and config.balance_groups: expected one of them; ('.*', "
+            f"{config.balance!r}) as the last group takes what is in no other."
+        )
+    try:
+        return balance.per_group([(pattern, make(text)) for pattern, text in config.balance_groups])
+    except ValueError as error:
+        raise UserError(f"config.balance_groups: {error}") from error
+
+
 def optimizer_of(
     text: str, steps: int, key: str = "optimizer", no_decay: str = "", given: objects.Objects = objects.NONE
 ) -> optax.GradientTransformation:
@@ -185,34 +200,6 @@ def rated_optimizer(
             f"{key}={text!r} climbs: its updates follow the gradient; expected a learning rate, or a scale below 0."
         )
     return found, rates[0] if len(rates) == 1 else None
-
-
-def _check_measure(config: RunConfig, balancer: balance.Balancer, spread: parallel.Spread) -> None:
-    if config.measure not in MEASURES:
-        raise unknown("measure", config.measure, MEASURES)
-    if balancer.sees != "losses" and config.measure not in balancer.measures:
-        raise UserError(
-            f"balance={config.balance!r} works with measure={' or '.join(balancer.measures)}, not {config.measure!r}."
-        )
-    for number, who in (
-        (balancer.samples, f"balance={config.balance!r}"),
-        (config.accumulate, f"accumulate={config.accumulate}"),
-    ):
-        if config.batch_size % (spread.num_devices * number):
-            raise UserError(
-                f"batch_size={config.batch_size}: {who} splits what each of the {spread.num_devices} devices gets in "
-                f"{number}; expected a multiple of {spread.num_devices * number}."
-            )
-
-
-def _check_jacobian(config: RunConfig, balancer: balance.Balancer) -> None:
-    if config.jacobian == "streamed" and balancer.sees != "losses":
-        check_streams(balancer, config.measure, config.accumulate, f"balance={config.balance!r}")
-    if config.jacobian == "vmap":
-        try:
-            balance.check_vectorised()
-        except ValueError as error:
-            raise UserError(f"jacobian='vmap': {error}") from error
 
 
 def model_of(

@@ -15,20 +15,22 @@ from mtljax.data import DataSet, Source, pipeline
 from mtljax.data.augment import Augmentation
 from mtljax.data.hidden import Hidden
 from mtljax.data.kinds import kinds_of
-from mtljax.data.part import Part
 from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError, told
 from mtljax.tasks import Task
 from mtljax.train.config import decay
 from mtljax.train.config.default import RunConfig
 from mtljax.train.config.group_table import group_table, task_order
+from mtljax.train.config.part_of_data import part_of
 from mtljax.train.config.seeded import TrainStep, noise_of
 from mtljax.train.spread import hosts
 from mtljax.train.spread.parallel import Spread
 from mtljax.train.spread.program import Program
-from mtljax.train.step import state
+from mtljax.train.step import state, streams
 from mtljax.train.step.affinity import make_affinity_step
+from mtljax.train.step.ahead import HELD_OUT
 from mtljax.train.step.step import make_cosine_step, make_train_step
+from mtljax.train.step.streaming import way_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,24 +78,31 @@ class Experiment:
     def training(self) -> Tolerant:
         """The training split without unreadable records: a part of it, and labels hidden, where the config wants it.
 
+        Without those that are kept aside for the balancer, if it needs a validation batch.
+
         Raises:
             UserError: where a part is less than a batch.
         """
         split = self.data.split("train")
+        if self.balancer.needs:
+            split = part_of(split, self.config, "validation_share", rest=True)
         if self.config.train_share < 1:
-            split = self._part(split)
+            split = part_of(split, self.config, "train_share")
+        return self._as_trained(split)
+
+    @functools.cached_property
+    def held_out(self) -> Tolerant:
+        """The part of the training split that is kept aside for a balancer that needs a validation batch.
+
+        Raises:
+            UserError: where it is less than a batch.
+        """
+        return self._as_trained(part_of(self.data.split("train"), self.config, "validation_share"))
+
+    def _as_trained(self, split: Source) -> Tolerant:
         if self.config.missing:
             split = Hidden(split, self.config.missing, self.config.seed, shown=(self.config.input,))
         return Tolerant(split, self.config.unreadable_share)
-
-    def _part(self, split: Source) -> Part:
-        config, part = self.config, Part(split, self.config.train_share, self.config.seed)
-        if len(part) < config.batch_size:
-            raise UserError(
-                f"config.train_share={config.train_share} leaves {len(part)} of {len(split)} training examples, less "
-                f"than batch_size={config.batch_size}; expected a larger share, or a smaller batch."
-            )
-        return part
 
     @functools.cached_property
     def validation(self) -> Source:
@@ -101,11 +110,21 @@ class Experiment:
         return self.data.split("validation")
 
     def train_batches(self, start: int = 0) -> Any:
-        """A grain iterator over this host's training batches, without end, after `start` examples of all hosts."""
+        """This host's training batches, without end, after `start` examples of all hosts.
+
+        For a balancer that needs one, each with a validation batch, as `held_out`.
+        """
+        found = self._batches(self.training, self.config.seed, start)
+        if not self.balancer.needs:
+            return found
+        others = self._batches(self.held_out, streams.seed_of(self.config.seed, HELD_OUT), start)
+        return ({**batch, HELD_OUT: other} for batch, other in zip(found, others, strict=True))
+
+    def _batches(self, split: Source, seed: int, start: int) -> Iterator[Any]:
         return pipeline.train_batches(
-            self.training,
+            split,
             self.config.batch_size // hosts.shard()[1],
-            self.config.seed,
+            seed,
             keep=self.labels,
             num_threads=self.config.loader_threads,
             shard=hosts.shard(),
@@ -172,7 +191,7 @@ class Experiment:
                 spread=self.spread,
                 accumulate=self.config.accumulate,
                 affinity=self._sees_first_order,
-                **_way(self.config.jacobian),
+                **way_of(self.config.jacobian),
             )
             return self.spread.train(step, 1)
 
@@ -185,7 +204,7 @@ class Experiment:
         """
         if not self.config.cosines_every or self.balancer.sees != "losses":
             return None
-        options = {"accumulate": self.config.accumulate, **_way(self.config.jacobian)}
+        options = {"accumulate": self.config.accumulate, **way_of(self.config.jacobian)}
         options["streamed"] &= self.config.accumulate == 1  # parts are added up, and so are held
 
         def made() -> Any:
@@ -285,12 +304,3 @@ def _shown(tree: Any) -> str:
     """The shapes of a tree of arrays, by their names."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return ", ".join(f"{jax.tree_util.keystr(path)} {leaf.shape}" for path, leaf in leaves)
-
-
-def _way(jacobian: str) -> dict[str, bool]:
-    """Whether rows of the Jacobian are computed under `vmap`, and whether they are held.
-
-    On the CPU, `vmap` took 1.2 times as long for the quick start's encoder (benchmarks/README.md), with T times the
-    memory for what is between the layers. On accelerators it has not been measured; there too memory decides.
-    """
-    return {"vectorised": jacobian == "vmap", "streamed": jacobian == "streamed"}

@@ -3,18 +3,20 @@
 import pathlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from mtljax.errors import UserError
+from mtljax.errors import UserError, unknown
 from mtljax.train.run import difference
 from mtljax.train.run.workdir import Checksums
 from mtljax.train.spread import hosts
 
 CHECKPOINTS = "checkpoints"  # the folder in a workdir
+BEST = "best"  # that of the checkpoint of the best evaluation
+_FOLDERS = {"newest": CHECKPOINTS, "best": BEST}
 AFFINITY = "affinity"  # what a checkpoint has beside the state, where it was measured
 _VARIABLES = ("params", "model_state")  # parts of a state that a model predicts with
 
@@ -33,6 +35,25 @@ class Restored(NamedTuple):
     step: int
     examples: int
     affinity: Any = None
+
+
+def folder_of(workdir: pathlib.Path, which: str = "newest") -> pathlib.Path:
+    """The folder of a workdir's checkpoints: of the newest few, or of the `best`.
+
+    Raises:
+        UserError: for another word.
+    """
+    if which not in _FOLDERS:
+        raise unknown("checkpoint", which, _FOLDERS)
+    return workdir / _FOLDERS[which]
+
+
+def none_there(workdir: pathlib.Path, which: str = "newest") -> UserError:
+    """What is said where a workdir has no such checkpoint."""
+    kept = "config.keep_best, such as 'depth/AbsRel', keeps it at evaluations" if which == "best" else "train first"
+    return UserError(
+        f"no {'best ' if which == 'best' else ''}checkpoint in {str(folder_of(workdir, which))!r}; {kept}."
+    )
 
 
 def finished(directory: pathlib.Path) -> list[int]:
@@ -156,8 +177,20 @@ def _tell_unreadable(folder: pathlib.Path, error: Exception) -> None:
     )
 
 
+class _Chosen:
+    """Orbax's policy that keeps one step."""
+
+    def __init__(self, chosen: Callable[[], int | None]) -> None:
+        self._chosen = chosen
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        """Which of the checkpoints stay."""
+        del context
+        return [checkpoint.step == self._chosen() for checkpoint in checkpoints]
+
+
 class Checkpoints:
-    """The checkpoints of one run, the newest few of them kept.
+    """The checkpoints of one run, the newest few of them kept, or one that is chosen.
 
     For the one process that trains, or for all of them together: what a killed run has left half written is removed.
     Those that only read use `restore`.
@@ -167,11 +200,14 @@ class Checkpoints:
     Args:
         directory: where they are; made when missing.
         keep: how many.
+        chosen: gives the one step to keep, instead.
     """
 
-    def __init__(self, directory: pathlib.Path, keep: int = 3) -> None:
+    def __init__(
+        self, directory: pathlib.Path, keep: int = 3, *, chosen: Callable[[], int | None] | None = None
+    ) -> None:
         self._directory = directory.absolute()
-        policy: Any = ocp.training.preservation_policies.LatestN(keep)
+        policy: Any = _Chosen(chosen) if chosen else ocp.training.preservation_policies.LatestN(keep)
         self._checksums = Checksums(self._directory)
         self._orbax = ocp.training.Checkpointer(
             str(self._directory), preservation_policy=policy, cleanup_tmp_directories=True
@@ -201,7 +237,7 @@ class Checkpoints:
                 self._checksums.forget(step)
             beside = {} if affinity is None else {AFFINITY: affinity}
             self._orbax.save_checkpointables_async(
-                step, {"state": state, "data": {"examples": examples}, **beside}, overwrite=True
+                step, {"state": state, "data": {"examples": examples}, **beside}, force=True, overwrite=True
             )
             if wait:
                 self._orbax.wait()

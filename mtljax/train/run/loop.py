@@ -5,7 +5,7 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ml_collections
@@ -13,11 +13,13 @@ import numpy as np
 
 from mtljax.data.meanings import described
 from mtljax.train.config import checks, experiment, objects
+from mtljax.train.config.best_by import best_by
 from mtljax.train.config.default import checked, flat
 from mtljax.train.config.parts import Experiment
 from mtljax.train.config.programs import Programs
 from mtljax.train.run import config_file, signals
 from mtljax.train.run import evaluate as evaluation
+from mtljax.train.run.best import Best
 from mtljax.train.run.checkpoint import CHECKPOINTS, Checkpoints, Restored
 from mtljax.train.run.inference import seconds_of_prediction
 from mtljax.train.run.looks import Looks
@@ -86,15 +88,15 @@ def train(
         if hosts.first():
             if restored is not None:
                 signals.keeps(f"step {begun.step} is kept in {workdir}")
-                print(f"resuming {workdir} at step {begun.step}", flush=True)
+                started_from = f"resuming {workdir} at step {begun.step}\n{started_from}"
             print(started_from + _told_of(parts, begun.state.params), flush=True)
         writer = MetricWriter(workdir, begun.step, others, flat(parts.config)) if hosts.first() else Silent()
         with contextlib.closing(writer):
             step = parts.train_step(fitted.optimizer)
             record = Record(parts, fitted, workdir, begun.step, step, called)
-            evaluate = evaluation.evaluator(parts)
-            looks = Looks(parts, begun.affinity)
-            loop = Loop(parts, workdir, begun, step, evaluate, batches, checkpoints, writer, record, looks)
+            evaluate, looks = evaluation.evaluator(parts), Looks(parts, begun.affinity)
+            best = until_the_end.enter_context(_keeping_best(parts, fitted, workdir))
+            loop = Loop(parts, workdir, begun, step, evaluate, batches, checkpoints, writer, record, looks, best)
             del restored, begun  # the loop alone holds the state, which each step replaces
             with record.watching():
                 if not known:
@@ -103,15 +105,37 @@ def train(
                 return _finish(loop, fitted, times_predictions)
 
 
+@contextlib.contextmanager
+def _keeping_best(parts: Experiment, fitted: checks.Fitted, workdir: pathlib.Path) -> Iterator[Best | None]:
+    """What keeps the best checkpoint, if the config asks for it."""
+    by = best_by(parts.config.keep_best, parts.tasks)
+    if by is None:
+        yield None
+        return
+    with contextlib.closing(Best(by, workdir, lambda: evaluation.figures_of_constant(parts, fitted))) as best:
+        yield best
+
+
 def _told_of(parts: Experiment, params: Any) -> str:
     """What is said of a run before its first step: of its data, the part of them that it sees, and its groups."""
     share, whole = parts.config.train_share, len(parts.training)
     lines = []
-    if share < 1:
+    if share < 1 or parts.balancer.needs:
         whole = len(parts.data.split("train"))
-        lines = [f"train_share={share}: {len(parts.training)} of {whole} examples"]
+    if parts.balancer.needs:
+        lines = [
+            f"validation_share={parts.config.validation_share}: {len(parts.held_out)} of {whole} training examples are "
+            f"kept aside for the {parts.balancer.needs} that {parts.config.balance} needs; it trains on the rest"
+        ]
+    if share < 1:
+        lines.append(f"train_share={share}: {len(parts.training)} of {whole - _aside(parts)} examples")
     found = described(parts.data, parts.labels, {"train": whole, "validation": len(parts.validation)})
     return "\n".join([found, *lines, parts.group_table(params)])
+
+
+def _aside(parts: Experiment) -> int:
+    """How many training examples are kept aside for the balancer."""
+    return len(parts.held_out) if parts.balancer.needs else 0
 
 
 def _finish(loop: Loop, fitted: checks.Fitted, times_predictions: bool) -> dict[str, float]:
@@ -119,6 +143,7 @@ def _finish(loop: Loop, fitted: checks.Fitted, times_predictions: bool) -> dict[
     with loop.record.clock.spent(EVALUATION):
         figures, constant = loop.evaluate(loop.state), evaluation.figures_of_constant(parts, fitted)
     settle(parts, loop.workdir)
+    loop.keep_if_best(steps, figures)
     loop.writer.write(steps, "validation", figures)
     loop.writer.write(steps, "constant", constant)
     if not loop.record.was_done:
@@ -134,14 +159,19 @@ def _finish(loop: Loop, fitted: checks.Fitted, times_predictions: bool) -> dict[
     return figures
 
 
-def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> dict[str, float]:
-    """Evaluates the newest checkpoint of a workdir and writes the panel. A run may go on in the workdir meanwhile.
+def evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, checkpoint: str = "newest") -> dict[str, float]:
+    """Evaluates a checkpoint of a workdir and writes the panel. A run may go on in the workdir meanwhile.
+
+    Args:
+        config: of the run.
+        workdir: of the run.
+        checkpoint: `newest`, or the `best` by `config.keep_best`.
 
     Raises:
-        UserError: where the workdir has no checkpoint, or the config does not fit it.
+        UserError: where the workdir has no such checkpoint, or the config does not fit it.
     """
     parts = experiment.build(checked(config))
-    restored = newest(parts, workdir)
+    restored = newest(parts, workdir, which=checkpoint)
     print(f"evaluating step {restored.step} of {workdir}", flush=True)
     figures = evaluation.evaluator(parts)(restored.state)
     leave_panel(parts, restored.state, workdir)

@@ -7,14 +7,13 @@ import jax
 import numpy as np
 
 from mtljax.data.pipeline import inputs_of
-from mtljax.errors import UserError
 from mtljax.models.heads.frozen import FROZEN
 from mtljax.train.config import experiment
 from mtljax.train.config.checks import Fitted, fit
 from mtljax.train.config.default import checked
 from mtljax.train.config.parts import Experiment
 from mtljax.train.run import frozen_networks, initial
-from mtljax.train.run.checkpoint import CHECKPOINTS, Restored, finished, restore
+from mtljax.train.run.checkpoint import CHECKPOINTS, Restored, finished, folder_of, none_there, restore
 from mtljax.train.run.config_file import CONFIG_FILE, load
 from mtljax.train.step.state import TrainState, create
 
@@ -45,7 +44,9 @@ def start(parts: Experiment, fitted: Fitted, workdir: pathlib.Path | None = None
     return parts.spread.place_state(create(variables, parts.balancer, fitted.optimizer)), told
 
 
-def resume(parts: Experiment, state: TrainState, workdir: pathlib.Path, only: int | None = None) -> Restored | None:
+def resume(
+    parts: Experiment, state: TrainState, workdir: pathlib.Path, only: int | None = None, which: str = "newest"
+) -> Restored | None:
     """The newest checkpoint in a workdir, its state placed as steps want it; the workdir is only read.
 
     Args:
@@ -53,6 +54,7 @@ def resume(parts: Experiment, state: TrainState, workdir: pathlib.Path, only: in
         state: of the wanted shapes and placement, as `start` gives it.
         workdir: of the run.
         only: the one step whose checkpoint is wanted, if not the newest.
+        which: `newest`, or `best`.
 
     Returns:
         What was saved; None where there is no checkpoint.
@@ -60,23 +62,23 @@ def resume(parts: Experiment, state: TrainState, workdir: pathlib.Path, only: in
     Raises:
         UserError: where there are checkpoints but none can be read, or the newest that can holds another state.
     """
-    found = restore(workdir / CHECKPOINTS, parts.spread.to_disk(frozen_networks.without(state)), only)
+    found = restore(folder_of(workdir, which), parts.spread.to_disk(frozen_networks.without(state)), only)
     if found is None:
         return None
     placed = parts.spread.place_state(found.state)
     return found._replace(state=frozen_networks.with_those_of(placed, state))
 
 
-def newest(parts: Experiment, workdir: pathlib.Path, only: int | None = None) -> Restored:
-    """The newest checkpoint in a workdir, or that of one step, its state placed as steps want it.
+def newest(parts: Experiment, workdir: pathlib.Path, only: int | None = None, which: str = "newest") -> Restored:
+    """The newest checkpoint in a workdir, that of one step, or the `best`, its state placed as steps want it.
 
     Raises:
         UserError: where there is none, or none that can be read and fits the parts; or where parts do not fit.
     """
     state, _ = start(parts, fit(parts), workdir)
-    found = resume(parts, state, workdir, only)
+    found = resume(parts, state, workdir, only, which)
     if found is None:
-        raise UserError(f"no checkpoint in {str(workdir / CHECKPOINTS)!r}; train first.")
+        raise none_there(workdir, which)
     return found
 
 

@@ -15,6 +15,7 @@ from mtljax.errors import UserError
 from mtljax.train.config.parts import Experiment
 from mtljax.train.run import config_file, frozen_networks, inputs_file, signals
 from mtljax.train.run.bar import Bar
+from mtljax.train.run.best import Best
 from mtljax.train.run.checkpoint import Checkpoints, Restored
 from mtljax.train.run.divergence import Divergence
 from mtljax.train.run.looks import Looks
@@ -58,6 +59,7 @@ class Loop:
         writer: of figures.
         record: of the run.
         looks: what is measured beside the steps, if anything.
+        best: what keeps the best checkpoint, if anything.
     """
 
     def __init__(
@@ -72,12 +74,13 @@ class Loop:
         writer: MetricWriter | Silent,
         record: Record,
         looks: Looks | None = None,
+        best: Best | None = None,
     ) -> None:
         self.parts, self.workdir, self.writer, self.record = parts, workdir, writer, record
         self.state, self._start = begun.state, begun.step
         self.evaluate, self._step, self._looks = evaluate, step, looks
         self._profile = Profile(parts.config.profile, begun.step, workdir)
-        self._batches, self._checkpoints = batches, checkpoints
+        self._batches, self._checkpoints, self._best = batches, checkpoints, best
         # More or less where the batch size was another before.
         self._seen = begun.examples - begun.step * parts.config.batch_size
         self._latest: tuple[int, Any] = (begun.step, None)  # the step that the state is of, and its report
@@ -219,14 +222,21 @@ class Loop:
         return {"speed/steps_per_second": rate, "speed/seconds_left": (self.parts.config.steps - step) / rate}
 
     def _save(self, step: int, *, wait: bool = False) -> None:
-        examples = self._seen + step * self.parts.config.batch_size
-        kept = {} if self._looks is None else self._looks.kept()
-        state = self.parts.spread.to_disk(frozen_networks.without(self.state))
-        self._checkpoints.save(step, state, examples, wait=wait, **kept)
+        self._save_to(self._checkpoints, step, wait=wait, **({} if self._looks is None else self._looks.kept()))
         if self._looks is not None:
             self._looks.write(self.workdir, step)
         self.record.pause()
         self.record.write()
+
+    def _save_to(self, checkpoints: Checkpoints, step: int, **how: Any) -> None:
+        examples = self._seen + step * self.parts.config.batch_size
+        state = self.parts.spread.to_disk(frozen_networks.without(self.state))
+        checkpoints.save(step, state, examples, **how)
+
+    def keep_if_best(self, step: int, figures: Mapping[str, float]) -> None:
+        """Keeps the state, which is that of a step, where these figures of it are the best so far."""
+        if self._best is not None:
+            self._best.note(step, figures, self._save_to)
 
     def _stops(self, step: int) -> bool:
         """Whether a signal has come. All hosts stop at one step: they ask each other, but not at every step."""
@@ -240,6 +250,7 @@ class Loop:
                 figures = self.evaluate(self.state, self._leave_if_asked)
         except _Asked:
             self._stop(step)
+        self.keep_if_best(step, figures)
         self.writer.write(step, "validation", figures)
         self._timed_from = None
         self.record.pause()

@@ -7,7 +7,8 @@
 | `features` | the tasks' gradients at the encoder's output | 1, plus T through the heads |
 
 A balancer that sees losses only costs one backward pass, whatever `measure` says. One that looks at k independent
-samples gets the Jacobians of k parts of the batch, for the price of one.
+samples gets the Jacobians of k parts of the batch, for the price of one. One that needs a validation batch is given the
+losses of both as functions, and pays for the derivatives that it takes.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,12 +24,11 @@ from mtljax.models.heads.frozen import FROZEN
 from mtljax.tasks import Task
 from mtljax.train.step import streams
 from mtljax.train.step.accumulation import Accumulating
+from mtljax.train.step.ahead import STEP, LookingAhead
 from mtljax.train.step.replica import Axis, Balanced, Replica
 from mtljax.train.step.samples import Sampling
 from mtljax.train.step.shards import Shards
 from mtljax.train.step.streaming import Streaming, check_streams
-
-STEP = "step"
 
 
 class OverDevices(Protocol):
@@ -89,7 +89,9 @@ def balanced_gradient(
         check_streams(balancer, measure, accumulate)
     if vectorised and balancer.sees != "losses":
         check_vectorised()
-    way = "losses" if balancer.sees == "losses" else "samples" if balancer.samples > 1 else measure
+    if accumulate > 1 and balancer.needs:
+        raise UserError(f"accumulate={accumulate} works without a {balancer.needs}, which this balancer needs.")
+    way = _way(balancer, measure)
 
     def gradient_of(
         params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any, shards: Shards | None = None
@@ -101,12 +103,23 @@ def balanced_gradient(
             replica = Sampling(replica, balancer.samples)
         elif streamed:
             replica = Streaming(replica)
+        elif way == "validation":
+            replica = LookingAhead(replica)
         found = getattr(replica, f"from_{way}")(replica.whole(params), model_state, balance, batch, key)
         found = found._replace(gradient=_of_present(found), model_state=_alike(found.model_state, axis_name))
         finite = replica.finite((found.losses, found.gradient)) & jnp.all(found.balance.present == found.present)
         return found._replace(finite=finite)
 
     return gradient_of
+
+
+def _way(balancer: Any, measure: str) -> str:
+    """By what a replica gets its gradient."""
+    if balancer.needs:
+        return "validation"
+    if balancer.sees == "losses":
+        return "losses"
+    return "samples" if balancer.samples > 1 else measure
 
 
 def _alike(model_state: Any, axis_name: Axis | None) -> Any:

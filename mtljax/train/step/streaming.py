@@ -1,4 +1,4 @@
-"""Surgery without a Jacobian: rows are looked at and let go, and their weighted sum is pulled back anew."""
+"""Ways to rows of the Jacobian; and surgery without one: rows are let go, and their weighted sum is pulled back anew."""
 
 from typing import Any
 
@@ -6,6 +6,15 @@ from mtljax.balance import BalanceState, linearize_at
 from mtljax.errors import UserError
 from mtljax.train.step.replica import Balanced, Owners, Replica
 from mtljax.train.step.shards import FSDP
+
+
+def way_of(jacobian: str) -> dict[str, bool]:
+    """Whether rows of the Jacobian are computed under `vmap`, and whether they are held.
+
+    On the CPU, `vmap` took 1.2 times as long for the quick start's encoder (benchmarks/README.md), with T times the
+    memory for what is between the layers. On accelerators it has not been measured; there too memory decides.
+    """
+    return {"vectorised": jacobian == "vmap", "streamed": jacobian == "streamed"}
 
 
 def check_streams(balancer: Any, measure: str, accumulate: int, who: str = "this balancer") -> None:

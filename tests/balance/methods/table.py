@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 import mtljax as mtl
+from mtljax.balance.gramian import shared_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Method:
 RANDOM = Method(permutes=False)
 METHODS = {
     "aligned_mtl": Method(),
+    "auto_lambda": Method(degree=None),
     "cagrad": Method({"c": 1.0}, never_conflicts=True),
     "config": Method(never_conflicts=True),
     "constant": Method(),
@@ -46,6 +48,7 @@ METHODS = {
     "excess_mtl": Method(),
     "fairgrad": Method(degree=-1 / 3),
     "famo": Method(needs_losses=True),
+    "forum": Method(degree=None, per_task=False),  # it is; but its loop takes long step by step: see test_bilevel.py
     "geometric_mean": Method(needs_losses=True),
     "graddrop": Method(),
     "gradnorm": Method(needs_losses=True),
@@ -58,6 +61,7 @@ METHODS = {
     "mgda": Method(never_conflicts=True),
     "moco": Method(degree=None),
     "modo": Method(degree=None),
+    "moml": Method(degree=None, per_task=False),  # likewise
     "nash_mtl": Method(degree=0, never_conflicts=True),
     "pbi": Method(needs_losses=True, per_task=False),
     "pcd": Method({"eps": 0.0}, permutes=False),
@@ -77,9 +81,28 @@ METHODS = {
 def make(name: str, num_tasks: int) -> Any:
     """The balancer of a row."""
     given = METHODS[name].arguments.items()
-    return getattr(mtl, name)(
+    balancer = getattr(mtl, name)(
         num_tasks, **{key: value(num_tasks) if callable(value) else value for key, value in given}
     )
+    return looking_ahead(balancer) if balancer.needs else balancer
+
+
+def looking_ahead(balancer: Any) -> Any:
+    """A balancer that is given a validation batch: its losses, and those of training, fall as the Jacobian says."""
+
+    def direct(jacobian: Any, state: Any, params: Any, *, losses: Any = None, **known: Any) -> Any:
+        rows = shared_rows(jacobian, params, balancer.num_tasks)
+        rows = [None if row is None else jnp.where(jnp.isfinite(row), row, 0.0) for row in rows]
+        first = jnp.ones(balancer.num_tasks) if losses is None else losses
+
+        def falling(at: Any) -> jax.Array:
+            pairs = zip(rows, jax.tree.leaves(at), jax.tree.leaves(params), strict=True)
+            return first + sum(row.reshape(len(row), -1) @ (p - q).ravel() for row, p, q in pairs if row is not None)
+
+        ahead = mtl.balance.Ahead(params, falling, falling)
+        return balancer.direct(jacobian, state, params, losses=losses, ahead=ahead, **known)
+
+    return mtl.balance.Balancer(balancer.init, num_tasks=balancer.num_tasks, sees="jacobian", direct=direct)
 
 
 @functools.cache
@@ -100,4 +123,4 @@ def exported() -> set[str]:
         name
         for name in mtl.balance.__all__
         if getattr(getattr(mtl.balance, name), "__annotations__", {}).get("return") is mtl.balance.Balancer
-    } - {"compose", "from_rule", "from_jacobian_rule"}
+    } - {"compose", "per_group", "from_rule", "from_jacobian_rule"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
-from mtljax.balance import linearize
+from mtljax.balance import linearize_at
 from mtljax.errors import UserError
 from tests.models.heads.test_object_heads import BATCH, LOSSES, predict
 from tests.models.toys import random_variables
@@ -26,7 +26,7 @@ def owners(model):
     found = {}
 
     def look(params):
-        found["owners"] = linearize(losses, params).owners
+        found["owners"] = linearize_at(losses, params).owners
         return params
 
     jax.eval_shape(look, variables["params"])

@@ -39,6 +39,13 @@ def test_single_is_a_network_a_task_with_its_ancestors(config):
     }
 
 
+def test_a_single_network_keeps_its_best_by_its_own_metric_alone(config):
+    changed = type(config)(config.to_dict() | {"keep_best": "right/accuracy", "balance_groups": ((".*", "pcgrad()"),)})
+    left, right = (config_of(changed, job) for job in jobs(config, "single"))
+    assert (left.keep_best, right.keep_best) == ("", "right/accuracy")
+    assert left.balance_groups == ()
+
+
 def test_a_method_is_a_value_of_the_key_and_a_seed(config):
     first, second = jobs(config, "cagrad(c=0.4)", seeds=2)
     assert [job.folder for job in (first, second)] == ["cagrad-c=0.4/seed-0", "cagrad-c=0.4/seed-1"]

@@ -44,9 +44,22 @@ def test_the_parts():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"balance": "pcgard()"}, r"unknown balancer 'pcgard'; did you mean 'pcgrad'\? Known: aligned_mtl, cagrad, "),
+        (
+            {"balance": "pcgard()"},
+            r"unknown balancer 'pcgard'; did you mean 'pcgrad'\? Known: aligned_mtl, auto_lambda, cagrad, ",
+        ),
         ({"balance": "gradnorm(alhpa=1)"}, r"'alhpa'; did you mean 'alpha'"),
         ({"balance": "__import__('os')"}, r"unknown balancer '__import__'"),
+        ({"balance_groups": (("encoder", "pcgard()"),)}, r"unknown balancer 'pcgard'; did you mean 'pcgrad'"),
+        ({"balance_groups": ("encoder", "pcgrad()")}, r"balance_groups=\('encoder', .*expected pairs of a regular"),
+        (
+            {"balance_groups": (("encoder", "pcgrad()"),), "balance": "mgda()"},
+            r"balance='mgda\(\)' and config.balance_groups: expected one of them",
+        ),
+        (
+            {"balance_groups": (("encoder", "pcgrad()"),), "measure": "features"},
+            r"works with measure=shared, not 'features'",
+        ),
         ({"optimizers__depth": "sdg(0.1)"}, r"unknown optimiser 'sdg'; did you mean 'sgd'"),
         ({"optimizers__depth": "sgd()"}, r"missing a required argument: 'learning_rate'"),
         ({"optimizers__depth": "constant_schedule(1.0)"}, r"optimizers.depth.*expected an optax transformation"),
@@ -102,6 +115,14 @@ def test_mistakes_are_named_before_any_data_is_read(changes, message):
         ({"model": "MultiTask(encoder=ResNet(depth=11))"}, r"ResNet\(depth=11\): expected one of"),
         ({"tasks__depth": "depth(head=Linear(1))"}, r"'depth' predicts shape .* must agree in all axes but the last"),
         ({"optimizers": {"shared": "sgd(0.1)", "depth": "sgd(0.1)"}}, r"no optimiser for group 'normals'"),
+        (
+            {"balance_groups": (("encoder/nowhere.*", "pcgrad()"), (".*", "equal()"))},
+            r"config.balance_groups of model .*'encoder/nowhere.\*' matches no parameter; did you mean 'encoder/",
+        ),
+        (
+            {"balance": "per_group([('encoder/.*kernel', pcgrad())])"},
+            r"no group matches \d+ of the parameters that tasks share: encoder/",
+        ),
         ({"optimizers__norms": "sgd(0.1)"}, r"optimiser group .*'norms'; did you mean 'normals'"),
         ({"augment": "crop(64, 64)"}, r"crop\(64, 64\): an image is only 24 x 32 pixels"),
         (

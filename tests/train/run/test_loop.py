@@ -138,3 +138,17 @@ def test_an_error_of_anothers_code_saves_what_there_is(capsys):
     assert [step for step, *_ in kept.saved] == [2]
     assert kept.written == [1, 2], "the step that was on its way is told"
     assert "StopIteration: saved step 2 in runs/a." in capsys.readouterr().err
+
+
+def test_the_state_of_the_best_evaluation_is_kept_as_that_of_its_step():
+    made, _ = run_of([{}, {}, {}], eval_every=2)
+    made.evaluate = lambda state, between: {"depth/AbsRel": 0.5}
+    best = Kept()
+
+    def note(step, figures, save):
+        assert figures == {"depth/AbsRel": 0.5}
+        save(best, step)
+
+    made._best = types.SimpleNamespace(note=note)
+    made.run()
+    assert best.saved == [(2, 2, 8)]

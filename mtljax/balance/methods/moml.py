@@ -1,0 +1,94 @@
+"""MOML: loss weights that lower all validation losses together, by multi-objective descent."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mtljax.balance import among_present, arguments
+from mtljax.balance.balancer import Balancer
+from mtljax.balance.bilevel import Ahead, from_bilevel, rows_of
+from mtljax.balance.gramian import dot, gramian
+from mtljax.balance.memory import guarded_descent
+from mtljax.balance.solvers import quadratic_program
+
+
+class MOMLState(NamedTuple):
+    """State of `moml`.
+
+    Attributes:
+        logits: a, (T,) float32.
+        descent: the state of the transformation that moves them, of each task.
+    """
+
+    logits: jax.Array
+    descent: guarded_descent.Descent
+
+
+def moml(
+    num_tasks: int,
+    lr: float = 1e-3,
+    step_size: float = 0.01,
+    steps: int = 1,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Balancer:
+    """Learns loss weights by the validation losses of all tasks at once, some training steps ahead.
+
+    The weights are `alpha = softmax(a)`. Before each step, theta' is reached by `steps` plain gradient steps on
+    `sum_t alpha_t L_t` from theta; H (T, T) holds the derivatives of each validation loss at theta' in a, through all
+    of these steps; and a moves along `H^T gamma`, the shortest vector in the hull of H's rows (MGDA). A task that is
+    absent keeps its logit; one without a label in the validation batch has no part in gamma.
+
+    Args:
+        num_tasks: T, the number of tasks.
+        lr: of Adam, which moves a, > 0.
+        step_size: of the steps ahead, > 0; best near the learning rate of the parameters.
+        steps: how many, at least 1. From the second on, H holds second derivatives.
+        optimizer: an optax transformation that moves a in the place of Adam.
+
+    Returns:
+        An optax `Aggregator` that sees the losses and needs a validation batch: `update(..., ahead=)`, as
+        `mtl.balance.look_ahead` makes it. It costs T backward passes through the validation losses and the steps ahead.
+
+    Raises:
+        ValueError: for numbers out of range, or an optimizer that is none.
+
+    References:
+        Ye, Lin, Yue, Guo, Xiao and Zhang, Multi-Objective Meta Learning, NeurIPS 2021, arXiv 2102.07121, algorithm 1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, mtljax as mtl
+        >>> losses_fn = lambda x, data: jnp.array([(x - data) ** 2, (x - data) ** 2 / 2])
+        >>> balancer, x = mtl.moml(2, step_size=0.1), jnp.array(1.0)
+        >>> ahead = mtl.balance.look_ahead(losses_fn, x, batch=2.0, validation_batch=2.0)
+        >>> jacobian = jnp.array([-2.0, -1.0])
+        >>> _, state = jax.jit(lambda state: balancer.update(jacobian, state, x, ahead=ahead))(balancer.init(x))
+        >>> bool(state.weights[0] > state.weights[1])  # the steeper loss helps both more
+        True
+    """
+    arguments.positive("moml", lr=lr, step_size=step_size)
+    arguments.whole("moml", 1, steps=steps)
+    arguments.check_num_tasks(num_tasks)
+    moves = guarded_descent.adam_unless(optimizer, lr)
+
+    def init() -> MOMLState:
+        logits = jnp.zeros(num_tasks, jnp.float32)
+        return MOMLState(logits, guarded_descent.start(moves, logits))
+
+    def learn(ahead: Ahead, present: jax.Array, state: MOMLState) -> tuple[MOMLState, jax.Array]:
+        def after(logits: jax.Array) -> jax.Array:
+            params = ahead.stepped(among_present.softmax(logits, present), step_size, steps)
+            return ahead.validation(params).astype(jnp.float32)
+
+        hyper = ahead.total(jnp.stack(rows_of(after, state.logits, num_tasks)))
+        seen = gramian(hyper, state.logits, num_tasks)
+        shares, _ = quadratic_program.min_norm(seen, present & (seen.norms > 0))
+        gradient = dot(shares, jnp.where((shares > 0)[:, None], hyper, 0.0)).astype(jnp.float32)
+        logits, descent = guarded_descent.step(moves, state.logits, gradient, state.descent, present)
+        return MOMLState(logits, descent), hyper
+
+    def weights_of(state: MOMLState, present: jax.Array) -> tuple[jax.Array, None]:
+        return among_present.softmax(state.logits, present), None
+
+    return from_bilevel(learn, weights_of, num_tasks, init=init)
