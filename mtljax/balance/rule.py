@@ -107,7 +107,7 @@ def from_rule(
         seen = _observe(num_tasks, losses, gramian, present, needs_positive_losses)
         found = rule(seen, state.rule)
         weights, rule_state, solved = found if len(found) == 3 else (*found, _SOLVED)
-        _check_weights(weights, num_tasks)
+        weights = _checked_weights(weights, num_tasks)
         # A weight beyond the dtype's range (rows of norms 1e-20 and 1e20) stays finite.
         limit = jnp.finfo(weights.dtype).max
         weights = jnp.where(seen.present, jnp.clip(weights, -limit, limit), 0.0)
@@ -120,12 +120,13 @@ def from_rule(
     )
 
 
-def _check_weights(weights: Any, num_tasks: int) -> None:
-    """Raises `ValueError` for weights of another shape, which would be broadcast: one weight for all, or their sum."""
+def _checked_weights(weights: Any, num_tasks: int) -> Any:
+    """The weights; `ValueError` for another shape, which would be broadcast: one weight for all, or their sum."""
     shape = getattr(weights, "shape", None)
     if shape != (num_tasks,):
         found = f"type {type(weights).__name__}" if shape is None else f"shape {shape}"
         raise ValueError(f"the rule of a balancer gives weights of {found}; expected ({num_tasks},), one a task.")
+    return weights
 
 
 def from_scalarization(
@@ -210,8 +211,7 @@ def from_jacobian_rule(
         leaves = tuple(jax.tree.leaves(params)) if features else ()
         seen = seen._replace(rows=rows, samples=tuple(parts), axis_name=axis_name, features=leaves)
         found, weights, rule_state = rule(seen, state.rule)
-        _check_weights(weights, num_tasks)
-        weights = jnp.where(seen.present, weights, 0.0).astype(jnp.float32)
+        weights = jnp.where(seen.present, _checked_weights(weights, num_tasks), 0.0).astype(jnp.float32)
         return _merged(found, jacobian, params), BalanceState(rule_state, weights, seen.present, jnp.array(True))
 
     return Balancer(

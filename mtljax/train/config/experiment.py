@@ -17,10 +17,11 @@ from mtljax.train.config import decay, objects
 from mtljax.train.config.callstring import resolve
 from mtljax.train.config.checks import fit
 from mtljax.train.config.default import RunConfig, checked, default_config
+from mtljax.train.config.labels_read import labels_of
 from mtljax.train.config.learning_rates import check_learning_rate, climbs
 from mtljax.train.config.measure_checks import check_jacobian, check_measure
 from mtljax.train.config.namespaces import factories, functions, public
-from mtljax.train.config.parts import Experiment, labels_of
+from mtljax.train.config.parts import Experiment
 from mtljax.train.config.stored import CONFIG_FILE, load
 from mtljax.train.spread import parallel
 from mtljax.train.step import streams

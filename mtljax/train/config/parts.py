@@ -21,10 +21,11 @@ from mtljax.tasks import Task
 from mtljax.train.config import decay
 from mtljax.train.config.default import RunConfig
 from mtljax.train.config.group_table import group_table, task_order
+from mtljax.train.config.labels_read import labels_of
 from mtljax.train.config.part_of_data import part_of
 from mtljax.train.config.seeded import TrainStep, noise_of
 from mtljax.train.spread import hosts
-from mtljax.train.spread.parallel import Spread
+from mtljax.train.spread.parallel import ONCE, Spread
 from mtljax.train.spread.program import Program
 from mtljax.train.step import state, streams
 from mtljax.train.step.affinity import make_affinity_step
@@ -259,9 +260,7 @@ class Experiment:
 
     def init(self, images: Any) -> Any:
         """The model's variables, from the config's seed."""
-        # It runs once, so that optimising it would cost more than it gains.
-        compiler_options = {"xla_backend_optimization_level": 0}
-        init = self.program("init", lambda: jax.jit(self.model.init, compiler_options=compiler_options))
+        init = self.program("init", lambda: jax.jit(self.model.init, compiler_options=ONCE))
         return init(jax.random.key(self.config.seed), images)
 
     def first_state(self, images: Any, optimizer: optax.GradientTransformation) -> state.TrainState:
@@ -292,12 +291,6 @@ class Experiment:
         """Every optimiser group: its number of parameters, its optimiser and schedule; and the tasks' order."""
         table = group_table(self.model.groups(params), params, self.config.optimizers)
         return f"{table}\n{task_order(self.tasks)}"
-
-
-def labels_of(tasks: Mapping[str, Task]) -> tuple[str, ...]:
-    """The labels that any task reads."""
-    read = (label for task in tasks.values() for label in (*task.labels, *task.optional_labels))
-    return tuple(dict.fromkeys(read))
 
 
 def _shown(tree: Any) -> str:

@@ -18,7 +18,7 @@ from mtljax.train.step.shards import FSDP, Rule, Shards
 DATA = "data"
 _BATCH = P((DATA, FSDP))
 # Of what runs once, so that optimising it would cost more than it gains.
-_ONCE: dict[str, str | bool | int | float] = {"xla_backend_optimization_level": 0}
+ONCE: dict[str, str | bool | int | float] = {"xla_backend_optimization_level": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def pmap() -> Spread:
         num_devices=count,
         axis=DATA,
         gradient=lambda replica: replica,  # all of the step runs on every replica
-        begin=lambda make: jax.jit(make, compiler_options=_ONCE),
+        begin=lambda make: jax.jit(make, compiler_options=ONCE),
         train=lambda step, alike=0: jax.pmap(
             step, axis_name=DATA, in_axes=(None, 0, *[None] * alike), out_axes=(None, None), donate_argnums=(0,)
         ),
@@ -168,7 +168,7 @@ class _OverMesh:
             state = make(*arguments)
             return jax.lax.with_sharding_constraint(state, self.shardings(state))
 
-        return jax.jit(placed, compiler_options=_ONCE)
+        return jax.jit(placed, compiler_options=ONCE)
 
     def train(self, step: Callable, alike: int = 0) -> Any:
         def placed(state: Any, batch: Any, *others: Any) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Ways to rows of the Jacobian; and surgery without one: rows are let go, and their weighted sum is pulled back anew."""
+"""Ways to rows of the Jacobian; and surgery without one: rows are let go, their weighted sum is pulled back anew."""
 
 from typing import Any
 
