@@ -1,5 +1,6 @@
 """A head for the camera's own motion."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,12 +91,12 @@ class EgoMotion(nn.Module):
         self, pairs: Mapping[int, FramePair], stride: int, cells: tuple[int, int]
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Flow in pixels (N, h, w, 2), its weight and inverse depth (N, h, w, 1)."""
-        parts = [part for k, pair in pairs.items() for part in pair.at(k, stride, cells)]
+        parts, found = zip(*(pair.at(k, stride, cells) for k, pair in pairs.items()), strict=True)
         where = jnp.broadcast_to(2 * geometry.pixel_grid(*cells) / jnp.array(cells[::-1]) - 1, (*parts[0].shape[:3], 2))
         x = jnp.concatenate([*parts, where], axis=-1)
         for i in (1, 2):
             x = nn.leaky_relu(nn.Conv(self.width, (3, 3), dtype=self.dtype, name=f"conv{i}")(x), 0.1)
-        matches = [at_stride(match, k, stride, cells) for k, pair in pairs.items() for match in pair.flows]
+        matches = list(itertools.chain(*found))
         zeros = nn.initializers.zeros
         said = nn.Conv(len(matches) + 4, (3, 3), dtype=self.dtype, kernel_init=zeros, name="say")(x)
         correction, weight, inverse_depth, choice = jnp.split(said.astype(jnp.float32), (2, 3, 4), axis=-1)

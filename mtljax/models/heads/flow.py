@@ -1,5 +1,6 @@
 """A head for optical flow."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,12 +76,11 @@ class _Level(nn.Module):
         self, pairs: Mapping[int, FramePair], flow: jax.Array, hidden: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
         cells = size_of(flow)
-        parts = [part for k, pair in pairs.items() for part in pair.at(k, self.stride, cells)]
+        parts, matches = zip(*(pair.at(k, self.stride, cells) for k, pair in pairs.items()), strict=True)
         x = jnp.concatenate([*parts, flow, *([] if hidden is None else [hidden])], axis=-1)
         for i in (1, 2):
             x = nn.leaky_relu(nn.Conv(self.width, (3, 3), dtype=self.dtype, name=f"conv{i}")(x), 0.1)
-        choices = [at_stride(match, k, self.stride, cells) for k, pair in pairs.items() for match in pair.flows]
-        choices += [flow, jnp.zeros_like(flow)]
+        choices = [*itertools.chain(*matches), flow, jnp.zeros_like(flow)]
         zeros = nn.initializers.zeros
         logits = nn.Conv(len(choices), (3, 3), dtype=self.dtype, kernel_init=zeros, name="choose")(x)
         weights = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)

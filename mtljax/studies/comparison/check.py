@@ -65,9 +65,16 @@ def is_comparison(workdir: pathlib.Path) -> bool:
     return (workdir / "compare.json").exists() or bool(jobs_there(workdir))
 
 
+def is_relation_study(workdir: pathlib.Path) -> bool:
+    """Whether a folder is that of a study of relations."""
+    files = ("halves.json", "relations.json")
+    jobs = jobs_there(workdir)
+    return any((workdir / name).exists() for name in files) or any(job.get("vary") == "relations" for job in jobs)
+
+
 def refuse_comparison(workdir: pathlib.Path) -> None:
     """Raises `UserError` where a folder for a training run is that of a comparison or of a study of relations."""
-    if (workdir / "halves.json").exists() or any(job.get("vary") == "relations" for job in jobs_there(workdir)):
+    if is_relation_study(workdir):
         raise UserError(
             f"workdir {str(workdir)!r} holds a study of relations: go on by --mode=relate, or choose another --workdir."
         )

@@ -11,7 +11,7 @@ from mtljax.errors import UserError
 from mtljax.report import write as write_report
 from mtljax.report import write_run
 from mtljax.studies.comparison import notes
-from mtljax.studies.comparison.check import is_comparison, is_run
+from mtljax.studies.comparison.check import is_comparison, is_relation_study, is_run
 from mtljax.train.run.workdir import unwritable
 
 TABLE, LOCK_FILE = "compare.md", ".gather.lock"
@@ -80,6 +80,11 @@ def report(
         raise UserError("--mode=report wants the --workdir of a run or a comparison, or a new one with --workdirs.")
     found = [pathlib.Path(text) for text in workdirs] or [workdir]
     for folder in found:
+        if is_relation_study(folder):
+            raise UserError(
+                f"{str(folder)!r} holds a study of relations, whose page is relations.md in it, once all is trained; "
+                "--mode=report is for runs, which lie in its folders, and for comparisons."
+            )
         if not (is_run(folder) or is_comparison(folder)):
             raise UserError(f"{str(folder)!r} holds neither a run nor a comparison.")
     if not workdirs and is_run(workdir):

@@ -16,6 +16,19 @@ AFFINITY_FILE = "affinity.json"
 VERSION = 1
 
 
+def let_go(known: Mapping[str, Any] | None, h: float) -> str | None:
+    """What is said where a run goes on with steps of another length, so that its exact mean begins anew; else None.
+
+    Args:
+        known: what `Means.kept` gave, of the run that is gone on with.
+        h: length of the plain gradient step.
+    """
+    if known is None or float(known["h"]) == h or not np.any(known["counts"][EXACT]):
+        return None
+    steps, before = int(np.max(known["counts"][EXACT])), float(known["h"])
+    return f"affinity_step is {h:g} and was {before:g}: exact affinities of {steps} steps are let go, for a new mean"
+
+
 @dataclasses.dataclass(frozen=True)
 class Affinity:
     """Affinities between the tasks of a run: what `mtl.relations.group(found.mean, found.tasks, most)` takes.
@@ -49,7 +62,8 @@ class Means:
         tasks: of rows and columns.
         h: length of the plain gradient step.
         every: steps from one measurement to the next.
-        known: what `kept` gave, of the run that is gone on with; means of steps of another length are let go.
+        known: what `kept` gave, of the run that is gone on with. Exact affinities of steps of another length are let
+            go; to first order they are of no length, and stay.
     """
 
     def __init__(self, tasks: Sequence[str], h: float, every: int, known: Mapping[str, Any] | None = None) -> None:
@@ -57,9 +71,10 @@ class Means:
         shape = (len(self._tasks),) * 2
         self._totals = {name: np.zeros(shape) for name in (EXACT, FIRST)}
         self._counts = {name: np.zeros(shape, np.int64) for name in (EXACT, FIRST)}
-        if known is not None and float(known["h"]) == h:
-            self._totals = {name: np.asarray(known["totals"][name]) for name in self._totals}
-            self._counts = {name: np.asarray(known["counts"][name]) for name in self._counts}
+        if known is not None:
+            of_this = self._totals if float(known["h"]) == h else (FIRST,)
+            self._totals |= {name: np.asarray(known["totals"][name]) for name in of_this}
+            self._counts |= {name: np.asarray(known["counts"][name]) for name in of_this}
 
     def add(self, report: Mapping[str, Any]) -> dict[str, float]:
         """Adds the affinities of a step, those that are numbers.

@@ -1,11 +1,12 @@
 """What is measured beside the training steps, every so many of them: cosines of gradients, affinities of tasks."""
 
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from mtljax.train.config.parts import Experiment
-from mtljax.train.run.affinity import Means
+from mtljax.train.run.affinity import Means, let_go
 from mtljax.train.run.report import cosines_of
 from mtljax.train.spread import hosts
 
@@ -25,6 +26,8 @@ class Looks:
         self._affinity, self._affinity_every = parts.affinity(), config.affinity_every
         self._means = None
         if parts.measures_affinity:
+            if (said := let_go(known, config.affinity_step)) and hosts.first():
+                print(f"warning: {said}", file=sys.stderr, flush=True)
             self._means = Means(self._names, config.affinity_step, config.affinity_every, known)
 
     def due(self, step: int) -> bool:

@@ -37,6 +37,7 @@ MISUSES = [
     ([*RELATE, "--importance=lft=2"], "unknown task with an importance (--importance): 'lft'; did you mean 'left'?"),
     ([*RELATE, "--workdir={run}"], "holds a training run; choose another --workdir"),
     (["--mode=report"], "holds neither a run nor a comparison"),
+    (["--mode=report", "--workdir={study}"], "holds a study of relations, whose page is relations.md"),
     (["--mode=report", "--workdirs=nowhere"], "'nowhere' holds neither a run nor a comparison"),
 ]
 
@@ -49,9 +50,12 @@ def told(tmp_path_factory):
     (base / "run/checkpoints").mkdir(parents=True)
     (base / "comparison/equal/seed-0").mkdir(parents=True)
     (base / "comparison/equal/seed-0/job.json").write_text(json.dumps({"method": "equal()", "outcome": "done"}))
+    (base / "study").mkdir()
+    (base / "study/relations.json").write_text("{}")
     commands = []
     for arguments, _ in MISUSES:
-        given = [argument.format(run=base / "run", comparison=base / "comparison") for argument in arguments]
+        places = {name: base / name for name in ("run", "comparison", "study")}
+        given = [argument.format(**places) for argument in arguments]
         workdir = [] if "--workdir" in str(given).replace("--workdirs", "") else [f"--workdir={base / 'new'}"]
         commands.append(["launch.py", f"--config={CONFIG}:{digits}", *given, *workdir])
     found = runs.forked(base / "compiled", base, commands)

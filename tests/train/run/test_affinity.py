@@ -12,7 +12,7 @@ from mtljax.train.config import checks, experiment
 from mtljax.train.config.default import checked
 from mtljax.train.config.programs import Programs
 from mtljax.train.run import loop
-from mtljax.train.run.affinity import AFFINITY_FILE, Means, read
+from mtljax.train.run.affinity import AFFINITY_FILE, Means, let_go, read
 from tests.runs import lines, state
 from tests.train.conftest import changed
 
@@ -122,11 +122,20 @@ def test_pairs_without_an_affinity_are_left_out_of_the_mean():
     assert before["totals"]["affinity"].tolist() == [[1, 2], [3, 4]], "what is being saved does not change"
 
 
-def test_means_of_steps_of_another_length_are_let_go():
+def test_exact_means_of_steps_of_another_length_are_let_go_and_that_is_told():
     means = Means(["a", "b"], 0.1, 10)
-    means.add({"affinity": np.ones((2, 2))})
-    assert Means(["a", "b"], 0.1, 5, means.kept()).kept()["counts"]["affinity"].sum() == 4
-    assert Means(["a", "b"], 0.2, 10, means.kept()).kept()["counts"]["affinity"].sum() == 0
+    means.add({"affinity": np.ones((2, 2)), "affinity_first": np.ones((2, 2))})
+    known = means.kept()
+
+    def counts(h, every):
+        return {name: x.sum() for name, x in Means(["a", "b"], h, every, known).kept()["counts"].items()}
+
+    assert counts(0.1, 5) == {"affinity": 4, "affinity_first": 4}
+    assert counts(0.2, 10) == {"affinity": 0, "affinity_first": 4}
+    assert "affinity_step is 0.2 and was 0.1: exact affinities of 1 steps are let go" in (let_go(known, 0.2) or "")
+    nothing_lost = (None, Means(["a", "b"], 0.0, 10).kept())
+    assert let_go(known, 0.1) is None
+    assert not any(let_go(one, 0.2) for one in nothing_lost)
 
 
 def test_a_pair_that_was_never_measured_is_no_number(tmp_path):

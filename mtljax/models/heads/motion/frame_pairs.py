@@ -31,10 +31,13 @@ class FramePair(NamedTuple):
     volume: jax.Array
     flows: Sequence[jax.Array]
 
-    def at(self, stride: int, wanted: int, cells: tuple[int, int]) -> list[jax.Array]:
-        """The first frame and the comparisons, which are at one stride, at another."""
+    def at(self, stride: int, wanted: int, cells: tuple[int, int]) -> tuple[jax.Array, list[jax.Array]]:
+        """The first frame and the comparisons, which are at one stride, at another: as one map, and its flows apart."""
         parts = (self.first, self.volume, *self.flows)
-        return [at_stride(x.astype(jnp.float32), stride, wanted, cells) for x in parts]
+        # One map: each that is resized by itself takes XLA some hundred operations to compile.
+        whole = at_stride(jnp.concatenate([x.astype(jnp.float32) for x in parts], axis=-1), stride, wanted, cells)
+        flows = whole[..., -2 * len(self.flows) :]
+        return whole, jnp.split(flows, len(self.flows), axis=-1)
 
 
 class FramePairs(nn.Module):
