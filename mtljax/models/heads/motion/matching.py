@@ -1,5 +1,7 @@
 """What two feature maps tell of the motion between them, without parameters: correlation, and least squares."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -45,7 +47,7 @@ def _blocks(x: jax.Array, radius: int) -> jax.Array:
     return x.reshape(len(x), x.shape[1] // side, side, x.shape[2] // side, side, x.shape[3])
 
 
-def _windows(x: jax.Array, size: tuple[int, int], radius: int) -> jax.Array:
+def _windows(x: jax.Array, size: Sequence[int], radius: int) -> jax.Array:
     """What is within the radius of each block: a block starts the radius before, and the next one belongs to it too.
 
     Of a map of this size: (B, i, 2 side, j, 2 side, C).
