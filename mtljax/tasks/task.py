@@ -11,7 +11,7 @@ from mtljax.errors import unknown
 
 Batch = Mapping[str, Any]
 Sums = Mapping[str, Any]
-KINDS = ("numbers", "gaussian", "classes", "tags", "probability", "points", "directions", "flow")
+KINDS = ("numbers", "gaussian", "classes", "tags", "probability", "points", "directions", "flow", "objects")
 PLACE = "place"  # of each example of a batch in its split, and of rows in it
 Prediction = Any  # of a head: an array; of a task that ties others together, it may be a dict of arrays
 Rows = Mapping[str, Mapping[str, np.ndarray]]  # table -> column -> array, of as many rows as the table has
@@ -60,9 +60,9 @@ class Task:
             example's in its split; examples that fill up a batch are left out. A table with a column `place` is put in
             the order of it, so that its rows are the same however many hosts and devices there are.
         figures: `tables -> dict of numbers`, computed once, from all rows; metrics find them beside the sums.
-        baseline: `batch of training labels (NumPy, with masks) -> (predictions, batch) -> decoded prediction`: a trivial
-            predictor on the same detections, where no constant is one. Predictions are those of all tasks with rows,
-            decoded, NumPy; its figures stand where those of the constant do.
+        baseline: `batch of training labels (NumPy, with masks) -> (predictions, batch) -> decoded prediction`: a
+            trivial predictor on the same detections, where no constant is one. Predictions are those of all tasks with
+            rows, decoded, NumPy; its figures stand where those of the constant do.
         constant: `labels -> (C,) float32`, the constant prediction that does best on the given batch of labels
             (NumPy, with masks): the baseline every model must beat; (H, W, C) where it depends on the place. Or None,
             where a constant means nothing.
@@ -81,7 +81,8 @@ class Task:
         kind: what a prediction says, for those who read it without a label. `numbers`, of which the first channels are
             meant, as many as the label has; `gaussian`, means and then as many logarithms of variances; `classes`,
             logits, the largest of which counts; `tags`, a logit for each; `probability`, one logit; `points`, a heat
-            map of logits for each; `directions`, vectors whose length means nothing; `flow`, pixels along x and y.
+            map of logits for each; `directions`, vectors whose length means nothing; `flow`, pixels along x and y;
+            `objects`, a dict of what is known of them.
         unit: of its numbers, such as `metres`; nothing for that of the label.
     """
 

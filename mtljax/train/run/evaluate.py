@@ -169,10 +169,8 @@ def evaluate(
         if on_host:
             batch = {**in_unit_range(batch), PLACE: places(number, size_of(batch), hosts.shard())}
         if instead is not None:
-            added, on_host = (
-                dict.fromkeys(instead, {"total": 0.0, "count": 0.0, "sums": {}}),
-                {name: one(on_host, batch) for name, one in instead.items()},
-            )
+            on_host = {name: baseline(on_host, batch) for name, baseline in instead.items()}
+            added = {name: {"total": 0.0, "count": 0.0, "sums": {}} for name in instead}
         found.add(added, on_host, batch, between)
     figures = found.figures(hosts.total, hosts.joined)
     losses = {f"{name}/loss" for name in instead or ()}  # a baseline has none

@@ -190,7 +190,7 @@ def _predictions(model: Any, variables: Variables, batch: Any) -> dict[str, Any]
 
 
 def measured(task: Task, prediction: Any, batch: Any, decoded: Any = None) -> dict[str, Any]:
-    """What adds over batches and replicas: `total` and `count` of the loss, `sums` of the metrics, of what is decoded."""
+    """What adds over batches and replicas: `total` and `count` of the loss, `sums` of the metrics."""
     total, count = task.loss(prediction, batch)
     decoded = task.decoded(prediction, batch) if decoded is None else decoded
     return {"total": total, "count": count, "sums": task.sums(decoded, batch)}
