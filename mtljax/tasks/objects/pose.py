@@ -1,0 +1,264 @@
+"""Pose: how objects lie in space."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mtljax.errors import UserError, unknown
+from mtljax.models import heads
+from mtljax.objects.decoding import read
+from mtljax.objects.detections import centres
+from mtljax.objects.frames import PIXELS, Objects, in_frames
+from mtljax.objects.poses import pose as pose_of
+from mtljax.objects.poses import ray, split
+from mtljax.objects.symmetry import CONE, CUBE, CYLINDER, NONE, SPHERE
+from mtljax.objects.targets import places
+from mtljax.objects.views import View, seen_by
+from mtljax.tasks.drawing.solids import draw_poses
+from mtljax.tasks.losses.poses import TruePose, pose_loss
+from mtljax.tasks.metrics.objects import solids as shapes
+from mtljax.tasks.metrics.objects.pairing import found_for
+from mtljax.tasks.metrics.objects.poses import CLOSE, Errors, pose_errors, pose_figures
+from mtljax.tasks.metrics.objects.slots import sides_of
+from mtljax.tasks.objects.rows import BESIDE, CLIPS, clips_of, objects_of, once, rows_where
+from mtljax.tasks.task import Baseline, Batch, Metric, Rows, Task
+
+# name -> how it looks the same, and the solid whose points are compared
+SOLIDS = {
+    "sphere": (SPHERE, shapes.SPHERE),
+    "box": (CUBE, shapes.BOX),
+    "cylinder": (CYLINDER, shapes.CYLINDER),
+    "cone": (CONE, shapes.CONE),
+    "other": (NONE, shapes.BOX),
+}
+SCENES = ("sphere", "box", "cylinder", "cone")
+# of the metrics: name -> the figure, and whether higher is better
+FIGURES = {
+    "ADD_S": ("ADD-S < 0.1 d", True),
+    "ADD": ("ADD(-S) < 0.1 d", True),
+    "metres": ("median metres", False),
+    "degrees": ("median degrees_symmetric", False),
+    "degrees_plain": ("median degrees", False),
+    "AUC_ADD_S": ("AUC ADD-S", True),
+    "AUC_ADD": ("AUC ADD(-S)", True),
+    "close": ("close symmetric", True),
+}
+
+
+def pose(
+    detect: str = "detect",
+    solids: Sequence[str] = SCENES,
+    head: Any = None,
+    name: str = "pose",
+    close: tuple[float, float] = CLOSE,
+    width: int = 48,
+    stride: int = 4,
+    least: int = PIXELS,
+) -> Task:
+    """Tells where in space an object is, how it is turned and how large it is (GDR-Net: Wang 2021).
+
+    The loss is `mtljax.tasks.losses.poses`': nothing is paid for a turn after which an object looks the same. Metrics
+    over the objects that count; one that was not found fails every share and is in no median. ADD_S and ADD: shares
+    whose ADD-S, and ADD (ADD-S where an object is symmetric), is below a tenth of the diameter; metres of the
+    translation and degrees to the nearest rotation that looks the same, medians (degrees_plain: to the true one);
+    AUC_ADD_S and AUC_ADD: areas up to 0.1 m; close: the share within 5 cm and 5 degrees. The share of the objects that
+    were found is told. The baseline puts each detection on the ray of its box's centre at the training set's median
+    depth, with one rotation and one size.
+
+    Args:
+        detect: name of the task whose detections it reads.
+        solids: of each class, `sphere`, `box`, `cylinder`, `cone`, or `other`, which looks the same after no turn.
+        head: features -> numbers, see `heads.Pose`; default `heads.Pose(width, stride)`.
+        name: of the task.
+        close: metres and degrees of `close`.
+        width: of the default head.
+        stride: pixels of a cell's side.
+        least: pixels in which an object must be seen to count.
+
+    Returns:
+        The task; its primary metric is ADD_S.
+
+    Raises:
+        UserError: for an unknown solid.
+
+    Example:
+        >>> import mtljax as mtl
+        >>> mtl.tasks.pose().primary.name
+        'ADD_S'
+    """
+    for solid in solids:
+        if solid not in SOLIDS:
+            raise unknown("solid of pose:", solid, SOLIDS)
+    it = _Pose(name, tuple(SOLIDS[solid] for solid in solids), stride, least, tuple(close))
+    return Task(
+        name=name,
+        head=head or heads.Pose(width=width, stride=stride),
+        labels=("instances",),
+        optional_labels=BESIDE,
+        parents={"boxes": detect},
+        loss=it.loss,
+        metrics=tuple(Metric(key, up, lambda sums, key=key: sums[key]) for key, (_, up) in FIGURES.items()),
+        told=(Metric("found", True, lambda sums: sums["found"]),),
+        sums=lambda decoded, batch: {},
+        decode=it.decode,
+        host_rows=it.host_rows,
+        figures=it.figures,
+        constant=None,
+        baseline=it.baseline,
+        draw=it.draw,
+        fits=it.fits,
+        check=it.check,
+        kind="objects",
+        unit="metres",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pose:
+    name: str
+    solids: tuple[tuple[int, int], ...]
+    stride: int
+    least: int
+    close: tuple[float, float]
+
+    def loss(self, prediction: Mapping[str, Any], batch: Batch) -> tuple[jax.Array, jax.Array]:
+        objects = in_frames(batch, self.stride, self.least)
+        view, numbers = seen_by(batch.get("camera"), objects, self.name), prediction["numbers"]
+        if numbers.shape[-2] != objects.counts.shape[-1] or numbers.ndim > 4:
+            numbers = read(numbers, places(objects.boxes, *numbers.shape[-3:-1]).cell)
+        middle = (objects.boxes[..., :2] + objects.boxes[..., 2:]) / 2
+        if "centres" in prediction:
+            middle = prediction["centres"]
+            if middle.ndim > 4:
+                middle = read(middle, places(objects.boxes, *middle.shape[-3:-1]).cell)
+        said = split(numbers)
+        rotation = pose_of(said, middle, _intrinsics(batch), self.stride).rotation
+        truth = TruePose(
+            view.rotation, view.image / self.stride - middle, view.translation[..., 2], objects.half_sizes,
+            jnp.array([kind for kind, _ in self.solids])[objects.category],
+        )  # fmt: skip
+        return pose_loss(rotation, said, truth, objects.counts & view.in_front)
+
+    def decode(self, prediction: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
+        found = prediction["detections"]
+        middle = read(prediction["centres"], found.cell) if "centres" in prediction else centres(found, self.stride)
+        pose = pose_of(split(read(prediction["numbers"], found.cell)), middle, _intrinsics(batch), self.stride)
+        return {**pose._asdict(), "boxes": found.box, "score": found.score, "probability": found.classes}
+
+    def fits(self, prediction: Mapping[str, Any], batch: Batch) -> None:
+        lacking = [key for key in ("positions", "quaternions", "scale") if key not in batch["instances"]]
+        if "camera" not in batch:
+            raise UserError("pose wants a camera: 'camera' with positions, quaternions and intrinsics.")
+        if lacking:
+            raise UserError(
+                f"pose reads {', '.join(lacking)} of 'instances', which has {', '.join(batch['instances'])}."
+            )
+
+    def check(self, batch: Batch) -> None:
+        category, valid = np.asarray(batch["instances"]["category"]), np.asarray(batch["instances_valid"], bool)
+        if np.any(valid & ((category < 1) | (category > len(self.solids)))):
+            wrong = int(category[valid & ((category < 1) | (category > len(self.solids)))][0])
+            raise UserError(f"category {wrong} in 'instances'; pose(solids=...) names {len(self.solids)}.")
+
+    def host_rows(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> Rows:
+        self.check(batch)
+        objects = objects_of(batch, self.least)
+        view = _seen(objects, batch, self.name)
+        wanted = objects.counts & view.in_front
+        errors = [self._errors(objects, view, decoded, wanted, *at) for at in np.argwhere(wanted.any(axis=-1))]
+        columns = {key: np.concatenate([np.stack(getattr(e, key)) for e in errors]) if errors else np.zeros(0)
+                   for key in Errors._fields}  # fmt: skip
+        broken = np.isnan(decoded["score"]) & objects.labelled[..., None]
+        return {
+            CLIPS: clips_of(batch),
+            "errors": rows_where(wanted, batch) | columns,
+            "broken": rows_where(broken, batch),
+        }
+
+    def _errors(
+        self, objects: Objects, view: View, decoded: Mapping[str, np.ndarray], wanted: np.ndarray, clip: int, frame: int
+    ) -> Errors:
+        """Of the wanted objects of a frame, in their order: lists."""
+        own = np.flatnonzero(wanted[clip, frame])
+        found = sides_of(decoded["boxes"][clip, frame].astype(np.float64))
+        slots = found_for(
+            sides_of(objects.boxes[clip, frame, own].astype(np.float64)), found, decoded["score"][clip, frame]
+        )
+        each = []
+        for one, slot in zip(own, slots, strict=True):
+            kind, solid = self.solids[objects.category[clip, frame, one]]
+            points = shapes.solid_points(solid, objects.half_sizes[clip, frame, one].astype(np.float64))
+            truth = (view.rotation[clip, frame, one], view.translation[clip, frame, one])
+            rotation = None if slot < 0 else decoded["rotation"][clip, frame, slot].astype(np.float64)
+            place = decoded["translation"][clip, frame, slot].astype(np.float64)
+            each.append(pose_errors(points, rotation, place, *(x.astype(np.float64) for x in truth), kind))
+        return Errors(*map(list, zip(*each, strict=True)))
+
+    def figures(self, tables: Rows) -> dict[str, float]:
+        rows = once(tables["errors"], tables[CLIPS])
+        errors = Errors(
+            **{key: rows[key].astype(bool if key in ("found", "symmetric") else float) for key in Errors._fields}
+        )
+        figures = pose_figures(errors, self.close)
+        named = {key: figures[name] for key, (name, _) in FIGURES.items()}
+        named["found"] = float(np.mean(errors.found)) if len(errors.found) else float("nan")
+        return dict.fromkeys(named, float("nan")) if len(tables["broken"]["frame"]) else named
+
+    def baseline(self, labels: Batch) -> Baseline:
+        objects = objects_of(labels, self.least)
+        view = _seen(objects, labels, self.name)
+        known = objects.counts & view.in_front
+        depth = np.median(view.translation[..., 2][known]) if known.any() else 1.0
+        turn = mean_rotation(view.rotation[known])
+        size = np.median(objects.half_sizes[known], axis=0) if known.any() else np.ones(3)
+
+        def predict(predictions: Mapping[str, Any], batch: Batch) -> dict[str, np.ndarray]:
+            own = predictions[self.name]
+            middle = (own["boxes"][..., :2] + own["boxes"][..., 2:]) / 2
+            where = depth * np.asarray(ray(middle, _intrinsics(batch)))
+            said = {"rotation": turn, "half_sizes": size}
+            alike = {key: np.broadcast_to(x, (*where.shape[:-1], *x.shape)) for key, x in said.items()}
+            return {**own, **alike, "translation": where}
+
+        return predict
+
+    def draw(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        objects = objects_of(batch, self.least)
+        view = _seen(objects, batch, self.name)
+        solid = np.array([shape for _, shape in self.solids])
+        true = {**view._asdict(), "half_sizes": objects.half_sizes}
+        best = solid[np.argmax(np.nan_to_num(decoded["probability"][..., : len(solid)]), axis=-1)]
+        intrinsics = np.asarray(batch["camera"]["intrinsics"])
+        found = draw_poses(batch["image"], decoded, decoded["score"], best, intrinsics)
+        wanted = np.where(objects.counts & view.in_front, 1.0, 0.0)
+        return found, draw_poses(batch["image"], true, wanted, solid[objects.category], intrinsics)
+
+
+def _intrinsics(batch: Batch) -> jax.Array:
+    return jnp.asarray(batch["camera"]["intrinsics"], jnp.float32)[:, None, None]
+
+
+_view = jax.jit(seen_by, static_argnums=2)
+
+
+def _seen(objects: Objects, batch: Batch, name: str) -> View:
+    return jax.tree.map(np.asarray, _view(batch["camera"], objects, name))
+
+
+def mean_rotation(rotations: np.ndarray) -> np.ndarray:
+    """The rotation nearest to the mean of matrices (N, 3, 3), in the sense of least squares; none for none.
+
+    Example:
+        >>> print(mean_rotation(np.eye(3)[None]) + 0.0)
+        [[1. 0. 0.]
+         [0. 1. 0.]
+         [0. 0. 1.]]
+    """
+    if not len(rotations):
+        return np.eye(3)
+    left, _, right = np.linalg.svd(np.mean(rotations, axis=0, dtype=np.float64))
+    return left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
