@@ -36,6 +36,27 @@ def rotation_of(axis_angle: jax.Array) -> jax.Array:
     return jnp.eye(3, dtype=axis_angle.dtype) + sine * cross + versine * _product(cross, cross)
 
 
+def rotation_of_quaternion(quaternion: jax.Array) -> jax.Array:
+    """The rotation matrix of a quaternion (w, x, y, z) of any length: (..., 4) -> (..., 3, 3); of zeros, no rotation.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(rotation_of_quaternion(jnp.array([1.0, 0.0, 0.0, 1.0])).round(3) + 0.0)
+        [[ 0. -1.  0.]
+         [ 1.  0.  0.]
+         [ 0.  0.  1.]]
+    """
+    square = jnp.sum(quaternion**2, axis=-1)
+    double = 2 / jnp.where(square > 0, square, 1.0)
+    w, x, y, z = jnp.moveaxis(quaternion, -1, 0)
+    rows = [
+        [1 - double * (y * y + z * z), double * (x * y - w * z), double * (x * z + w * y)],
+        [double * (x * y + w * z), 1 - double * (x * x + z * z), double * (y * z - w * x)],
+        [double * (x * z - w * y), double * (y * z + w * x), 1 - double * (x * x + y * y)],
+    ]
+    return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
 def matrix_of(motion: jax.Array) -> jax.Array:
     """The matrix of a motion: (..., 6), translation then axis-angle -> (..., 4, 4).
 

@@ -70,6 +70,11 @@ def asks_for(module: Callable[..., Any], keyword: str) -> bool:
     return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
+def names(module: Callable[..., Any], keyword: str) -> bool:
+    """Whether the signature of a module, or of a function, names `keyword`; `**kwargs` is no name."""
+    return keyword in _parameters(module)
+
+
 def call(module: nn.Module, *inputs: Any, **context: Any) -> Any:
     """Calls `module` with those keywords of `context` that it asks for.
 

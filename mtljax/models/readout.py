@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax.errors import UserError
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.tasked import Tasked
 
 Shape = tuple[int, ...]
@@ -78,7 +79,9 @@ class Readout(Tasked, nn.Module):
         heads: task name -> head.
         levels: shapes of the features' levels, without a batch axis.
         size: (H, W) of the images that they are of; None where predictions have no pixels.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
 
     Example:
         >>> import mtljax as mtl
@@ -91,7 +94,8 @@ class Readout(Tasked, nn.Module):
     heads: Mapping[str, Any]
     levels: Sequence[Shape]
     size: tuple[int, int] | None = None
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
+    edges: Mapping[str, str] | None = None
     adopted: ClassVar[tuple[str, ...]] = ("heads",)
     own_features: ClassVar[bool] = False
 
@@ -108,9 +112,10 @@ class Readout(Tasked, nn.Module):
         train: bool = False,
         tasks: Sequence[str] | None = None,
         camera: Any = None,
+        labels: Any = None,
     ) -> dict[str, jax.Array]:
         """Predictions, of the size of the images that features are of."""
         like: Any = images
         if self.size is not None:
             like = jax.ShapeDtypeStruct((*images.shape[:-3], *self.size, 1), images.dtype)
-        return super().decode(features, like, train=train, tasks=tasks, camera=camera)
+        return super().decode(features, like, train=train, tasks=tasks, camera=camera, labels=labels)

@@ -24,6 +24,7 @@ from mtljax.train.config.default import checked
 from mtljax.train.config.parts import Experiment
 from mtljax.train.config.stored import CONFIG_FILE, load
 from mtljax.train.run.start import newest_variables
+from mtljax.train.step.told import told_of
 
 TABLE, FIGURES = "energy.csv", "energy.json"
 _KNOWN = {
@@ -117,7 +118,7 @@ def _measure(wanted: _Wanted) -> tuple[Experiment, Measure]:
         known[task] = newest_variables(pathlib.Path(workdir))[1]
 
     def distances(variables: Any, known: Any, batch: Any) -> tuple[jax.Array, jax.Array]:
-        predicted = parts.model.apply(variables, batch["image"], camera=batch.get("camera"))
+        predicted = parts.model.apply(variables, batch["image"], **told_of(batch, parts.model))
         y = predicted[wanted.target].astype(jnp.float32)
         found = []
         for task, network in networks.items():

@@ -71,7 +71,8 @@ class Task:
         drawn_frame: which frame of a clip its picture shows, in a panel; -1 for the last.
         fits: `(prediction, batch)`, of shapes alone, raises a `UserError` where they do not fit each other. By default
             the labels that are maps and the prediction agree in all axes but the last.
-        parents: names of tasks whose predictions the head takes as well.
+        parents: names of tasks whose predictions the head takes as well; or role -> task, the role being the name by
+            which the head knows a prediction: `{"boxes": "detect"}`.
         optional_labels: batch keys, without their masks, that the task reads where they are there.
         told: figures of the labels, from the same sums: reported, and nothing to be judged by.
         check: `batch of labels (NumPy, with masks) -> a sentence to tell, or nothing`, called at the start of a run on
@@ -101,7 +102,7 @@ class Task:
     baseline: Callable[[Batch], Baseline] | None = None
     drawn_frame: int = 0
     fits: Callable[[Prediction, Batch], None] | None = None
-    parents: tuple[str, ...] = ()
+    parents: tuple[str, ...] | Mapping[str, str] = ()
     optional_labels: tuple[str, ...] = ()
     told: tuple[Metric, ...] = ()
     check: Callable[[Batch], str | None] | None = None
@@ -112,6 +113,11 @@ class Task:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown(f"kind of task {self.name!r}:", self.kind, KINDS)
+
+    @property
+    def parent_names(self) -> tuple[str, ...]:
+        """The tasks whose predictions the head takes, whatever their roles."""
+        return tuple(self.parents.values() if isinstance(self.parents, Mapping) else self.parents)
 
     @property
     def primary(self) -> Metric:

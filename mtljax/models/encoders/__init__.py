@@ -5,6 +5,7 @@ Each is a chain of named stages (`Staged`), between which networks can be joined
 """
 
 from mtljax.models.encoders.alexnet import AlexNet
+from mtljax.models.encoders.fpn import FPN
 from mtljax.models.encoders.global_pool import global_pool
 from mtljax.models.encoders.lenet import LeNet
 from mtljax.models.encoders.mlp import MLP
@@ -13,4 +14,4 @@ from mtljax.models.encoders.staged import Staged
 from mtljax.models.encoders.unet import UNet
 from mtljax.models.encoders.vit import ViT
 
-__all__ = ["MLP", "AlexNet", "LeNet", "ResNet", "Staged", "UNet", "ViT", "global_pool"]
+__all__ = ["FPN", "MLP", "AlexNet", "LeNet", "ResNet", "Staged", "UNet", "ViT", "global_pool"]

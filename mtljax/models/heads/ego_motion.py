@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax import geometry
+from mtljax.errors import UserError
 from mtljax.models.heads.motion.alignment import aligned
 from mtljax.models.heads.motion.frame_pairs import MOTION, FramePair, FramePairs, at_stride, cells_of, pairs_by_clip
 from mtljax.models.parts.pyramid import feature_maps, size_of
@@ -64,7 +65,11 @@ class EgoMotion(nn.Module):
             frames: s of a clip.
             camera: with `intrinsics` (B, 3, 3).
             parents: none, or a prediction of depth, (B, s, H, W, 1 or more) metres, the first of which is taken and
-                gets no gradient: a motion is found for a depth, and not a depth for a motion.
+                gets no gradient: a motion is found for a depth, and not a depth for a motion. Of several parents it is
+                the one named `depth`.
+
+        Raises:
+            UserError: for several parents none of which is named so.
         """
         pyramid = feature_maps(features, "EgoMotion takes", MOTION)
         size = size or size_of(pyramid[0])
@@ -73,7 +78,7 @@ class EgoMotion(nn.Module):
         cells = cells_of(size, stride)
         flow, weight, inverse_depth = self._said(pairs, stride, cells)
         if parents:
-            inverse_depth = at_stride(_inverse_depth(*parents.values()), 1, stride, cells)
+            inverse_depth = at_stride(_inverse_depth(_depth_of(parents)), 1, stride, cells)
         intrinsics = self._intrinsics(len(flow), size, camera)
         motion = self._from_flow(flow, weight, inverse_depth, intrinsics, stride)
         for finer in sorted(pairs, reverse=True):
@@ -145,6 +150,15 @@ class EgoMotion(nn.Module):
         else:
             found = jnp.asarray(camera["intrinsics"], jnp.float32)
         return jnp.repeat(found, number // len(found), axis=0)
+
+
+def _depth_of(parents: Mapping[str, jax.Array]) -> jax.Array:
+    """What the only parent predicts, or the one named `depth`."""
+    if len(parents) == 1:
+        return next(iter(parents.values()))
+    if "depth" not in parents:
+        raise UserError(f"EgoMotion takes one depth, not all of {', '.join(parents)}; expected a parent as 'depth'.")
+    return parents["depth"]
 
 
 def _inverse_depth(depth: jax.Array) -> jax.Array:

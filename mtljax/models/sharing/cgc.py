@@ -14,7 +14,9 @@ class CGC(PLE, nn.Module):
         shared: number of shared experts, the group `shared`.
         own: number of experts of each task's own, in its group.
         levels: 1.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         remat: whether each backward pass computes the experts' activations again, rather than keeping them.
 
     Example:

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 
 from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.joined import Joined
 from mtljax.models.sharing.base.shares import Start
 from mtljax.models.sharing.base.stitch import Stitch
@@ -21,7 +22,9 @@ class CrossStitch(Joined, nn.Module):
     Attributes:
         encoder: with stages; every task has one with parameters of its own, in its task's optimiser group.
         heads: task name -> head.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         stages: after which networks are stitched; all by default.
         alpha: at the start, (same, different), the share of a network itself and the sum of the others'; `ones`
             (LibMTL's); or `identity` (no sharing).
@@ -43,11 +46,12 @@ class CrossStitch(Joined, nn.Module):
 
     encoder: Any
     heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
     stages: Sequence[str] | None = None
     alpha: Start = (0.9, 0.1)
     per_channel: bool = True
     remat: bool = False
+    edges: Mapping[str, str] | None = None
     special_groups: ClassVar[tuple[str, ...]] = ("stitch",)
 
     def setup(self) -> None:

@@ -29,7 +29,9 @@ class DSelectK(MMoE, nn.Module):
         heads: task name -> head.
         expert: an encoder that gives vectors.
         experts: E.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         remat: whether each backward pass computes the experts' activations again, rather than keeping them.
         k: number of selectors.
         gamma: width of the smooth step.

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.joined import check_stages
 from mtljax.models.sharing.base.tasked import Tasked
 
@@ -24,7 +25,9 @@ class LearnToBranch(Tasked, nn.Module):
     Attributes:
         encoder: with stages; the group `shared`.
         heads: task name -> head.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         nodes: copies of every stage; by default as many as there are tasks.
         temperature: at the start and at the end of annealing.
         annealing: number of training steps over which the temperature falls, exponentially.
@@ -45,11 +48,12 @@ class LearnToBranch(Tasked, nn.Module):
 
     encoder: Any
     heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
     nodes: int | None = None
     temperature: tuple[float, float] = (10.0, 0.1)
     annealing: int = 1000
     remat: bool = False
+    edges: Mapping[str, str] | None = None
     special_groups: ClassVar[tuple[str, ...]] = ("branch",)
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 
 from mtljax.models.sharing.base.copies import copies, several
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.mixture import Gate, Mixture, mixed
 
 
@@ -20,7 +21,9 @@ class MMoE(Mixture, nn.Module):
         expert: an encoder that gives vectors; there are `experts` of it, the group `shared`. Gates are in their tasks'
             groups.
         experts: E.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         remat: whether each backward pass computes the experts' activations again, rather than keeping them.
 
     Raises:
@@ -37,8 +40,9 @@ class MMoE(Mixture, nn.Module):
     heads: Mapping[str, Any]
     expert: Any
     experts: int = 8
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
     remat: bool = False
+    edges: Mapping[str, str] | None = None
     own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "gates": 0}
 
     def setup(self) -> None:

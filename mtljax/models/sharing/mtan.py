@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from mtljax.models.parts.norm import Norm
 from mtljax.models.parts.pyramid import resized
 from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.tasked import Tasked, maps_of
 
 
@@ -23,7 +24,9 @@ class MTAN(Tasked, nn.Module):
     Attributes:
         encoder: the trunk, which gives maps; the group `shared`.
         heads: task name -> head.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         norm: `batch` (the paper), `group` or `none`.
         axis_name: the mapped axis over which batch statistics are synchronised.
         remat: whether each backward pass computes the trunk's activations again, rather than keeping them.
@@ -42,10 +45,11 @@ class MTAN(Tasked, nn.Module):
 
     encoder: Any
     heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
     norm: str = "batch"
     axis_name: str | tuple[str, ...] | None = None
     remat: bool = False
+    edges: Mapping[str, str] | None = None
     own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "attention": 0}
 
     def setup(self) -> None:

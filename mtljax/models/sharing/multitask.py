@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 
 from mtljax.errors import unknown
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.tasked import Tasked
 
 
@@ -19,8 +20,10 @@ class MultiTask(Tasked, nn.Module):
     Attributes:
         encoder: a Linen module, or any pure `init`/`apply` pair.
         heads: task name -> head, each a Linen module or a pure pair.
-        parents: task name -> names of the tasks whose predictions its head takes. Predictions are made in order of
-            this hierarchy.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task. Predictions are
+            made in order of this hierarchy.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         remat: whether each backward pass computes the encoder's activations again, rather than keeping them.
         gradient_scale: task name -> number by which the gradients that leave its head for the features are multiplied;
             predictions stay as they are. A task that is not named has 1 (SGDepth, Klingner et al. 2020: 0.9 for depth,
@@ -45,9 +48,10 @@ class MultiTask(Tasked, nn.Module):
 
     encoder: Any
     heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
     remat: bool = False
     gradient_scale: Mapping[str, float] | None = None
+    edges: Mapping[str, str] | None = None
     own_features: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from mtljax.models.parts.norm import Norm
 from mtljax.models.parts.pyramid import levels_of, resized
 from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.joined import Joined
 from mtljax.models.sharing.base.shares import Start, convex
 
@@ -27,7 +28,9 @@ class NDDR(Joined, nn.Module):
         encoder: with stages; every task has one with parameters of its own, in its task's optimiser group, as are
             its convolutions.
         heads: task name -> head.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         stages: after which networks are joined; all by default.
         start: (same, different), the share of a network itself and the sum of the others'; `identity`; or `ones`.
         norm: `batch` (the paper), `group` or `none`.
@@ -51,7 +54,7 @@ class NDDR(Joined, nn.Module):
 
     encoder: Any
     heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
     stages: Sequence[str] | None = None
     start: Start = (0.9, 0.1)
     norm: str = "batch"
@@ -59,6 +62,7 @@ class NDDR(Joined, nn.Module):
     axis_name: str | tuple[str, ...] | None = None
     remat: bool = False
     relu: bool = True
+    edges: Mapping[str, str] | None = None
     own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "networks": 0, "fusion": 0}
 
     def setup(self) -> None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from mtljax.models.parts.norm import Norm
 from mtljax.models.parts.pyramid import lateral, resized
 from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.noted import INITIAL, note
 from mtljax.models.sharing.base.tasked import Tasked, maps_of
 
@@ -25,7 +26,9 @@ class PADNet(Tasked, nn.Module):
     Attributes:
         encoder: which gives maps; the group `shared`.
         heads: task name -> head, of the initial and, with other parameters, of the final predictions.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         width: channels of the tasks' maps.
         remat: whether each backward pass computes the encoder's activations again, rather than keeping them.
 
@@ -43,9 +46,10 @@ class PADNet(Tasked, nn.Module):
 
     encoder: Any
     heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
     width: int = 64
     remat: bool = False
+    edges: Mapping[str, str] | None = None
     own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "own": 0, "initial": 0, "distilled": 0}
 
     def setup(self) -> None:
@@ -62,13 +66,15 @@ class PADNet(Tasked, nn.Module):
         train: bool = False,
         tasks: Sequence[str] | None = None,
         camera: Any = None,
+        labels: Any = None,
     ) -> Any:
-        """Each task's final features; initial predictions, which training notes, know the camera."""
+        """Each task's final features; initial predictions, which training notes, know camera and labels."""
         levels = maps_of(self, self.encoder, self._encoded(self.encoder, self._folded(images), train), "exchanges")
         maps = {task: self.own[task](levels) for task in self.heads}
         if train or self.is_initializing():
             wanted = None if self.is_initializing() else tasks
-            initial = self._predicted(self.initial, maps, images, train=train, tasks=wanted, camera=camera)
+            known = {"camera": camera, "labels": labels}
+            initial = self._predicted(self.initial, maps, images, train=train, tasks=wanted, **known)
             for task, prediction in initial.items():
                 note(self, INITIAL, task, prediction)
         return {task: self.distilled[task](maps, task) for task in self.in_order(tasks)}

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 
 from mtljax.models.sharing.base.copies import several
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.mixture import Gate, Mixture, mixed
 
 
@@ -22,7 +23,9 @@ class PLE(Mixture, nn.Module):
         shared: number of shared experts a level, the group `shared`.
         own: number of experts a level of each task's own, in its group.
         levels: number of levels.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         remat: whether each backward pass computes the experts' activations again, rather than keeping them.
 
     Raises:
@@ -40,8 +43,9 @@ class PLE(Mixture, nn.Module):
     shared: int = 4
     own: int = 2
     levels: int = 2
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
     remat: bool = False
+    edges: Mapping[str, str] | None = None
     own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "gates": 1, "own_experts": 2}  # by level, by level and number
 
     def setup(self) -> None:

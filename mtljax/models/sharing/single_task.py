@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 
 from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.tasked import Tasked
 
 
@@ -16,7 +17,9 @@ class SingleTask(Tasked, nn.Module):
     Attributes:
         encoder: of every network; each has parameters of its own, in its task's optimiser group.
         heads: task name -> head.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         remat: whether each backward pass computes the encoders' activations again, rather than keeping them.
 
     Example:
@@ -29,8 +32,9 @@ class SingleTask(Tasked, nn.Module):
 
     encoder: Any
     heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
     remat: bool = False
+    edges: Mapping[str, str] | None = None
     own_parts: ClassVar[Mapping[str, int]] = {"heads": 0, "networks": 0}
 
     def setup(self) -> None:

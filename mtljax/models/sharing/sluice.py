@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from mtljax.models.parts.pyramid import levels_of
 from mtljax.models.sharing.base.copies import copies
+from mtljax.models.sharing.base.hierarchy import Parents
 from mtljax.models.sharing.base.joined import Joined
 from mtljax.models.sharing.base.noted import PENALTIES, note
 from mtljax.models.sharing.base.shares import Start
@@ -28,7 +29,9 @@ class Sluice(Joined, nn.Module):
     Attributes:
         encoder: with stages; every task has one with parameters of its own, in its task's optimiser group.
         heads: task name -> head.
-        parents: task name -> names of the tasks whose predictions its head takes.
+        parents: task name -> names of the tasks whose predictions its head takes, or role -> task.
+        edges: `parent->task` -> `detached`, `attached`, `none` or `truth`: what of a parent's prediction reaches a head
+            (`mtljax.models.sharing.base.hierarchy`).
         stages: after which networks are joined; all by default.
         alpha: at the start, as in `CrossStitch`.
         orthogonality: factor of the penalty, which is added to the task's loss.
@@ -49,11 +52,12 @@ class Sluice(Joined, nn.Module):
 
     encoder: Any
     heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None = None
+    parents: Parents | None = None
     stages: Sequence[str] | None = None
     alpha: Start = (0.9, 0.1)
     orthogonality: float = 0.01
     remat: bool = False
+    edges: Mapping[str, str] | None = None
     special_groups: ClassVar[tuple[str, ...]] = ("stitch",)
 
     def setup(self) -> None:

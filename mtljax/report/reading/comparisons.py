@@ -91,6 +91,8 @@ def _run(folder: Folder, method: str, seed: int, task: str | None, share: float)
     what, message = status(folder)
     record = folder.record
     figures = (numbers(record.get("figures") or {}) or last_figures(folder.path)) if what == "done" else {}
+    if task is not None:  # its network may have its ancestors' heads, which are judged by networks of their own
+        figures = {name: figure for name, figure in figures.items() if name.partition("/")[0] == task}
     step = int(record.get("step") or 0)
     return Run(method, seed, task, share, what, message, step, figures, record, folder.path)
 

@@ -9,8 +9,11 @@ from typing import Any, cast
 import ml_collections
 
 from mtljax.errors import UserError
+from mtljax.models.sharing.base.hierarchy import in_order
 from mtljax.report.runs import SINGLE
 from mtljax.studies.comparison.values import folder_of, keys_of, values_of, with_values
+from mtljax.train.config.default import checked
+from mtljax.train.config.experiment import tasks_of
 
 SHARE = "train_share"  # the config's key for the share of the training examples
 
@@ -24,7 +27,7 @@ class Job:
         method: value of the key; or `single`.
         seed: of the run.
         place: the method's folder, in that of the comparison.
-        task: that a single network is of; None where all are trained together.
+        task: that a single network is of, with the tasks that it depends on; None where all are trained together.
         share: of the training examples.
         changes: what else is other than in the config, dotted keys as JSON; the method is then a name alone.
         judged: splits, commas between them, of which the loss of every image is kept (`image_losses`).
@@ -162,10 +165,22 @@ def config_of(config: ml_collections.ConfigDict, job: Job) -> ml_collections.Con
         keys = keys_of(config, job.vary)
         return ml_collections.ConfigDict(with_values(one, values_of(config, keys, job.method)))
     if job.task is not None:
-        one["tasks"] = {job.task: one["tasks"][job.task]}
-        one["optimizers"] = {group: text for group, text in one["optimizers"].items() if group in ("shared", job.task)}
+        kept = with_ancestors(config, job.task)
+        one["tasks"] = {name: text for name, text in one["tasks"].items() if name in kept}
+        one["optimizers"] = {group: text for group, text in one["optimizers"].items() if group in ("shared", *kept)}
         one["cosines_every"] = one["affinity_every"] = 0  # there is no other task
     return ml_collections.ConfigDict(one)
+
+
+def with_ancestors(config: ml_collections.ConfigDict, task: str) -> list[str]:
+    """A task of a config and those whose predictions its head takes, and theirs: what a network for it has.
+
+    Raises:
+        UserError: for a mistake in the config's tasks.
+    """
+    chosen = tasks_of(checked(config))
+    parents = {name: found.parent_names for name, found in chosen.items()}
+    return in_order([task], parents, chosen) if task in chosen else [task]
 
 
 def _own_share(config: ml_collections.ConfigDict) -> float:

@@ -67,10 +67,10 @@ def _check_tasks(study: Study) -> None:
             f"one task, {''.join(study.tasks)!r}, has no other to be related to; expected two or more in config.tasks."
         )
     for name, task in tasks_of(study.config).items():
-        if task.parents:
+        if task.parent_names:
             raise UserError(
-                f"task {name!r} takes the predictions of {', '.join(task.parents)}, so that no network can have it "
-                "alone; expected tasks without parents."
+                f"task {name!r} takes the predictions of {', '.join(task.parent_names)}, so that no network can have "
+                "it alone; expected tasks without parents."
             )
 
 

@@ -68,7 +68,7 @@ def ego_motion(
         constant=lambda labels: np.zeros(6, np.float32),
         draw=lambda prediction, batch: draw_clips(prediction, batch, label),
         unit="metres, then radians",
-        parents=() if depth is None else (depth,),
+        parents={} if depth is None else {"depth": depth},
     )
 
 

@@ -14,6 +14,7 @@ from mtljax.train.config import data_checks
 from mtljax.train.config.parts import Experiment
 from mtljax.train.config.task_checks import check_labels_there, check_on_host, check_shapes
 from mtljax.train.spread import hosts
+from mtljax.train.step.told import told_of
 
 _AUGMENTED = 8  # times that the first example is augmented: what is drawn seldom may fail alone
 
@@ -89,7 +90,7 @@ def _predictions(parts: Experiment, variables: Any, sample: Any) -> Mapping[str,
     """The shapes of the predictions for a batch, when its labels fit them."""
 
     def predict(variables: Any, batch: Any) -> Any:
-        return parts.model.apply(variables, inputs_of(batch), camera=batch.get("camera"))
+        return parts.model.apply(variables, inputs_of(batch), **told_of(batch, parts.model))
 
     predictions = jax.eval_shape(predict, variables, dict(sample))
     check_shapes(parts.tasks, predictions, sample)

@@ -86,7 +86,7 @@ def tasks_of(config: ml_collections.ConfigDict, given: objects.Objects = objects
         repeated = next(name for name in names if names.count(name) > 1)
         raise UserError(f"config.tasks gives two tasks the name {repeated!r}; expected another name for one of them.")
     for task in chosen.values():
-        for parent in task.parents:
+        for parent in task.parent_names:
             if not isinstance(parent, str) or parent not in chosen:
                 raise unknown(f"parent of task {task.name!r}:", parent, chosen)
     return chosen

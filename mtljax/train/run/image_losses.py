@@ -18,6 +18,7 @@ from mtljax.train.config.programs import Programs
 from mtljax.train.run.start import newest
 from mtljax.train.run.workdir import replace_text, unwritable
 from mtljax.train.spread import hosts
+from mtljax.train.step.told import told_of
 
 FILE = "image_losses.json"
 
@@ -59,7 +60,7 @@ def _losses(
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Task -> sums and counts (B,) of its loss, of each example alone."""
     batch = pipeline.in_unit_range(batch)
-    predictions = model.apply(variables, batch["image"], camera=batch.get("camera"))
+    predictions = model.apply(variables, batch["image"], **told_of(batch, model))
 
     def one(example: Any) -> dict[str, tuple[jax.Array, jax.Array]]:
         predictions, batch = jax.tree.map(lambda x: x[None], example)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import BalanceState, is_private, linearize, scale_private
-from mtljax.data.pipeline import inputs_of
-from mtljax.train.step.replica import Balanced, Owners, Replica, Rows, loss_terms, next_part, private_from
+from mtljax.train.step.owners import Owners, private_from
+from mtljax.train.step.replica import Balanced, Replica, Rows, loss_terms, next_part
 
 
 class Accumulating(Replica):
@@ -76,7 +76,7 @@ class Accumulating(Replica):
 
     def _terms(self, params: Any, model_state: Any, batch: Any, key: Any) -> tuple[tuple[jax.Array, ...], Any]:
         """This part's sums of losses, and its counts of labels."""
-        predictions, model_state = self._apply(params, model_state, key, inputs_of(batch), camera=batch.get("camera"))
+        predictions, model_state = self._told(params, model_state, key, batch)
         found = [loss_terms(task, name, predictions, batch) for name, task in self._tasks.items()]
         counts = jax.lax.stop_gradient(jnp.stack([count for _, count in found]))
         return tuple(total for total, _ in found), (counts, model_state)

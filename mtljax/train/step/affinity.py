@@ -11,7 +11,8 @@ from mtljax.balance import Gramian, gramian, is_private
 from mtljax.tasks import Task
 from mtljax.train.step.accumulation import Accumulating, after
 from mtljax.train.step.gradients import OverDevices, from_raw
-from mtljax.train.step.replica import Axis, Owners, Replica
+from mtljax.train.step.owners import Owners
+from mtljax.train.step.replica import Axis, Replica
 from mtljax.train.step.shards import Shards
 
 EXACT, FIRST = "affinity", "affinity_first"  # the figures' names, and the reports'

@@ -1,42 +1,21 @@
 """What one replica does for a balanced gradient, by what the balancer looks at."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
 
-from mtljax.balance import BalanceState, Gramian, combine, gramian, is_private, linearize, scale_private
+from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize, scale_private
 from mtljax.data.pipeline import inputs_of
 from mtljax.models import INITIAL, PENALTIES, PER_STEP
 from mtljax.tasks import Task
 from mtljax.train.step.last_layer import last_shared_layer
+from mtljax.train.step.owners import Owners, private_from, through
 from mtljax.train.step.shards import FSDP, Shards
+from mtljax.train.step.told import told_of
 
 Axis = str | tuple[str, ...]
-
-
-@jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True)
-class Owners:
-    """Who owns each parameter: known when a step is traced, so it may leave a mapped function beside its arrays.
-
-    Attributes:
-        leaves: for each leaf of `params`, the indices of the tasks whose losses depend on it.
-    """
-
-    leaves: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, tree: Any, params: Any) -> "Owners":
-        """Of a tree as `params` of tuples of indices."""
-        return cls(tuple(jax.tree.structure(params).flatten_up_to(tree)))
-
-    def tree(self, params: Any) -> Any:
-        """A tree as `params` of tuples of indices."""
-        return jax.tree.structure(params).unflatten(self.leaves)
 
 
 class Rows(NamedTuple):
@@ -201,13 +180,13 @@ class Replica:
         """The tasks' gradients at the encoder's output, balanced and then pulled back once."""
 
         def encode(params: Any) -> Any:
-            return self._apply(params, model_state, key, inputs_of(batch), method="encode")
+            known = told_of(batch, self._model, "encode")
+            return self._apply(params, model_state, key, inputs_of(batch), method="encode", **known)
 
         def losses_of(at: Mapping[str, Any], model_state: Any) -> tuple[Any, Any]:
             arguments = (at["features"], inputs_of(batch))
-            predictions, state = self._apply(
-                at["params"], model_state, key, *arguments, camera=batch.get("camera"), method="decode"
-            )
+            known = told_of(batch, self._model, "decode")
+            predictions, state = self._apply(at["params"], model_state, key, *arguments, method="decode", **known)
             losses, present = self._task_losses(predictions, batch)
             return losses, (present, state)
 
@@ -230,13 +209,17 @@ class Replica:
             decoders = scale_private(decoders, params, at.owners["params"], weights.private)
         (encoders,) = jax.linear_transpose(tangent, params)(direction)
         gradient = self._total(jax.tree.map(jnp.add, encoders, decoders))
-        owners = _through(tangent, point, at.owners)
+        owners = through(tangent, point, at.owners)
         return Balanced(gradient, losses, present, seen, balance, model_state, owners)
 
     def _losses(self, params: Any, model_state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
-        predictions, model_state = self._apply(params, model_state, key, inputs_of(batch), camera=batch.get("camera"))
+        predictions, model_state = self._told(params, model_state, key, batch)
         losses, present = self._task_losses(predictions, batch)
         return losses, (present, model_state)
+
+    def _told(self, params: Any, model_state: Any, key: Any, batch: Any) -> tuple[Any, Any]:
+        """Predictions for a batch, and the model's next state."""
+        return self._apply(params, model_state, key, inputs_of(batch), **told_of(batch, self._model))
 
     def _apply(self, params: Any, model_state: Any, key: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         variables = {"params": params, **model_state}
@@ -267,32 +250,6 @@ class Replica:
 
     def _own(self, gradient: Any) -> Any:
         return gradient if self._shards is None else self._shards.own(gradient)
-
-
-def private_from(own: Any, shared: Any, owners: Any) -> Any:
-    """The leaves of `own` that one task owns, and those of `shared` for the others."""
-    leaves, structure = jax.tree.flatten(shared)
-    trees = zip(structure.flatten_up_to(own), leaves, structure.flatten_up_to(owners), strict=True)
-    return structure.unflatten([mine if is_private(owner) else ours for mine, ours, owner in trees])
-
-
-def _through(tangent: Any, point: Any, owners: Any) -> Owners:
-    """The owners of parameters, directly and through features.
-
-    Args:
-        tangent: the linear map from `params` to the features.
-        point: dict of `params` and `features`.
-        owners: a tree as `point` of tuples of indices.
-    """
-    jaxpr = jax.make_jaxpr(tangent)(point["params"]).jaxpr
-    needed = {var for var in jaxpr.outvars if not isinstance(var, core.Literal)}
-    for equation in reversed(jaxpr.eqns):
-        if not needed.isdisjoint(equation.outvars):
-            needed.update(var for var in equation.invars if not isinstance(var, core.Literal))
-    direct, behind = (Owners.of(owners[part], point[part]).leaves for part in ("params", "features"))
-    behind = {task for owner in behind for task in owner}
-    pairs = zip(direct, jaxpr.invars, strict=True)
-    return Owners(tuple(tuple(sorted({*owner, *behind})) if var in needed else owner for owner, var in pairs))
 
 
 def _where(chosen: Any, tree: Any) -> list[jax.Array]:

@@ -6,7 +6,8 @@ import jax
 
 from mtljax.balance import BalanceState, gramian, linearize
 from mtljax.train.step.accumulation import Accumulating, added, means, scaled
-from mtljax.train.step.replica import Balanced, Owners, next_part
+from mtljax.train.step.owners import Owners
+from mtljax.train.step.replica import Balanced, next_part
 
 
 class Sampling(Accumulating):

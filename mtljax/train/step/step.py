@@ -16,6 +16,7 @@ from mtljax.train.step.frozen import frozen, kept_statistics
 from mtljax.train.step.gradients import OverDevices, balanced_gradient, from_raw
 from mtljax.train.step.replica import Balanced
 from mtljax.train.step.state import TrainState
+from mtljax.train.step.told import told_of
 
 Variables = tuple[Any, Any]  # params, model_state
 
@@ -186,7 +187,7 @@ def make_predict_step(
 
 def _predictions(model: Any, variables: Variables, batch: Any) -> dict[str, Any]:
     params, model_state = variables
-    return model.apply({"params": params, **model_state}, inputs_of(batch), camera=batch.get("camera"))
+    return model.apply({"params": params, **model_state}, inputs_of(batch), **told_of(batch, model))
 
 
 def measured(task: Task, prediction: Any, batch: Any, decoded: Any = None) -> dict[str, Any]:

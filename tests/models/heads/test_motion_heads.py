@@ -135,7 +135,7 @@ def predicted_at_the_start(seen):
 def test_motion_is_found_without_training_where_depth_is_known(tall):
     seen, labels = pairs_in_motion(7, 64, tall=tall)
     task = mtl.tasks.ego_motion(head=HEADS["ego_motion"], depth="depth")
-    assert task.parents == ("depth",)
+    assert task.parents == {"depth": "depth"}
     seen["parents"] = {"depth": labels["depth"].astype(np.float32)}
     sums = jax.tree.map(np.asarray, task.sums(predicted_at_the_start(seen), labels))
     for metric in task.metrics:

@@ -1,5 +1,6 @@
 """Which runs a comparison has: methods, values of any key, seeds, shares, parts for several commands."""
 
+import ml_collections
 import pytest
 
 from mtljax.errors import UserError
@@ -25,6 +26,17 @@ def test_single_is_a_network_a_task(config):
     assert dict(own.tasks) == {"left": config.tasks.left}
     assert set(own.optimizers) == {"shared", "left"}
     assert own.balance == config.balance
+
+
+def test_single_is_a_network_a_task_with_its_ancestors(config):
+    config = ml_collections.ConfigDict(config.to_dict())
+    config.tasks = {"far": "depth()", "way": "odometry(depth='far')"}
+    config.optimizers = dict.fromkeys(("shared", "far", "way"), "adam(1e-2)")
+    found = {job.task: config_of(config, job) for job in jobs(config, "single")}
+    assert {task: (set(own.tasks), set(own.optimizers)) for task, own in found.items()} == {
+        "far": ({"far"}, {"shared", "far"}),
+        "way": ({"far", "way"}, {"shared", "far", "way"}),
+    }
 
 
 def test_a_method_is_a_value_of_the_key_and_a_seed(config):

@@ -11,7 +11,7 @@ from mtljax import train
 from mtljax.balance.linearized.owners import Owners as OfLeaf
 from mtljax.relations import first_order, lookahead
 from mtljax.train.step.affinity import known, make_affinity_step
-from mtljax.train.step.replica import Owners
+from mtljax.train.step.owners import Owners
 from tests.train import toys
 
 H = 0.01

@@ -12,7 +12,8 @@ from mtljax.models.parts.clips import by_clip, folded, is_tree
 from mtljax.models.parts.pyramid import feature_maps
 from mtljax.models.parts.scaled_gradient import scaled_gradient
 from mtljax.models.parts.tokens import features_of
-from mtljax.models.pure import as_module, asks_for, call
+from mtljax.models.pure import as_module, asks_for, call, names
+from mtljax.models.sharing.base import hierarchy
 
 SHARED = "shared"
 
@@ -20,18 +21,19 @@ SHARED = "shared"
 class Tasked:
     """A model of several tasks: images in, a dict of predictions out. A mixin of Linen modules.
 
-    A subclass has the attributes `heads`, `parents` and `remat`, and gives `encode`. Pure pairs among its `adopted`
-    attributes become modules. Its dicts from tasks to modules that are listed in `own_parts` are in their tasks'
-    optimiser groups.
+    A subclass has the attributes `heads`, `parents`, `edges` and `remat`, and gives `encode`. Pure pairs among its
+    `adopted` attributes become modules. Its dicts from tasks to modules that are listed in `own_parts` are in their
+    tasks' optimiser groups.
     """
 
     heads: Mapping[str, Any]
-    parents: Mapping[str, Sequence[str]] | None
+    parents: hierarchy.Parents | None
     remat: bool
     adopted: ClassVar[tuple[str, ...]] = ("encoder", "heads")
     own_features: ClassVar[bool] = True  # whether `encode` gives a dict from tasks to features
     special_groups: ClassVar[tuple[str, ...]] = ()  # prefixes of parts that are optimiser groups of their own
     own_parts: ClassVar[Mapping[str, int]] = {"heads": 0}  # dict of modules -> how many numbers follow a task's name
+    edges: Mapping[str, str] | None = None  # `parent->task` -> a word of `hierarchy.WORDS`
     # task -> what gradients are multiplied by on their way to features
     gradient_scale: Mapping[str, float] | None = None
 
@@ -44,6 +46,7 @@ class Tasked:
             else:
                 part = as_module(part, f"{name}({key}=...)")
             object.__setattr__(self, key, part)
+        hierarchy.check_edges(self.edges or {}, self.parents or {}, self.heads)
         cast(nn.Module, super()).__post_init__()
 
     def __call__(
@@ -53,19 +56,21 @@ class Tasked:
         train: bool = False,
         tasks: Sequence[str] | None = None,
         camera: Any = None,
+        labels: Any = None,
     ) -> dict[str, jax.Array]:
         """Predicts the given tasks (all, by default): a dict of `(B, H, W, C)`, or `(B, s, H, W, C)` for clips.
 
-        In the place of images stands any tree of arrays that the encoder takes.
+        In the place of images stands any tree of arrays that the encoder takes. Of the batch's `labels`, heads that
+        name them see something in training and, in the place of a parent, where its edge is `truth`; else nothing.
         """
-        known = {"camera": camera} if asks_for(self.encode, "camera") else {}
+        known = {key: x for key, x in (("camera", camera), ("labels", labels)) if asks_for(self.encode, key)}
         features = self.encode(images, train=train, tasks=tasks, **known)
-        return self.decode(features, images, train=train, tasks=tasks, camera=camera)
+        return self.decode(features, images, train=train, tasks=tasks, camera=camera, labels=labels)
 
     def encode(self, images: jax.Array, *, train: bool = False, tasks: Sequence[str] | None = None) -> Any:
         """The features, frames folded into the batch; for each task where `own_features`.
 
-        One that predicts too asks for the `camera`.
+        One that predicts too asks for the `camera` and the `labels`.
         """
         raise NotImplementedError
 
@@ -77,10 +82,11 @@ class Tasked:
         train: bool = False,
         tasks: Sequence[str] | None = None,
         camera: Any = None,
+        labels: Any = None,
     ) -> dict[str, jax.Array]:
         """Predictions from the features that `encode` gave; of `images` only the shape is read."""
         seen = features if self.own_features else dict.fromkeys(self.heads, features)
-        return self._predicted(self.heads, seen, images, train=train, tasks=tasks, camera=camera)
+        return self._predicted(self.heads, seen, images, train=train, tasks=tasks, camera=camera, labels=labels)
 
     def _predicted(
         self,
@@ -91,6 +97,7 @@ class Tasked:
         train: bool,
         tasks: Sequence[str] | None,
         camera: Any,
+        labels: Any,
     ) -> dict[str, jax.Array]:
         """What the tasks' heads make of their features, in which frames are folded into the batch."""
         shape = () if is_tree(images) else images.shape
@@ -103,8 +110,8 @@ class Tasked:
             head = heads[task]
             # A head that does not ask for frames sees one at a time, of its parents' predictions too.
             seen = predictions if asks_for(head, "frames") else given
-            parents = {parent: seen[parent] for parent in self._parents(task)}
-            context = {"size": size, "frames": frames, "camera": camera, "parents": parents, "train": train}
+            context = {"size": size, "frames": frames, "camera": camera, "train": train}
+            context |= self._of_parents(task, head, seen, labels if train else None, labels)
             scaled = scaled_gradient(features[task], (self.gradient_scale or {}).get(task))
             given[task] = call(head, scaled, **context)
             predictions[task] = given[task] if asks_for(head, "frames") else by_clip(given[task], frames)
@@ -126,24 +133,30 @@ class Tasked:
 
     def in_order(self, tasks: Sequence[str] | None) -> list[str]:
         """The tasks and those that they depend on, parents first; all by default."""
-        ordered: list[str] = []
+        return hierarchy.in_order(list(self.heads if tasks is None else tasks), self.parents or {}, self.heads)
 
-        def visit(task: str, below: tuple[str, ...]) -> None:
-            if task not in self.heads:
-                raise ValueError(f"no head for task {task!r}; the model has {', '.join(self.heads)}.")
-            if task in below:
-                raise ValueError(f"tasks are each other's parents: {' -> '.join((*below, task))}.")
-            for parent in self._parents(task):
-                visit(parent, (*below, task))
-            if task not in ordered:
-                ordered.append(task)
+    def _of_parents(
+        self, task: str, head: Any, predictions: Mapping[str, Any], given: Any, labels: Any
+    ) -> dict[str, Any]:
+        """What a head may be told of its parents, and instead of them: `parents`, `edges` and `labels`.
 
-        for task in self.heads if tasks is None else tasks:
-            visit(task, ())
-        return ordered
-
-    def _parents(self, task: str) -> Sequence[str]:
-        return (self.parents or {}).get(task, ())
+        Args:
+            task: the head's.
+            head: whose signature is read.
+            predictions: task -> its prediction.
+            given: the labels that the head gets in any case.
+            labels: those that it gets in the place of a parent.
+        """
+        parents, words = {}, {}
+        knows = names(head, "edges")
+        for role, parent in hierarchy.roles((self.parents or {}).get(task, ())).items():
+            words[role] = hierarchy.edge_of(head, parent, task, self.edges)
+            if words[role] != hierarchy.NONE or knows:
+                attached = words[role] == hierarchy.ATTACHED
+                parents[role] = predictions[parent] if attached else jax.lax.stop_gradient(predictions[parent])
+        context = {"parents": parents, "edges": words}
+        context["labels"] = labels if hierarchy.TRUTH in words.values() else given
+        return {key: value for key, value in context.items() if key == "parents" or names(head, key)}
 
     def _group(self, part: str) -> str:
         for special in self.special_groups:

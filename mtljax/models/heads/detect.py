@@ -1,0 +1,78 @@
+"""A head that finds objects."""
+
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+
+from mtljax.models.heads.objects.branch import Branch
+from mtljax.models.heads.objects.shared_map import given_back, shared_map
+from mtljax.objects.detections import Detections, detected
+
+HEAT = -2.19  # the bias of heat with which training begins: a probability of 0.1
+
+
+class Detect(nn.Module):
+    """Boxes and classes of objects, as peaks of a heat map (CenterNet: Zhou 2019).
+
+    One branch gives all maps. A heat map for all classes with logits of classes beside it finds an object once; with a
+    heat map for each class (the paper's) each class finds it again.
+
+    Attributes:
+        classes: C.
+        slots: K, detections that are read from a frame.
+        by_class: whether each class has a heat map of its own; there are then no logits.
+        width: channels of the branch.
+        stride: pixels of a cell's side.
+        dtype: of the computation; parameters and prediction are float32.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> head, key = Detect(classes=3, slots=5, width=8), jax.random.key(0)
+        >>> out, _ = jax.eval_shape(lambda: head.init_with_output(key, jnp.ones((6, 8, 8, 16)), (32, 32), 3))
+        >>> out["heat"].shape, out["classes"].shape, out["detections"].box.shape
+        ((2, 3, 8, 8, 1), (2, 3, 8, 8, 3), (2, 3, 5, 4))
+    """
+
+    classes: int = 4
+    slots: int = 16
+    by_class: bool = False
+    width: int = 48
+    stride: int = 4
+    dtype: Any = None
+    default_edge: ClassVar[str] = "detached"
+
+    @nn.compact
+    def __call__(
+        self, features: Any, size: tuple[int, int] | None = None, frames: int | None = None
+    ) -> dict[str, jax.Array | Detections]:
+        """Predicts maps of clips of s frames; without clips, the axis s is not there.
+
+        Args:
+            features: a map (B s, h, w, F).
+            size: (H, W) of the images.
+            frames: s.
+
+        Returns:
+            `heat` (B, s, h, w, 1), logits; (B, s, h, w, C) where `by_class`. `classes` (B, s, h, w, C), logits; not
+            there where `by_class`. `size` (B, s, h, w, 2), width and height, and `offset` (B, s, h, w, 2), from the
+            cell's corner to the box's centre, in cells. `detections`, K slots a frame.
+
+        Raises:
+            UserError: for a map of another stride.
+        """
+        seen = shared_map(self, features, size, frames)
+        maps = self.classes if self.by_class else 1
+        logits = 0 if self.by_class else self.classes
+        # Sizes are of a few cells, offsets within one.
+        bias = (HEAT,) * maps + (0.0,) * logits + (2.0, 2.0, 0.5, 0.5)
+        said = Branch(self.width, maps + logits + 4, scale=0.1, bias=bias, dtype=self.dtype, name="maps")(seen.x)
+        parts = {"heat": maps, "classes": logits, "size": 2, "offset": 2}
+        prediction, begin = {}, 0
+        for key, number in parts.items():
+            if number:
+                prediction[key] = seen.by_clip(said[..., begin : begin + number])
+            begin += number
+        heat, classes = prediction["heat"], prediction.get("classes")
+        found = detected(heat, classes, prediction["size"], prediction["offset"], self.slots, self.stride)
+        return given_back({**prediction, "detections": found}, seen)

@@ -1,0 +1,1 @@
+"""What heads for objects are made of."""

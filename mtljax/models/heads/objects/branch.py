@@ -1,0 +1,81 @@
+"""The branch of a head on a shared map: for all cells, or at a few of them for the price of those."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+_lecun = nn.initializers.lecun_normal()
+
+
+class Branch(nn.Module):
+    """A convolution, normalisation, ReLU and a 1 x 1 convolution.
+
+    The normalisation is over the channels of each cell, so that what a cell gets does not depend on which others are
+    asked for: at some cells it gives what the whole map has there.
+
+    Attributes:
+        width: channels in between.
+        channels: of the prediction.
+        reach: side of the convolution's window, odd.
+        scale: of the prediction when training begins; 1 for numbers of about 1.
+        bias: of the prediction's channels when training begins, (channels,); 0 by default.
+        dtype: of the computation; parameters and prediction are float32.
+
+    Example:
+        >>> x = jnp.ones((2, 4, 6, 8))
+        >>> branch, cells = Branch(8, 3), jnp.zeros((2, 5, 2), jnp.int32)
+        >>> everywhere, variables = branch.init_with_output(jax.random.key(0), x)
+        >>> everywhere.shape, branch.apply(variables, x, cells).shape
+        ((2, 4, 6, 3), (2, 5, 3))
+    """
+
+    width: int
+    channels: int
+    reach: int = 3
+    scale: float = 1.0
+    bias: tuple[float, ...] | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, cells: jax.Array | None = None) -> jax.Array:
+        """Predicts for a map (N, h, w, C): (N, h, w, channels); or at cells (N, K, 2), (x, y): (N, K, channels)."""
+        shape = (self.reach, self.reach, x.shape[-1], self.width)
+        kernel = self.param("kernel", _lecun, shape)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        if cells is None:
+            y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        else:
+            y = patches(x, cells, self.reach) @ kernel.reshape(-1, self.width)
+        y = nn.relu(nn.LayerNorm(dtype=self.dtype, name="norm")(y))
+        start = nn.initializers.variance_scaling(self.scale**2, "fan_in", "normal")
+        bias = nn.initializers.zeros if self.bias is None else lambda key, shape, dtype: jnp.array(self.bias, dtype)
+        y = nn.Dense(self.channels, dtype=self.dtype, kernel_init=start, bias_init=bias, name="predict")(y)
+        return y.astype(jnp.float32)
+
+
+def patches(x: jax.Array, cells: jax.Array, reach: int) -> jax.Array:
+    """The windows about cells, with zeros beyond the map.
+
+    Args:
+        x: (N, h, w, C).
+        cells: (N, K, 2) integers, (x, y), within the map.
+        reach: side of a window, odd.
+
+    Returns:
+        (N, K, reach * reach * C), by row, column and channel.
+
+    Example:
+        >>> print(patches(jnp.arange(6.0).reshape(1, 2, 3, 1), jnp.array([[[2, 0]]]), 3)[0, 0])
+        [0. 0. 0. 1. 2. 0. 4. 5. 0.]
+    """
+    number, _, _, channels = x.shape
+    padded = jnp.pad(x, ((0, 0), *[(reach // 2, reach // 2)] * 2, (0, 0)))
+    wide = padded.shape[2]
+    step = jnp.arange(reach)
+    window = (step[:, None] * wide + step).reshape(-1)
+    index = (cells[..., 1] * wide + cells[..., 0])[..., None] + window  # (N, K, reach * reach)
+    flat = padded.reshape(number, -1, channels)
+    found = jnp.take_along_axis(flat, index.reshape(number, -1, 1), axis=1)
+    return found.reshape(number, cells.shape[1], -1)
