@@ -9,9 +9,9 @@ import numpy as np
 
 from mtljax.errors import UserError
 from mtljax.models import heads
-from mtljax.objects.frames import PIXELS, in_frames
+from mtljax.objects.frames import PIXELS
 from mtljax.tasks.drawing.boxes import draw_boxes
-from mtljax.tasks.losses.detection import DetectionMaps, Wanted, detection_loss
+from mtljax.tasks.losses import objects as losses
 from mtljax.tasks.metrics.objects.overlap import box_areas
 from mtljax.tasks.metrics.objects.precision import AREAS, Found, Truth, precision_figures
 from mtljax.tasks.metrics.objects.slots import LEAST, rows_by_class, sides_of
@@ -65,14 +65,14 @@ def detect(
     """
     if classes < 1:
         raise UserError(f"detect(classes={classes}): expected at least 1.")
-    it = _Detect(classes, name, stride, least, areas)
+    it = _Detect(classes, name, least, areas)
     options = {"classes": classes, "slots": slots, "by_class": by_class, "width": width, "stride": stride}
     return Task(
         name=name,
         head=head or heads.Detect(**options),
         labels=("instances",),
         optional_labels=BESIDE,
-        loss=it.loss,
+        loss=losses.detect(stride, least),
         metrics=tuple(Metric(key, True, lambda sums, key=key: sums[key]) for key in FIGURES),
         told=tuple(
             Metric(f"AP_{c}", True, lambda sums, c=c: sums.get(f"AP/{c}", np.nan))
@@ -95,15 +95,8 @@ def detect(
 class _Detect:
     classes: int
     name: str
-    stride: int
     least: int
     areas: tuple[float, float]
-
-    def loss(self, prediction: Mapping[str, Any], batch: Batch) -> tuple[jax.Array, jax.Array]:
-        objects = in_frames(batch, self.stride, self.least)
-        maps = DetectionMaps(prediction["heat"], prediction.get("classes"), prediction["size"], prediction["offset"])
-        wanted = Wanted(objects.boxes, objects.category, objects.counts, objects.ignored, objects.labelled)
-        return detection_loss(maps, wanted)
 
     def decode(self, prediction: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
         found = prediction["detections"]

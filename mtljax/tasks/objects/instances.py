@@ -11,11 +11,10 @@ import numpy as np
 from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.objects.decoding import read
-from mtljax.objects.frames import PIXELS, Objects, in_frames, masks_of
+from mtljax.objects.frames import PIXELS, Objects
 from mtljax.objects.masks import id_map, mask_logits
-from mtljax.objects.targets import places
 from mtljax.tasks.drawing.masks import draw_ids
-from mtljax.tasks.losses.masks import dice
+from mtljax.tasks.losses import objects as losses
 from mtljax.tasks.metrics.objects.overlap import mask_areas, mask_overlap, pack
 from mtljax.tasks.metrics.objects.panoptic import Segments, panoptic_counts, panoptic_figures
 from mtljax.tasks.metrics.objects.precision import AREAS, Found, Truth, precision_figures
@@ -66,7 +65,7 @@ def instances(
         labels=("instances", "segmentations"),
         optional_labels=BESIDE,
         parents={"boxes": detect},
-        loss=it.loss,
+        loss=losses.instances(stride, least),
         metrics=tuple(Metric(key, True, lambda sums, key=key: sums[key]) for key in (*MASK_FIGURES, *PANOPTIC)),
         sums=lambda decoded, batch: {},
         decode=it.decode,
@@ -86,18 +85,6 @@ class _Instances:
     stride: int
     least: int
     areas: tuple[float, float]
-
-    def loss(self, prediction: Mapping[str, Any], batch: Batch) -> tuple[jax.Array, jax.Array]:
-        objects = in_frames(batch, self.stride, self.least)
-        features, controller = prediction["features"], prediction["controller"]
-        cells = places(objects.boxes, *features.shape[-3:-1]).cell
-        dense = controller.ndim == features.ndim  # else it is of the objects
-        numbers = read(controller, cells) if dense else controller
-        middle = cells
-        if "centres" in prediction:
-            middle = read(prediction["centres"], cells) if dense else prediction["centres"]
-        logits = mask_logits(features, numbers, middle, self.stride)
-        return dice(logits, masks_of(batch), objects.counts)
 
     def decode(self, prediction: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
         found = prediction["detections"]

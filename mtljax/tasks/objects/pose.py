@@ -12,14 +12,13 @@ from mtljax.errors import UserError, unknown
 from mtljax.models import heads
 from mtljax.objects.decoding import read
 from mtljax.objects.detections import centres
-from mtljax.objects.frames import PIXELS, Objects, in_frames
+from mtljax.objects.frames import PIXELS, Objects
 from mtljax.objects.poses import pose as pose_of
 from mtljax.objects.poses import ray, split
 from mtljax.objects.symmetry import CONE, CUBE, CYLINDER, NONE, SPHERE
-from mtljax.objects.targets import places
 from mtljax.objects.views import View, seen_by
 from mtljax.tasks.drawing.solids import draw_poses
-from mtljax.tasks.losses.poses import TruePose, pose_loss
+from mtljax.tasks.losses import objects as losses
 from mtljax.tasks.metrics.objects import solids as shapes
 from mtljax.tasks.metrics.objects.pairing import found_for
 from mtljax.tasks.metrics.objects.poses import CLOSE, Errors, pose_errors, pose_figures
@@ -100,7 +99,7 @@ def pose(
         labels=("instances",),
         optional_labels=BESIDE,
         parents={"boxes": detect},
-        loss=it.loss,
+        loss=losses.pose_of(stride, [kind for kind, _ in it.solids], least),
         metrics=tuple(Metric(key, up, lambda sums, key=key: sums[key]) for key, (_, up) in FIGURES.items()),
         told=(Metric("found", True, lambda sums: sums["found"]),),
         sums=lambda decoded, batch: {},
@@ -124,24 +123,6 @@ class _Pose:
     stride: int
     least: int
     close: tuple[float, float]
-
-    def loss(self, prediction: Mapping[str, Any], batch: Batch) -> tuple[jax.Array, jax.Array]:
-        objects = in_frames(batch, self.stride, self.least)
-        view, numbers = seen_by(batch.get("camera"), objects, self.name), prediction["numbers"]
-        if numbers.shape[-2] != objects.counts.shape[-1] or numbers.ndim > 4:
-            numbers = read(numbers, places(objects.boxes, *numbers.shape[-3:-1]).cell)
-        middle = (objects.boxes[..., :2] + objects.boxes[..., 2:]) / 2
-        if "centres" in prediction:
-            middle = prediction["centres"]
-            if middle.ndim > 4:
-                middle = read(middle, places(objects.boxes, *middle.shape[-3:-1]).cell)
-        said = split(numbers)
-        rotation = pose_of(said, middle, _intrinsics(batch), self.stride).rotation
-        truth = TruePose(
-            view.rotation, view.image / self.stride - middle, view.translation[..., 2], objects.half_sizes,
-            jnp.array([kind for kind, _ in self.solids])[objects.category],
-        )  # fmt: skip
-        return pose_loss(rotation, said, truth, objects.counts & view.in_front)
 
     def decode(self, prediction: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
         found = prediction["detections"]

@@ -13,11 +13,9 @@ from mtljax.models import heads
 from mtljax.objects.association import BORN, FOUND, UNSEEN
 from mtljax.objects.decoding import read
 from mtljax.objects.detections import Detections, tracked
-from mtljax.objects.frames import PIXELS, in_frames
-from mtljax.objects.targets import places
+from mtljax.objects.frames import PIXELS
 from mtljax.tasks.drawing.trails import draw_tracks
-from mtljax.tasks.losses.detection import l1_of
-from mtljax.tasks.losses.masked import number
+from mtljax.tasks.losses import objects as losses
 from mtljax.tasks.metrics.objects.slots import sides_of
 from mtljax.tasks.metrics.objects.tracking.figures import tracking_figures
 from mtljax.tasks.objects.joining import sequences
@@ -73,7 +71,7 @@ def track(
         labels=("instances",),
         optional_labels=BESIDE,
         parents={"boxes": detect},
-        loss=it.loss,
+        loss=losses.track(stride, least),
         metrics=tuple(Metric(key, up, lambda sums, key=key: sums[key]) for key, up in FIGURES.items()),
         told=tuple(Metric(key, key == "TP", lambda sums, key=key: sums[key]) for key in TOLD),
         sums=lambda decoded, batch: {},
@@ -97,15 +95,6 @@ class _Track:
     unseen: int
     stride: int
     least: int
-
-    def loss(self, prediction: Mapping[str, Any], batch: Batch) -> tuple[jax.Array, jax.Array]:
-        objects = in_frames(batch, self.stride, self.least)
-        offset = prediction["offset"]
-        if offset.ndim > 4:
-            offset = read(offset, places(objects.boxes, *offset.shape[-3:-1]).cell)
-        centre = (objects.boxes[..., :2] + objects.boxes[..., 2:]) / 2
-        both = objects.counts[:, 1:] & objects.counts[:, :-1]
-        return jnp.sum(l1_of(offset[:, 1:], centre[:, :-1] - centre[:, 1:], both)), number(both)
 
     def decode(self, prediction: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
         found = prediction["detections"]

@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.objects.baselines import constant_velocity, standing
-from mtljax.objects.frames import PIXELS, Objects, in_frames
-from mtljax.objects.matching import best
+from mtljax.objects.frames import PIXELS, Objects
 from mtljax.tasks.drawing.futures import draw_futures
-from mtljax.tasks.losses.paths import modes_loss
+from mtljax.tasks.losses import objects as losses
 from mtljax.tasks.metrics.objects.pairing import found_for
 from mtljax.tasks.metrics.objects.paths import MISS, path_errors
 from mtljax.tasks.metrics.objects.slots import sides_of
@@ -82,7 +80,7 @@ def trajectory(
     it: Any = _OfVectors(name, modes, steps, miss)
     parents = {}
     if track is not None:
-        it = _OfTracks(name, modes, steps, miss, history, space, stride, least)
+        it = _OfTracks(name, modes, steps, miss, history, space, least)
         parents = {"tracks": track} | ({"poses": pose} if pose is not None and space == WORLD else {})
     return Task(
         name=name,
@@ -90,7 +88,7 @@ def trajectory(
         labels=(FUTURE,) if track is None else ("instances",),
         optional_labels=() if track is None else (FUTURE, *BESIDE),
         parents=parents,
-        loss=it.loss,
+        loss=losses.path() if track is None else losses.trajectory(stride, space, least),
         metrics=tuple(Metric(key, False, lambda sums, key=key: sums[key]) for key in _figures(modes)),
         told=() if track is None else tuple(
             Metric(key, key == "followed", lambda sums, key=key: sums[key])
@@ -122,14 +120,6 @@ class _OfVectors:
     modes: int
     steps: int
     miss: float
-
-    def loss(self, prediction: Mapping[str, Any], batch: Batch) -> tuple[jax.Array, jax.Array]:
-        return modes_loss(
-            prediction["paths"],
-            prediction["logits"],
-            batch[FUTURE],
-            jnp.asarray(batch[f"{FUTURE}_valid"], bool)[..., 0],
-        )
 
     def decode(self, prediction: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
         return {key: prediction[key] for key in ("paths", "logits")}
@@ -172,21 +162,7 @@ class _OfTracks(_OfVectors):
 
     history: int
     space: str
-    stride: int
     least: int
-
-    def loss(self, prediction: Mapping[str, Any], batch: Batch) -> tuple[jax.Array, jax.Array]:
-        objects = in_frames(batch, self.stride, self.least)
-        truth, valid = self._futures(objects, batch, jnp)
-        if "object" in prediction:
-            index, there = prediction["object"], jnp.ones(prediction["object"].shape, bool)
-        else:
-            index, there = best(prediction["detections"].box, objects, self.stride)
-        there &= jnp.take_along_axis(objects.counts, index, axis=-1) & (prediction["ids"] > 0)
-        truth = jnp.take_along_axis(truth, index[..., None, None], axis=2)
-        valid = jnp.take_along_axis(valid, index[..., None], axis=2) & there[..., None]
-        relative = truth - prediction["last"][..., None, :2]
-        return modes_loss(prediction["paths"], prediction["logits"], jnp.where(valid[..., None], relative, 0.0), valid)
 
     def decode(self, prediction: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
         keys = ("paths", "logits", "last", "ids", "history", "seen")
@@ -202,34 +178,18 @@ class _OfTracks(_OfVectors):
                 f"steps={self.steps}, or the label {FUTURE!r} behind them; the data has {frames}{behind}."
             )
 
-    def _futures(self, objects: Objects, batch: Batch, xp: Any) -> tuple[Any, Any]:
-        """Where each object goes, (B, s, M, T, 2), and what of it is known (B, s, M, T) bool; in JAX or NumPy."""
-        where, known = self._places(objects, batch, xp)
-        frames = where.shape[1]
-        if FUTURE in batch and self.space == WORLD:
-            later, later_known = batch[FUTURE], batch[f"{FUTURE}_valid"][..., 0]
-            where = xp.concatenate([where, xp.swapaxes(xp.asarray(later), 1, 2)], axis=1)
-            known = xp.concatenate([known, xp.swapaxes(xp.asarray(later_known, dtype=bool), 1, 2)], axis=1)
-        last = where.shape[1]
-        index = xp.minimum(xp.arange(frames)[:, None] + 1 + xp.arange(self.steps), last - 1)  # (s, T)
-        frame = xp.arange(frames)
-        judged = (frame >= self.history - 1) & (frame + self.steps < last)
-        truth, valid = xp.moveaxis(where[:, index], 2, 3), xp.moveaxis(known[:, index], 2, 3)
-        return truth, valid & judged[:, None, None]
-
-    def _places(self, objects: Objects, batch: Batch, xp: Any) -> tuple[Any, Any]:
-        """Where objects are, (B, s, M, 2), and whether that is known, (B, s, M)."""
-        if self.space == WORLD:
-            if objects.positions is None:
-                raise UserError("trajectory reads 'positions' of 'instances', which the batch does not have.")
-            valid = xp.asarray(batch["instances_valid"], dtype=bool)[:, None]
-            return objects.positions[..., :2], xp.broadcast_to(valid, objects.counts.shape)
-        boxes = objects.boxes if xp is np else objects.boxes * self.stride
-        return (boxes[..., :2] + boxes[..., 2:]) / 2, objects.counts | objects.ignored
+    def _futures(self, objects: Objects, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Where each object goes, (B, s, M, T, 2), and what is known of it, (B, s, M, T), where paths are judged."""
+        labels = {key: batch[key] for key in ("instances_valid", FUTURE, f"{FUTURE}_valid") if key in batch}
+        truth, valid = map(np.asarray, _later(labels, objects, self.steps, 1, self.space))
+        known = valid.shape[1] + (batch[FUTURE].shape[2] if FUTURE in batch else 0)
+        frame = np.arange(valid.shape[1])
+        judged = (frame >= self.history - 1) & (frame + self.steps < known)
+        return truth, valid[..., 0] & judged[:, None, None]
 
     def host_rows(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> Rows:
         objects = objects_of(batch, self.least)
-        truth, valid = self._futures(objects, batch, np)
+        truth, valid = self._futures(objects, batch)
         wanted = objects.counts & valid.any(axis=-1)
         slot = np.full(wanted.shape, -1)
         score = np.where(decoded["ids"] > 0, decoded["score"], 0.0)
@@ -273,9 +233,13 @@ class _OfTracks(_OfVectors):
 
     def draw(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         objects = objects_of(batch, self.least)
-        truth, valid = self._futures(objects, batch, np)
-        places, _ = self._places(objects, batch, np)
+        truth, valid = self._futures(objects, batch)
+        places = (objects.boxes[..., :2] + objects.boxes[..., 2:]) / 2
+        places = places if self.space == IMAGE else objects.positions[..., :2]
         return draw_futures(batch, self.space, decoded, (places, truth, valid & objects.counts[..., None]))
+
+
+_later = jax.jit(losses.futures, static_argnums=(2, 3, 4))
 
 
 def _one_mode(paths: np.ndarray) -> dict[str, np.ndarray]:

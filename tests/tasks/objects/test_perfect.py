@@ -49,14 +49,15 @@ def test_of_the_truth_every_figure_is_the_best(decoded, name):
     assert {key: found[key] for key in BEST[name]} == pytest.approx(BEST[name], abs=2e-4)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", sorted({*TASKS} - {"track"}))
 def test_a_baseline_is_worse_than_the_truth(decoded, name):
     task = TASKS[name]
     labels = {key: value for key, value in truth.batch().items() if key != "place"}
     found = figures(name, task.baseline(labels)(decoded, truth.batch()))
     better = max if task.primary.higher_is_better else min
     best, own = BEST[name][task.primary.name], found[task.primary.name]
-    assert own != pytest.approx(best, abs=1e-3) and better(best, own) == best, found
+    assert own != pytest.approx(best, abs=1e-3)
+    assert better(best, own) == best, found
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -97,7 +98,8 @@ def test_losses_are_finite_and_least_at_the_truth(name):
 
     other = {key: x if key == "detections" else off(jnp.asarray(x)) for key, x in perfect.items()}
     at_truth, beside = jax.jit(lambda a, b: (loss(a), loss(b)))(perfect, other)
-    assert np.isfinite([at_truth, beside]).all() and at_truth < beside
+    assert np.isfinite([at_truth, beside]).all()
+    assert at_truth < beside
 
 
 @pytest.mark.parametrize("name", TASKS)
