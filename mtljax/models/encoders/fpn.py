@@ -8,7 +8,7 @@ import jax
 from mtljax.errors import UserError
 from mtljax.models.encoders.staged import Outputs, Staged
 from mtljax.models.parts.norm import Norm
-from mtljax.models.parts.pyramid import feature_maps, top_down
+from mtljax.models.parts.pyramid import feature_maps, size_of, top_down
 
 
 class FPN(Staged):
@@ -63,7 +63,7 @@ class FPN(Staged):
             return self.encoder.stage(name, x, before, train)
         wanted = "it wants an image encoder such as ResNet"
         pyramid = feature_maps(self.encoder.features(before), "FPN merges", wanted, type(self.encoder).__name__)
-        maps = top_down(self._levels(x.shape[1:3], pyramid), self.width, self.dtype)[-1]
+        maps = top_down(self._levels(size_of(x), pyramid), self.width, self.dtype)[-1]
         y = nn.Conv(self.width, (3, 3), use_bias=False, dtype=self.dtype, name="smooth")(maps)
         return nn.relu(Norm(dtype=self.dtype, name="norm")(y))
 

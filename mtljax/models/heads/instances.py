@@ -28,9 +28,9 @@ class Instances(nn.Module):
         >>> import jax.numpy as jnp
         >>> from mtljax.models.heads import Detect
         >>> x, key = jnp.ones((6, 8, 8, 16)), jax.random.key(0)
-        >>> boxes, _ = Detect(slots=5).init_with_output(key, x, frames=3)
-        >>> head = Instances(width=8)
-        >>> out, _ = head.init_with_output(key, x, frames=3, parents={"boxes": boxes})
+        >>> boxes, _ = jax.eval_shape(lambda: Detect(slots=5).init_with_output(key, x, frames=3))
+        >>> made = lambda boxes: Instances(width=8).init_with_output(key, x, frames=3, parents={"boxes": boxes})
+        >>> out, _ = jax.eval_shape(made, boxes)
         >>> out["features"].shape, out["controller"].shape, out["detections"].cell.shape
         ((2, 3, 8, 8, 8), (2, 3, 8, 8, 169), (2, 3, 5, 2))
     """

@@ -28,8 +28,9 @@ class Pose(nn.Module):
         >>> import jax.numpy as jnp
         >>> from mtljax.models.heads import Detect
         >>> x, key = jnp.ones((6, 8, 8, 16)), jax.random.key(0)
-        >>> boxes, _ = Detect(slots=5).init_with_output(key, x, frames=3)
-        >>> out, _ = Pose(width=8).init_with_output(key, x, frames=3, parents={"boxes": boxes})
+        >>> boxes, _ = jax.eval_shape(lambda: Detect(slots=5).init_with_output(key, x, frames=3))
+        >>> made = lambda boxes: Pose(width=8).init_with_output(key, x, frames=3, parents={"boxes": boxes})
+        >>> out, _ = jax.eval_shape(made, boxes)
         >>> out["numbers"].shape, out["detections"].box.shape
         ((2, 3, 8, 8, 12), (2, 3, 5, 4))
     """

@@ -35,8 +35,9 @@ class Track(nn.Module):
     Example:
         >>> from mtljax.models.heads import Detect
         >>> x, key = jnp.ones((6, 8, 8, 16)), jax.random.key(0)
-        >>> boxes, _ = Detect(slots=5).init_with_output(key, x, frames=3)
-        >>> out, _ = Track(width=8).init_with_output(key, x, frames=3, parents={"boxes": boxes})
+        >>> boxes, _ = jax.eval_shape(lambda: Detect(slots=5).init_with_output(key, x, frames=3))
+        >>> made = lambda boxes: Track(width=8).init_with_output(key, x, frames=3, parents={"boxes": boxes})
+        >>> out, _ = jax.eval_shape(made, boxes)
         >>> out["offset"].shape, out["ids"].shape
         ((2, 3, 8, 8, 2), (2, 3, 5))
     """

@@ -30,7 +30,12 @@ def gradient_of(params, balancer, measure, **options):
 
 
 @pytest.mark.parametrize(
-    ("balancer", "measure", "parts"), [("pcgrad", "features", 1), ("upgrad", "shared", 2), ("famo", "shared", 1)]
+    ("balancer", "measure", "parts"),
+    [
+        ("pcgrad", "features", 1),
+        pytest.param("upgrad", "shared", 2, marks=pytest.mark.slow),
+        pytest.param("famo", "shared", 1, marks=pytest.mark.slow),
+    ],
 )
 def test_balancers_and_measures_take_them(params, balancer, measure, parts):
     function, arguments = gradient_of(params, getattr(mtl, balancer)(5), measure, accumulate=parts)
@@ -39,6 +44,7 @@ def test_balancers_and_measures_take_them(params, balancer, measure, parts):
     assert jax.tree.map(jnp.shape, found.gradient) == jax.tree.map(jnp.shape, params)
 
 
+@pytest.mark.slow
 def test_heads_see_labels_in_training_and_not_in_evaluation(params):
     function, arguments = gradient_of(params, mtl.equal(5), "features")
     found = jax.jit(function)(*arguments)

@@ -25,9 +25,9 @@ class Branch(nn.Module):
 
     Example:
         >>> x = jnp.ones((2, 4, 6, 8))
-        >>> branch, cells = Branch(8, 3), jnp.zeros((2, 5, 2), jnp.int32)
-        >>> everywhere, variables = branch.init_with_output(jax.random.key(0), x)
-        >>> everywhere.shape, branch.apply(variables, x, cells).shape
+        >>> cells = jnp.zeros((2, 5, 2), jnp.int32)
+        >>> made = lambda *given: Branch(8, 3).init_with_output(jax.random.key(0), *given)[0]
+        >>> jax.eval_shape(made, x).shape, jax.eval_shape(made, x, cells).shape
         ((2, 4, 6, 3), (2, 5, 3))
     """
 
@@ -43,7 +43,8 @@ class Branch(nn.Module):
         """Predicts for a map (N, h, w, C): (N, h, w, channels); or at cells (N, K, 2), (x, y): (N, K, channels)."""
         shape = (self.reach, self.reach, x.shape[-1], self.width)
         kernel = self.param("kernel", _lecun, shape)
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        dtype = self.dtype or jnp.result_type(x, kernel)
+        x, kernel = x.astype(dtype), kernel.astype(dtype)
         if cells is None:
             y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         else:

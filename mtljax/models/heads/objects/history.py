@@ -32,7 +32,7 @@ def histories(places: jax.Array, motion: jax.Array, ids: jax.Array, length: int)
 
     Example:
         >>> x = jnp.array([[[1.0], [5.0]], [[7.0], [3.0]]])[None]  # two frames of two slots
-        >>> found = histories(x, jnp.zeros((1, 2, 2, 2)), jnp.array([[[1, 2], [2, 0]]]), 2)
+        >>> found = jax.jit(histories, static_argnums=3)(x, jnp.zeros((1, 2, 2, 2)), jnp.array([[[1, 2], [2, 0]]]), 2)
         >>> print(found.places[0, 1, :, :, 0], found.seen[0, 1])
         [[-2.  0.]
          [ 0.  0.]] [[ True  True]

@@ -79,7 +79,7 @@ def boxes_of(
         UserError: where there is no such parent, or no label in its place.
     """
     parent = parent_of(head, BOXES, parents, seen)
-    if (edges or {}).get(BOXES) == "truth":
+    if by_labels(head, BOXES, edges, labels):
         classes = parent["detections"].classes.shape[-1]
         return told(labelled(head, labels), *seen.size, classes, head.stride)
     return parent["detections"]
@@ -93,6 +93,11 @@ def parent_of(head: Any, role: str, parents: Mapping[str, Any] | None, seen: Sha
             f"it has {', '.join(parents) if parents else 'none'}."
         )
     return jax.tree.map(lambda x: x[:, None], parents[role]) if seen.single else parents[role]
+
+
+def by_labels(head: Any, role: str, edges: Mapping[str, str] | None, labels: Any) -> bool:
+    """Whether labels stand in the place of a parent; while parameters are made, for want of labels they need not."""
+    return (edges or {}).get(role) == "truth" and not (labels is None and head.is_initializing())
 
 
 def labelled(head: Any, labels: Any) -> Objects:

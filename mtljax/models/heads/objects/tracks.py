@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.heads.objects.shared_map import labelled
+from mtljax.models.heads.objects.shared_map import by_labels, labelled
 from mtljax.objects.decoding import read
 from mtljax.objects.detections import Detections, centres, told
 from mtljax.objects.frames import Objects
@@ -53,18 +53,17 @@ def tracks_of(
     """
     track = parents["tracks"]
     objects = None
-    if edges.get("tracks") == "truth" or (train and labels is not None):
+    true_tracks, true_poses = (by_labels(head, role, edges, labels) for role in ("tracks", "poses"))
+    if true_tracks or (train and labels is not None):
         objects = labelled(head, labels)
     found = track["detections"]
     if objects is not None:
         height, width = track["offset"].shape[2:4] if track["offset"].ndim == 5 else _cells(size, head.stride)
         found = told(objects, height, width, found.classes.shape[-1], head.stride)
     places = _in_image(found) if head.space == IMAGE else _places(head, found, parents["poses"], camera)
-    if edges.get("poses") == "truth":
+    if true_poses:
         places = _true_places(head, labelled(head, labels), found, places, objects is not None)
-    motion = _true_motion(objects) if objects is not None and edges.get("tracks") == "truth" else None
-    if motion is None:
-        motion = _at(track["offset"], found)
+    motion = _true_motion(objects) if objects is not None and true_tracks else _at(track["offset"], found)
     ids = track["ids"] if objects is None else _true_ids(objects)
     # On a clip's first frame there is none.
     motion = jnp.where(jnp.arange(frames)[:, None, None] > 0, motion, 0.0)

@@ -1,0 +1,98 @@
+"""Losses of objects' tasks: what is exact has none, and what lies behind the clip is found at its place."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mtljax.errors import UserError
+from mtljax.objects.frames import in_frames
+from mtljax.objects.poses import MEAN_LOG_DEPTH, ray, ray_rotation
+from mtljax.objects.symmetry import CUBE, CYLINDER, NONE, SPHERE
+from mtljax.objects.views import seen_by
+from mtljax.tasks.losses import objects as losses
+from tests.objects import made
+
+BATCH = made.batch()
+
+
+@jax.jit
+def exact(batch):
+    """What a perfect `Pose` would say of the objects."""
+    objects = in_frames(batch, 4)
+    view = seen_by(batch["camera"], objects, "pose")
+    centre = (objects.boxes[..., :2] + objects.boxes[..., 2:]) / 2
+    direction = ray(view.image, batch["camera"]["intrinsics"][:, None, None])
+    turn = jnp.swapaxes(ray_rotation(direction), -1, -2) @ view.rotation
+    six = jnp.concatenate([turn[..., 0], turn[..., 1]], axis=-1) - jnp.array([1, 0, 0, 0, 1, 0])
+    depth = jnp.log(view.translation[..., 2:]) - MEAN_LOG_DEPTH
+    return jnp.concatenate([six, view.image / 4 - centre, depth, jnp.log(objects.half_sizes)], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def pose_loss():
+    kinds = jax.jit(lambda numbers, batch: losses.pose_of(4, (SPHERE, CYLINDER))({"numbers": numbers}, batch))
+    return kinds
+
+
+def test_an_exact_pose_costs_nothing_and_a_wrong_one_does(pose_loss):
+    numbers = np.asarray(exact(BATCH))
+    total, count = pose_loss(numbers, BATCH)
+    assert count == 12
+    assert total < 1e-3
+    deeper = numbers + np.eye(12, dtype=np.float32)[8] * 0.1
+    np.testing.assert_allclose(pose_loss(deeper, BATCH)[0], 12 * 3 * 0.1, rtol=1e-3)
+
+
+def test_an_object_behind_the_camera_counts_for_no_pose(pose_loss):
+    batch = jax.tree.map(np.copy, BATCH)
+    batch["instances"]["positions"][0, 0, 1, 2] = -9
+    total, count = pose_loss(np.asarray(exact(BATCH)), batch)
+    assert count == 11
+    assert total < 1e-3
+
+
+def test_kinds_go_by_class_from_1_in_the_data():
+    kinds = losses.kind_of(jnp.array([-1, 0, 1, 2, 9]), (SPHERE, CUBE))
+    assert kinds.tolist() == [NONE, SPHERE, CUBE, NONE, NONE]
+
+
+def test_the_future_of_a_frame_is_the_clips_next_frames_and_then_what_lies_behind():
+    batch = {**BATCH, "future_valid": BATCH["future_valid"].copy()}
+    batch["future_valid"][0, 0, 1] = False
+    places, known = losses.futures(batch, in_frames(batch, 4), 3, 4)
+    world = batch["instances"]["positions"][0, 0, :, :2]
+    np.testing.assert_array_equal(places[0, 0, 0], [world[1], world[2], batch["future"][0, 0, 0]])
+    np.testing.assert_array_equal(places[0, 2, 0], batch["future"][0, 0, :3])
+    assert known[0, :, 0, :, 0].tolist() == [[True] * 3, [True, True, False], [True, False, True]]
+    assert not known[:, :, 2].any()  # an object that is none
+    del batch["future"]
+    _, known = losses.futures(batch, in_frames(batch, 4), 3, 4)
+    assert known[0, :, 0, :, 0].tolist() == [[True, True, False], [True, False, False], [False] * 3]
+
+
+def test_a_path_that_meets_the_truth_costs_its_choice_alone():
+    objects = in_frames(BATCH, 4)
+    truth, _ = losses.futures(BATCH, objects, 3, 4)
+    last = np.random.default_rng(0).normal(size=(2, 3, 3, 3)).astype(np.float32)
+    paths = jnp.repeat((truth - last[..., None, :2])[..., None, :, :], 2, axis=-3)
+    found = {"paths": paths, "logits": jnp.zeros((2, 3, 3, 2)), "last": last, "ids": jnp.ones((2, 3, 3), int)}
+    loss = losses.trajectory(4)
+    boxes = type("Found", (), {"box": 4 * objects.boxes[:, :, ::-1]})  # in another order
+    for more, order in (({"object": jnp.broadcast_to(jnp.arange(3), (2, 3, 3))}, 1), ({"detections": boxes}, -1)):
+        turned = {key: x[:, :, ::order] for key, x in found.items()}
+        total, count = loss({**turned, **more}, BATCH)
+        assert count == 12
+        np.testing.assert_allclose(total, 12 * 0.2 * np.log(2), rtol=1e-4)
+    assert loss({**found, "ids": found["ids"] * 0, "object": jnp.zeros((2, 3, 3), int)}, BATCH) == (0, 0)
+
+
+def test_what_the_batch_lacks_is_told():
+    without = {
+        **BATCH,
+        "instances": {key: x for key, x in BATCH["instances"].items() if key not in ("positions", "scale")},
+    }
+    with pytest.raises(UserError, match="trajectory reads 'positions' of 'instances'"):
+        losses.futures(without, in_frames(without, 4), 3, 4)
+    with pytest.raises(UserError, match="pose reads 'scale' of 'instances'"):
+        losses.pose_of(4)({"numbers": jnp.zeros((2, 3, 3, 12))}, without)
