@@ -4,6 +4,7 @@ from mtljax.data import augment
 from mtljax.data.check import check
 from mtljax.data.dataset import DataSet, Example, Source, valid_everywhere
 from mtljax.data.folder import Files, Folder
+from mtljax.data.labels.instances import instances
 from mtljax.data.mix import Mix, mix
 from mtljax.data.own.from_arrays import from_arrays
 from mtljax.data.own.from_iterable import from_iterable
@@ -67,6 +68,7 @@ __all__ = [
     "from_arrays",
     "from_iterable",
     "from_table",
+    "instances",
     "kitti_odometry",
     "label",
     "mix",

@@ -1,13 +1,15 @@
 """Whether a data set gives examples in the form of `mtljax.data.dataset`: all that is wrong with one, told at once."""
 
 import concurrent.futures
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from mtljax.data.dataset import SPLITS, DataSet, Example, Source
+from mtljax.data.check_objects import object_faults
+from mtljax.data.dataset import BETWEEN, SPLITS, DataSet, Example, Source
+from mtljax.data.forms import CAMERA, FORMS, form, is_array, no_array, of_form
+from mtljax.data.kinds import fields
 from mtljax.data.meanings import Meaning, meanings
 from mtljax.errors import UserError, nearest
 
@@ -16,24 +18,6 @@ _NUMBERS = 2**24  # of images, beyond which fewer examples are looked at
 _CHANNELS = (1, 3, 4)
 _UNIT = 1e-2  # by which lengths of normals and quaternions may differ from 1
 _UNMASKED = ("image", "inputs", "camera", "segmentations", "objects_valid")
-_DTYPES = ("float32", "int32", "uint8", "bool")
-_MAP = ("s", "H", "W")
-_FORMS: Mapping[str, tuple[tuple[str | int, ...], str]] = {
-    "semantic": ((*_MAP, 1), "int32"),
-    "depth": ((*_MAP, 1), "float32"),
-    "normal": ((*_MAP, 3), "float32"),
-    "edge": ((*_MAP, 1), "uint8"),
-    "forward_flow": ((*_MAP, 2), "float32"),
-    "backward_flow": ((*_MAP, 2), "float32"),
-    "moving": ((*_MAP, 1), "uint8"),
-    "segmentations": ((*_MAP, 1), "uint8"),
-    "ego_motion": (("s", 6), "float32"),
-    "keypoints": (("s", "K", 2), "float32"),
-    "frame_index": (("s",), "int32"),
-    "objects_valid": (("s",), "bool"),  # frames whose objects are all listed: a mask of no label
-}
-_CAMERA = {"positions": ("s", 3), "quaternions": ("s", 4), "intrinsics": (3, 3)}
-_FRAMELESS = {"forward_flow": -1, "moving": -1, "ego_motion": -1, "backward_flow": 0}  # -> the frame without another
 
 
 class Reads(Protocol):
@@ -133,12 +117,13 @@ def faults(
             told = _of_mask(key, value, example[key.removesuffix("_valid")], frames)
         else:
             told = _of_label(key, value, example, frames, (said or {}).get(key))
+            told = [*told, *(object_faults(example, frames) if key == "instances" else ())]
         yield from (f"{key}: {one}" for one in told)
 
 
 def _of_image(image: Any) -> Iterator[str]:
-    if not _is_array(image):
-        yield _no_array(image)
+    if not is_array(image):
+        yield no_array(image)
         return
     if image.dtype.name not in ("uint8", "float32"):
         yield f"{image.dtype}; expected uint8, or float32"
@@ -156,11 +141,11 @@ def _of_image(image: Any) -> Iterator[str]:
 
 def _of_camera(camera: Any, frames: Sequence[int]) -> Iterator[str]:
     if not isinstance(camera, Mapping):
-        yield f"{type(camera).__name__}; expected a dict of {', '.join(_CAMERA)}"
+        yield f"{type(camera).__name__}; expected a dict of {', '.join(CAMERA)}"
         return
-    for key in camera.keys() & _CAMERA.keys():
+    for key in camera.keys() & CAMERA.keys():
         value = camera[key]
-        wrong = list(_of_form(value, _CAMERA[key], "float32", frames))
+        wrong = list(of_form(value, CAMERA[key], "float32", frames))
         yield from (f"{key}: {one}" for one in wrong or _of_part(key, value))
 
 
@@ -175,12 +160,12 @@ def _of_part(key: str, value: np.ndarray) -> Iterator[str]:
 
 
 def _of_mask(key: str, mask: Any, label: Any, frames: Sequence[int]) -> Iterator[str]:
-    if not _is_array(mask):
-        yield _no_array(mask)
+    if not is_array(mask):
+        yield no_array(mask)
         return
     if mask.dtype != np.bool_:
         yield f"{mask.dtype}; expected bool"
-    if not isinstance(label, Mapping) and not list(_of_form(label, *_form(key.removesuffix("_valid")), frames)):
+    if not isinstance(label, Mapping) and not list(of_form(label, *form(key.removesuffix("_valid")), frames)):
         shape = np.shape(label)
         masks = [shape] if shape == () or key == "frame_index_valid" else [(*shape[:-1], 1), shape]
         if mask.shape not in masks:
@@ -190,41 +175,18 @@ def _of_mask(key: str, mask: Any, label: Any, frames: Sequence[int]) -> Iterator
 def _of_label(
     key: str, label: Any, example: Mapping[str, Any], frames: Sequence[int], meaning: Meaning | None
 ) -> Iterator[str]:
-    if key.endswith("_valid") and key not in _FORMS:
+    if key.endswith("_valid") and key not in FORMS:
         yield f"has no label; expected {key.removesuffix('_valid')}"
         return
     if key not in _UNMASKED and f"{key}_valid" not in example:
         yield f"has no mask; expected {key}_valid"
     if isinstance(label, Mapping):
         return
-    wrong = list(_of_form(label, *_form(key), frames))
+    wrong = list(of_form(label, *form(key), frames))
     yield from wrong
     mask = example.get(f"{key}_valid", np.ones(np.shape(label), bool))
     if not wrong and not list(_of_mask(f"{key}_valid", mask, label, frames)):
         yield from _of_values(key, np.asarray(label), np.asarray(mask), meaning)
-
-
-def _form(key: str) -> tuple[Sequence[str | int] | None, str | None]:
-    """The axes and the dtype of a label, where `mtljax.data.dataset` says them."""
-    return _FORMS.get(key, (None, None))
-
-
-def _of_form(value: Any, axes: Sequence[str | int] | None, dtype: str | None, frames: Sequence[int]) -> Iterator[str]:
-    """What is wrong with the dtype, and with the shape where axes are given; letters stand for those of the image."""
-    if not _is_array(value):
-        yield _no_array(value)
-        return
-    dtypes = _DTYPES if dtype is None else (dtype,)
-    if value.dtype.name not in dtypes:
-        yield f"{value.dtype}; expected {' or '.join(dtypes)}"
-    if axes is None:
-        return
-    sizes: dict[str | int, int] = dict(zip(_MAP, frames, strict=False))
-    wanted = tuple(sizes.get(axis, axis) for axis in axes)
-    filled = tuple(m if isinstance(n, str) else n for n, m in itertools.zip_longest(wanted, value.shape))
-    if filled != value.shape:
-        shown = f"({', '.join(map(str, axes))}{',' if len(axes) == 1 else ''})"
-        yield f"shape {value.shape}; expected {shown}{f' = {wanted}' if frames else ''}"
 
 
 def _of_values(key: str, label: np.ndarray, mask: np.ndarray, meaning: Meaning | None) -> Iterator[str]:
@@ -248,19 +210,24 @@ def _of_values(key: str, label: np.ndarray, mask: np.ndarray, meaning: Meaning |
         yield f"is {low} .. {high}; expected classes 0 .. {len(meaning) - 1}, of {len(meaning)} names"
     elif key == "semantic" and low < 0:
         yield f"is {low} where it is valid; expected classes from 0"
-    if key in _FRAMELESS and mask[_FRAMELESS[key]].any():
-        yield f"is valid on the {'last' if _FRAMELESS[key] else 'first'} frame, which has no frame beyond it"
+    if key in BETWEEN and mask[BETWEEN[key]].any():
+        yield f"is valid on the {'last' if BETWEEN[key] else 'first'} frame, which has no frame beyond it"
     if key == "frame_index" and mask.all() and (np.diff(label) != 1).any():
         yield f"is {label.tolist()}; expected consecutive numbers"
 
 
 def _differences(first: Example, other: Example) -> Iterator[str]:
     """In what keys and shapes an example differs from the first one, so that they make no batch."""
+    first, other = (_inputs(x) | {field.path: field.value for field in fields(x)} for x in (first, other))
     for key in sorted(first.keys() ^ other.keys()):
         yield f"{key}: is {'not there' if key in first else 'there'}, unlike in example 0"
     for key in first:
         if key in other and np.shape(first[key]) != np.shape(other[key]):
             yield f"{key}: shape {np.shape(other[key])}; example 0 has {np.shape(first[key])}"
+
+
+def _inputs(example: Example) -> Example:
+    return {key: example[key] for key in ("image", "inputs") if key in example}
 
 
 def finite_where_valid(label: Any, valid: Any) -> bool:
@@ -286,11 +253,3 @@ def channels_first(shape: tuple[int, ...]) -> bool:
 def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of an image with channels first, once they are last."""
     return (*shape[:-3], *shape[-2:], shape[-3])
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic)
-
-
-def _no_array(value: Any) -> str:
-    return f"{type(value).__name__}, no array; expected an array of NumPy"

@@ -16,16 +16,54 @@ last axis of 1; for one number or class, `()`; for a vector of numbers, its own 
 | `ego_motion` | (s, 6) float32 | next camera's points to this one's: metres, then axis-angle |
 | `keypoints` | (s, K, 2) float32 | (x, y) of points in pixels, centres at integers + 0.5; its mask is (s, K, 1) |
 | `frame_index` | (s,) int32 | place in the split: consecutive in a sequence, a gap between sequences |
+| `sequence` | () int32 | number of the sequence that the clip is of, in the split |
 | `segmentations` | (s, H, W, 1) uint8 | object of each pixel, 1 + its place in `instances`, or 0; it has no mask |
 | `camera` | dict of float32 | `positions` (s, 3), `quaternions` (s, 4), `intrinsics` (3, 3) |
+| `instances` | dict | of up to M objects, below; `instances_valid` (M,) bool says which there are |
+| `objects_valid` | (s,) bool | frames whose objects are all listed: else "unlabelled" and "empty" are one |
+| `future` | (M, T, 2) float32 | (x, y) of objects in the world, in the T frames behind the last; mask (M, T, 1) |
 
 `ego_motion_valid` is (s, 1), `frame_index_valid` (s,). What needs a next frame is not valid on a clip's last.
+
+`instances`, M objects; `bboxes` and `visibility` are always there. Zeros are what is not known: an object whose
+`quaternions` are 0 has no pose that is known, of a mix with a set that tells none.
+
+| key | shape, dtype | meaning |
+|---|---|---|
+| `bboxes` | (M, s, 4) float32 | [ymin, xmin, ymax, xmax] in shares of the image; 0 where it is not seen |
+| `visibility` | (M, s) int32 | its pixels, those of `segmentations` if there is a map, else a bound |
+| `ignored` | (M, s) bool | neither wanted nor wrong, such as a crowd; without this key none is |
+| `category` | (M,) int32 | class, from 1 on |
+| `id` | (M,) int32 | one number for an object in all clips of its sequence |
+| `positions`, `quaternions` | (M, s, 3), (M, s, 4) float32 | object to world: metres, and (w, x, y, z) |
+| `scale` | (M, 3) float32 | half sizes in metres |
+
+What augmentations do to a label goes by its kind: that of `KINDS`, which a data set may add to (`DataSet`).
+
+| kind | shape | what it is |
+|---|---|---|
+| `map` | (s, H, W, C) | a value of each pixel; so is, unless said otherwise, what has the image's first three axes |
+| `depth`, `normals`, `flow` | likewise | metres, unit vectors of the camera's frame, (x, y) pixels |
+| `edges` | likewise | lines: a pixel that covers one is one |
+| `ids` | (s, H, W, 1) | the object of each pixel |
+| `masks` | (M, s, H, W) | of objects, each its own |
+| `points` | (..., 2) | (x, y) in pixels; without a mask, zeros are none |
+| `boxes` | (..., 4) | [ymin, xmin, ymax, xmax] in shares of the image; zeros are none |
+| `motion` | (s, 6) | metres, then axis-angle |
+| `positions`, `quaternions` | (..., 3), (..., 4) | in the world: metres, and (w, x, y, z) |
+| `ground` | (..., 2) | (x, y) of the world in metres, no axis of frames |
+| `lengths` | any | metres, no axis of frames |
+| `intrinsics` | (3, 3) | of the camera |
+| `frames` | (s, ...) | numbers or classes of each frame |
+| `whole` | any | of the whole example; so is what else is not said |
+
+An axis of frames is the first one; within `instances` the second.
 
 Camera poses are camera to world, quaternions (w, x, y, z), intrinsics for pixel centres at integers + 0.5.
 Where a label is not valid its value is 0. What is converted, is converted here, once: no task guesses units.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
@@ -34,6 +72,37 @@ from mtljax.errors import unknown
 
 Example = dict[str, Any]
 SPLITS = ("train", "validation")
+
+# Of each label, its kind; with a slash within a dict.
+KINDS: Mapping[str, str] = {
+    "semantic": "map",
+    "depth": "depth",
+    "normal": "normals",
+    "edge": "edges",
+    "forward_flow": "flow",
+    "backward_flow": "flow",
+    "moving": "map",
+    "ego_motion": "motion",
+    "keypoints": "points",
+    "frame_index": "frames",
+    "sequence": "whole",
+    "segmentations": "ids",
+    "objects_valid": "frames",
+    "future": "ground",
+    "camera/positions": "positions",
+    "camera/quaternions": "quaternions",
+    "camera/intrinsics": "intrinsics",
+    "instances/bboxes": "boxes",
+    "instances/visibility": "frames",
+    "instances/ignored": "frames",
+    "instances/category": "whole",
+    "instances/id": "whole",
+    "instances/positions": "positions",
+    "instances/quaternions": "quaternions",
+    "instances/scale": "lengths",
+}
+# Labels of what is between two frames -> the frame of a clip that has no other one: there they are not valid.
+BETWEEN: Mapping[str, int] = {"forward_flow": -1, "moving": -1, "ego_motion": -1, "backward_flow": 0}
 
 
 @runtime_checkable
@@ -50,7 +119,9 @@ class DataSet(Protocol):
     """A named data set with splits, at least `train` and `validation`.
 
     It may say what its labels mean, where their names do not: `meanings`, a map from a label to the names of its
-    classes in their order (a tuple), or to a sentence. `mix` wants it of labels that several sets have.
+    classes in their order (a tuple), or to a sentence. `mix` wants it of labels that several sets have. And it may say
+    of what kind labels of its own are: `kinds`, such as {"faces": "boxes", "instances/joints": "points"}, so that
+    augmentations keep them true.
 
     Attributes:
         name: for messages and tables.

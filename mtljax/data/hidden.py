@@ -7,9 +7,11 @@ from typing import SupportsIndex
 import numpy as np
 
 from mtljax.data.dataset import Example, Source
+from mtljax.data.meanings import labels_of
 from mtljax.errors import UserError
 
-_PLACE = "frame_index"  # no label to learn from
+_PLACES = ("frame_index", "sequence")  # no labels to learn from
+_WITH = {"instances": ("objects_valid", "segmentations")}  # what tells of a label as well
 
 
 class Hidden:
@@ -17,7 +19,8 @@ class Hidden:
 
     What is hidden depends on (seed, index, label) alone: it is the same in every epoch, on every host and after every
     resumption. A source with a method `original(index)` that tells of several indices that they show one example, such
-    as that of `mix`, has the labels hidden that are hidden at this index. The image, `camera` and `frame_index` stay.
+    as that of `mix`, has the labels hidden that are hidden at this index. The image, `camera`, `frame_index` and
+    `sequence` stay. With `instances` goes that all are listed, `objects_valid`, and their map.
 
     Args:
         source: of examples.
@@ -41,7 +44,7 @@ class Hidden:
         if not 0 <= share < 1:
             raise UserError(f"the share of hidden labels is {share}; expected from 0 to below 1.")
         self._source, self._share, self._seed = source, share, seed
-        self._shown = {_PLACE, *shown}
+        self._shown = {*_PLACES, *shown}
         self._original = getattr(source, "original", int)
 
     def __len__(self) -> int:
@@ -50,11 +53,11 @@ class Hidden:
     def __getitem__(self, index: SupportsIndex) -> Example:
         example = dict(self._source[index])
         place = self._original(int(index))
-        for mask in [key for key in example if key.endswith("_valid")]:
-            label = mask.removesuffix("_valid")
+        for label in labels_of(example):
             if label not in self._shown and self._hides(place, label):
-                for key in (label, mask):
-                    if not isinstance(example[key], dict):  # the values of `instances` are covered by their mask
+                for key in (label, f"{label}_valid", *_WITH.get(label, ())):
+                    # The values of `instances` are covered by their mask.
+                    if key in example and not isinstance(example[key], dict):
                         example[key] = np.zeros_like(example[key])
         return example
 

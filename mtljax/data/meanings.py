@@ -9,7 +9,10 @@ Meaning = str | tuple[str, ...]
 _LISTED = 8
 
 # These have a meaning and a unit in `mtljax.data.dataset`, and augmentations know them by name.
-SETTLED = ("depth", "normal", "forward_flow", "backward_flow", "moving", "ego_motion", "frame_index", "instances")
+SETTLED = (
+    *("depth", "normal", "forward_flow", "backward_flow", "moving", "ego_motion", "frame_index", "sequence"),
+    *("instances", "future"),
+)
 BORDERS = "where the class differs from a neighbour's"
 DISCONTINUITIES = "where depth or the normal is discontinuous"
 

@@ -9,15 +9,16 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from mtljax.data.dataset import DataSet, Example, Source, checked_split
+from mtljax.data.dataset import KINDS, DataSet, Example, Source, checked_split
+from mtljax.data.kinds import kinds_of
 from mtljax.data.meanings import labels_of, meanings, must_mean_one_thing
-from mtljax.data.reading.common_form import common_form
-from mtljax.data.relabel import Classes, Relabelled, checked_classes, checked_rename, table
+from mtljax.data.reading.common_form import common_form, in_form
+from mtljax.data.relabel import CATEGORY, Classes, Relabelled, checked_classes, checked_rename, table
 from mtljax.data.resize import checked_size, resized
 from mtljax.errors import UserError, unknown
 
 _TRIED = 8  # examples of a set that may be unreadable before its form is known
-_GAP = 2  # between the `frame_index` of two sets
+_GAPS = {"frame_index": 2, "sequence": 1}  # from the last number of a set to the first of the next
 _LONGEST, _TINY = 1e9, 1e-300  # examples of an epoch; in place of a weight that is 0 in float64
 
 
@@ -42,6 +43,22 @@ class Mix:
         """The names of its sets."""
         return f"mix({', '.join(self.sets)})"
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Of what kind the sets' own labels are, by their names in the mix.
+
+        Raises:
+            UserError: where two sets say two kinds of one name.
+        """
+        found: dict[str, str] = {}
+        for key, data_set in self.sets.items():
+            names = self.rename.get(key, {})
+            for label, kind in getattr(data_set, "kinds", {}).items():
+                name = names.get(label, label)
+                if found.setdefault(name, kind) != kind:
+                    raise UserError(f"{self.name}: {name!r} is {found[name]!r} in one set, and {kind!r} in {key!r}.")
+        return found
+
     def split(self, name: str) -> Source:
         """`train`, in which each set has its share, or `validation`, all of each set, one after the other.
 
@@ -59,9 +76,8 @@ class Mix:
         sources = self._relabelled(sources, raw)
         firsts = {key: self._fitted(source.changed(raw[key])) for key, source in sources.items()}
         form = common_form(self.name, firsts, self.size)
-        lengths_in_frames = [_last_index(source) + _GAP if "frame_index" in form else 0 for source in sources.values()]
-        starts = tuple(itertools.accumulate(lengths_in_frames[:-1], initial=0))
-        return MixSource(tuple(sources.values()), tuple(counts.values()), form, self.size, starts)
+        starts = {key: _starts(list(sources.values()), key, gap) for key, gap in _GAPS.items() if key in form}
+        return MixSource(tuple(sources.values()), tuple(counts.values()), form, self.size, starts, kinds_of(self))
 
     def _relabelled(self, sources: Mapping[str, Source], firsts: Mapping[str, Example]) -> dict[str, Relabelled]:
         """The sources with the names and classes that the mix gives; of one name and meaning each."""
@@ -75,12 +91,13 @@ class Mix:
             if len(set(names[key].values())) < len(there):
                 raise UserError(f"{self.name}: rename={{{key!r}: {given}}} gives two labels one name.")
             own[key] = {new: old for old, new in names[key].items()}
+            own[key] |= {CATEGORY: CATEGORY} if CATEGORY in first.get("instances", {}) else {}
         known = {label for there in own.values() for label in there}
         for label in self.classes:
             if label not in known:
                 raise unknown(f"label in the classes of {self.name}:", str(label), known)
-        judged = known if self.read is None else known & self.read
-        for label in sorted(judged - set(self.classes)):
+        read = known if self.read is None else {*self.read, *([CATEGORY] if "instances" in self.read else [])}
+        for label in sorted((known & read) - set(self.classes)):
             having = {key: self.sets[key] for key in own if label in own[key]}
             declared = all(own[key][label] in self.rename.get(key, {}) for key in having)
             if not declared:
@@ -107,7 +124,7 @@ class Mix:
     def _fitted(self, example: Example) -> Example:
         if "image" not in example or np.ndim(example["image"]) != 4:
             raise UserError(f"{self.name} is of images (s, H, W, C); one of its sets gives vectors or `inputs`.")
-        return resized(example, self.size) if self.size else example
+        return resized(example, self.size, kinds_of(self)) if self.size else example
 
 
 def mix(
@@ -126,11 +143,14 @@ def mix(
 
     All examples have all labels of all sets, zeros with masks all False where their set has none. An example without
     `camera`, beside sets that have one, gets poses of identity and intrinsics of a field of view of 53 degrees; no mask
-    tells. `instances` is left out. The `frame_index` of a set goes on where that of the set before ends, with a gap.
+    tells. Objects are padded to the number of the set that has most; where a set lists none, `objects_valid` is False.
+    Beside a set that has a map of objects, one without has an empty map beside its boxes. The `frame_index` of a set
+    goes on where that of the set before ends, with a gap, and so does `sequence`.
 
     A label of one name in several sets must mean one thing in all: that is so for those whose meaning and unit
     `mtljax.data.dataset` settles, such as depth, and else where the sets say the same of it (`meanings`). Classes of
-    different lists, and edges of borders and of depth, are refused until they are mapped or renamed.
+    different lists, and edges of borders and of depth, are refused until they are mapped or renamed. Classes of objects
+    are mapped under the name `category`; an object of no class is `ignored`.
 
     Args:
         sets: name -> data set.
@@ -192,14 +212,16 @@ class MixSource:
         counts: places of each, no fewer than it has examples.
         form: key -> array of zeros, the shape and dtype of every label, and the `camera` of examples without one.
         size: (height, width) that all get, or None.
-        starts: of each, the number that its `frame_index` 0 gets.
+        starts: of `frame_index` and `sequence`, of each source the number that its 0 gets.
+        kinds: of labels.
     """
 
     sources: Sequence[Source]
     counts: Sequence[int]
     form: Example
     size: tuple[int, int] | None
-    starts: Sequence[int]
+    starts: Mapping[str, Sequence[int]]
+    kinds: Mapping[str, str] = dataclasses.field(default_factory=lambda: KINDS)
 
     def __len__(self) -> int:
         return sum(self.counts)
@@ -209,14 +231,12 @@ class MixSource:
         source, count = self.sources[number], self.counts[number]
         found = source[place * len(source) // count]
         if self.size:
-            found = resized(found, self.size)
-        example = {"image": found["image"]}
-        for key, absent in self.form.items():
-            given = found.get(key, absent)
-            example[key] = given if key == "camera" else np.asarray(given, absent.dtype)
-        if "frame_index" in found:
-            moved = np.where(found["frame_index_valid"], found["frame_index"] + self.starts[number], 0)
-            example["frame_index"] = moved.astype(np.int32)
+            found = resized(found, self.size, self.kinds)
+        example = in_form(found, self.form)
+        for key, starts in self.starts.items():
+            if key in found:
+                moved = np.where(found[f"{key}_valid"], found[key] + starts[number], 0)
+                example[key] = moved.astype(np.int32)
         return example
 
     def original(self, index: int) -> int:
@@ -234,10 +254,11 @@ class MixSource:
         return number, index - (ends[number] - self.counts[number])
 
 
-def _last_index(source: Source) -> int:
-    """The largest `frame_index` of a source in whose examples it rises; -1 where there is none."""
-    last = _first_readable(source, range(len(source) - 1, -1, -1))
-    return int(np.max(last["frame_index"])) if "frame_index" in last else -1
+def _starts(sources: Sequence[Source], key: str, gap: int) -> tuple[int, ...]:
+    """Of each source, in whose examples a number rises, what its 0 gets, so that no two have one number."""
+    lasts = [_first_readable(source, range(len(source) - 1, -1, -1)) for source in sources[:-1]]
+    steps = [int(np.max(last[key])) + gap if key in last else gap - 1 for last in lasts]
+    return tuple(itertools.accumulate(steps, initial=0))
 
 
 def _first_readable(source: Source, order: Sequence[int]) -> Example:

@@ -1,14 +1,14 @@
 """From a source of examples to batches, with grain: shuffled for ever for training, each once for evaluation."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import jax
 import numpy as np
 
 from mtljax.data.augment import Augmentation
-from mtljax.data.dataset import Example, Source
+from mtljax.data.dataset import KINDS, Example, Source
 from mtljax.errors import UserError, unknown
 
 Batch = dict[str, Any]
@@ -27,6 +27,7 @@ def train_batches(
     shard: tuple[int, int] = (0, 1),
     start: int = 0,
     augment: Augmentation | None = None,
+    kinds: Mapping[str, str] = KINDS,
     raw: bool = False,
     label: str = "",
 ) -> Any:
@@ -46,6 +47,7 @@ def train_batches(
         shard: (index, count): this host's part of every batch.
         start: examples of all hosts to leave out at the beginning: where an earlier run stopped.
         augment: what is done to each example, afresh each epoch.
+        kinds: of labels, for the augmentation: `mtljax.data.kinds.kinds_of` the data set.
         raw: whether images of 8 bits stay so, a quarter of the bytes to move, for `in_unit_range` on the device.
         label: that takes the place of the image, if any; see `in_place_of_image`.
 
@@ -62,7 +64,7 @@ def train_batches(
         )
     dataset = dataset.seed(seed).shuffle().repeat()
     if augment is not None:
-        dataset = dataset.map_with_index(_Augmented(augment, seed, keep))
+        dataset = dataset.map_with_index(_Augmented(augment, seed, keep, kinds))
     dataset = dataset[start + index :: count].map(Prepare(keep, raw, label))
     dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=collate)
     options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
@@ -176,6 +178,17 @@ def in_place_of_image(example: Example, label: str) -> Example:
     return {**example, "image": np.where(valid, value, 0).astype(np.float32)}
 
 
+def to_augment(keep: Iterable[str]) -> tuple[str, ...]:
+    """The labels wanted, and what an augmentation needs beside them: the map of objects, and objects for their future.
+
+    Example:
+        >>> to_augment(["depth", "future"])
+        ('depth', 'future', 'segmentations', 'instances')
+    """
+    keep = tuple(keep)
+    return (*keep, "segmentations", *(("instances",) if "future" in keep else ()))
+
+
 class Prepare:
     """Leaves out the labels that no task reads, and turns images into float32 in [0, 1], unless they stay `raw`.
 
@@ -184,7 +197,10 @@ class Prepare:
 
     def __init__(self, keep: Iterable[str] | None, raw: bool = False, label: str = "") -> None:
         self._raw, self._label = raw, label
-        self._keep = None if keep is None else {*_ALWAYS, *keep, *(f"{k}_valid" for k in keep), "example_valid"}
+        self._keep = None
+        if keep is not None:
+            self._keep = {*_ALWAYS, *keep, *(f"{k}_valid" for k in keep), "example_valid"}
+            self._keep |= {"objects_valid"} if "instances" in self._keep else set()
 
     def __call__(self, example: Example) -> Example:
         """Prepares one example."""
@@ -228,15 +244,15 @@ def collate(examples: Sequence[Example]) -> Batch:
 
 
 class _Augmented:
-    """Augments what is kept of an example, and the map of objects, which tells their boxes."""
+    """Augments what is kept of an example, and what tells of it."""
 
-    def __init__(self, augment: Augmentation, seed: int, keep: Iterable[str] | None) -> None:
-        self._augment, self._seed = augment, seed
-        self._prepare = Prepare(None if keep is None else (*keep, "segmentations"))
+    def __init__(self, augment: Augmentation, seed: int, keep: Iterable[str] | None, kinds: Mapping[str, str]) -> None:
+        self._augment, self._seed, self._kinds = augment, seed, kinds
+        self._prepare = Prepare(None if keep is None else to_augment(keep))
 
     def __call__(self, position: int, example: Example) -> Example:
         rng = np.random.default_rng([_AUGMENTING, self._seed, position])
-        return self._augment(self._prepare.chosen(example), rng)
+        return self._augment(self._prepare.chosen(example), rng, self._kinds)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from mtljax.data.dataset import DataSet, Example, Source
 from mtljax.data.meanings import SETTLED, Meaning
 from mtljax.errors import UserError, unknown
 
+CATEGORY = "category"  # of objects, in `instances`
 Classes = Mapping[str, Sequence[str] | Mapping[str | None, Sequence[str]]]
 
 
@@ -44,14 +45,28 @@ class Relabelled:
         names = {**self.names} | {f"{old}_valid": f"{new}_valid" for old, new in self.names.items()}
         result = {names.get(key, key): value for key, value in example.items()}
         for label, table in self.tables.items():
-            if label in result:
-                ids, valid = np.asarray(result[label]), np.asarray(result[f"{label}_valid"])
-                if np.any(valid & ((ids < 0) | (ids >= len(table)))):
-                    raise UserError(f"{self.where} has the class {ids.max()} of {label!r}; it names {len(table)}.")
-                found = table[np.where(valid, ids, 0)]
+            if label == CATEGORY and "instances" in result:
+                result["instances"] = self._objects(result["instances"], result["instances_valid"], table)
+            elif label in result:
+                valid = np.asarray(result[f"{label}_valid"])
+                found = self._looked_up(label, np.asarray(result[label]), valid, table)
                 result[label] = np.where(valid & (found >= 0), found, 0).astype(np.int32)
                 result[f"{label}_valid"] = np.asarray(valid & (found >= 0))
         return result
+
+    def _looked_up(self, label: str, ids: np.ndarray, valid: np.ndarray, table: np.ndarray) -> np.ndarray:
+        if np.any(valid & ((ids < 0) | (ids >= len(table)))):
+            raise UserError(f"{self.where} has the class {ids.max()} of {label!r}; it names {len(table)}.")
+        return table[np.where(valid, ids, 0)]
+
+    def _objects(self, instances: Example, valid: np.ndarray, table: np.ndarray) -> Example:
+        """Objects with other classes; what is of none, or background, is ignored."""
+        found = self._looked_up(CATEGORY, instances[CATEGORY], valid, table)
+        ignored = instances.get("ignored", np.zeros(instances["bboxes"].shape[:2], bool))
+        return instances | {
+            CATEGORY: np.where(valid, np.maximum(found, 1), 0).astype(np.int32),
+            "ignored": ignored | (valid & (found < 1))[:, None],
+        }
 
 
 def checked_rename(rename: Any, sets: Mapping[str, DataSet]) -> dict[str, dict[str, str]]:
@@ -102,7 +117,8 @@ def checked_classes(classes: Any) -> dict[str, dict[str | None, tuple[str, ...]]
         known = [name for key, names in lists.items() for name in ([key] if key else []) + list(names)]
         if twice := sorted({name for name in known if known.count(name) > 1}):
             raise UserError(f"mix(classes={{{label!r}: ...}}): {', '.join(twice)} stands for two classes.")
-        result[label] = {key: tuple(names) for key, names in lists.items()}
+        ahead = {"background": ()} if label == CATEGORY and "background" not in known else {}
+        result[label] = ahead | {key: tuple(names) for key, names in lists.items()}
     return result
 
 

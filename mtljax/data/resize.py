@@ -1,13 +1,14 @@
 """Examples at another size, with labels that stay true."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from mtljax.data.dataset import Example
+from mtljax.data.dataset import KINDS, Example
 from mtljax.data.window import Window, shown
 from mtljax.errors import UserError
 
 
-def resized(example: Example, size: tuple[int, int]) -> Example:
+def resized(example: Example, size: tuple[int, int], kinds: Mapping[str, str] = KINDS) -> Example:
     """An example at another height and width.
 
     Images are averaged over areas where they shrink and interpolated (bilinear) where they grow. Dense labels and
@@ -19,6 +20,7 @@ def resized(example: Example, size: tuple[int, int]) -> Example:
     Args:
         example: with `image` (s, H, W, C).
         size: (height, width).
+        kinds: of labels, as `mtljax.data.kinds.kinds_of` gives them.
 
     Returns:
         The example with `image` (s, *size, C); the same one where it has that size.
@@ -37,7 +39,7 @@ def resized(example: Example, size: tuple[int, int]) -> Example:
     height, width = example["image"].shape[1:3]
     if (height, width) == size:
         return example
-    return shown(example, Window(0, 0, height, width, size))
+    return shown(example, Window(0, 0, height, width, size), kinds)
 
 
 def checked_size(size: Any) -> tuple[int, int]:

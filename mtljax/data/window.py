@@ -1,15 +1,14 @@
 """A window of an example at another size, with labels that stay true. NumPy and Pillow."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
 
-from mtljax.data.dataset import Example
-from mtljax.data.labels.boxes import clipped, tight
-
-FLOWS = ("forward_flow", "backward_flow")
-EDGES = ("edge",)  # lines, of which the nearest pixel would miss many
+from mtljax.data.dataset import KINDS, Example
+from mtljax.data.kinds import MAPS, Field, fields, replaced
+from mtljax.data.labels.boxes import clipped, most_seen, tight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,62 +34,82 @@ class Window:
         """(2,): pixels shown for one of the image, along x and y."""
         return np.array([self.size[1] / self.width, self.size[0] / self.height])
 
-
-def dense(example: Example) -> dict[str, np.ndarray]:
-    """The labels and masks of an example, (s, H, W, C), that have a value for every pixel."""
-    frames = example["image"].shape[:3]
-    return {
-        key: value
-        for key, value in example.items()
-        if key != "image" and np.ndim(value) == 4 and np.shape(value)[:3] == frames
-    }
+    def within(self, height: int, width: int) -> np.ndarray:
+        """(4,): top, left, height and width in shares of an image of a height and width."""
+        return np.array([self.top / height, self.left / width, self.height / height, self.width / width])
 
 
-def shown(example: Example, window: Window) -> Example:
+def shown(example: Example, window: Window, kinds: Mapping[str, str] = KINDS) -> Example:
     """What a window shows: image, labels, intrinsics and boxes. Labels are not valid beyond the image.
 
-    An object that the window shows in no frame is not valid, nor is a point beyond it.
+    An object that the window shows in no frame is not valid, nor is a point beyond it, or a box.
+
+    Args:
+        example: of images (s, H, W, C).
+        window: a part of them, or more.
+        kinds: of labels, as `mtljax.data.kinds.kinds_of` gives them.
     """
     h, w = example["image"].shape[1:3]
     rows, row_inside = _nearest(window.top, window.height, window.size[0], h)
     columns, column_inside = _nearest(window.left, window.width, window.size[1], w)
     inside = (row_inside[:, None] & column_inside)[:, :, None]
-    result = dict(example)
-    for key, value in dense(example).items():
-        found = value.take(rows, axis=1).take(columns, axis=2)
-        if key in FLOWS:
-            found = found * window.zoom.astype(found.dtype)
-        result[key] = found
-    for key in result.keys() & set(EDGES):
-        covered = _covered(example[key], example[f"{key}_valid"], window)
-        result[key] = np.where(result[f"{key}_valid"], covered, np.zeros_like(covered))
-    result["image"] = _resampled(example["image"], window)
-    if not inside.all():
-        for key in ("image", *dense(result)):
-            result[key] = np.where(inside, result[key], np.zeros_like(result[key]))
-    if "keypoints" in example:
-        result |= _points(example["keypoints"], example["keypoints_valid"], window)
-    if "intrinsics" in example.get("camera", {}):
-        (sx, sy), before = window.zoom, example["camera"]["intrinsics"]
-        zoom = np.array([[sx, 0, -sx * window.left], [0, sy, -sy * window.top], [0, 0, 1]])
-        result["camera"] = example["camera"] | {"intrinsics": (zoom @ before).astype(before.dtype)}
-    if "bboxes" in example.get("instances", {}):
-        if "segmentations" in result:
-            boxes = tight(result["segmentations"], len(example["instances"]["bboxes"]))
-        else:
-            place = np.array([window.top / h, window.left / w, window.height / h, window.width / w])
-            boxes = clipped(example["instances"], place, window.zoom, window.size)
-        result["instances"] = example["instances"] | boxes
-        if "instances_valid" in example:
-            result["instances_valid"] = example["instances_valid"] & np.any(boxes["bboxes"] != 0, axis=(1, 2))
-    return result
+    whole, changes = bool(inside.all()), {}
+    for field in fields(example, kinds):
+        if field.kind in MAPS:
+            found = field.value.take(rows, axis=1).take(columns, axis=2)
+            if field.kind == "flow":
+                found = found * window.zoom.astype(found.dtype)
+            if field.kind == "edges" and field.valid is not None:
+                known = field.valid.take(rows, axis=1).take(columns, axis=2)
+                found = np.where(known, _covered(field.value, field.valid, window), np.zeros_like(found))
+            changes[field.path] = found if whole else np.where(inside, found, np.zeros_like(found))
+        elif field.kind == "masks":
+            found = field.value.take(rows, axis=2).take(columns, axis=3)
+            changes[field.path] = found & inside[..., 0] if found.dtype == bool else found * inside[..., 0]
+        elif field.kind == "points":
+            changes |= _points(field, window)
+        elif field.kind == "boxes":
+            changes |= _boxes(field, window.within(h, w), window.size)
+        elif field.kind == "intrinsics":
+            (sx, sy), before = window.zoom, field.value
+            zoom = np.array([[sx, 0, -sx * window.left], [0, sy, -sy * window.top], [0, 0, 1]])
+            changes[field.path] = (zoom @ before).astype(before.dtype)
+    image = _resampled(example["image"], window)
+    changes["image"] = image if whole else np.where(inside, image, np.zeros_like(image))
+    result = replaced(example, changes)
+    return result | _objects(example, result, window) if "bboxes" in example.get("instances", {}) else result
 
 
-def _points(points: np.ndarray, valid: np.ndarray, window: Window) -> dict[str, np.ndarray]:
-    """Places (s, K, 2) in pixels shown, and which of them are shown; the others are 0."""
-    places = (points - np.array([window.left, window.top])) * window.zoom
-    valid = valid & np.all((places >= 0) & (places < np.array(window.size[::-1])), axis=-1, keepdims=True)
-    return {"keypoints": np.where(valid, places, 0).astype(points.dtype), "keypoints_valid": valid}
+def _objects(example: Example, result: Example, window: Window) -> Example:
+    """`instances` with boxes that a map of objects tells, where it shows any, and `instances_valid`."""
+    instances = result["instances"]
+    if "segmentations" in result and example["segmentations"].any():  # of a mix it may show none, beside boxes
+        instances = instances | tight(result["segmentations"], len(instances["bboxes"]))
+    elif "visibility" in instances:
+        seen = most_seen(example["instances"]["visibility"], instances["bboxes"], window.zoom, window.size)
+        instances = instances | {"visibility": seen}
+    found = {"instances": instances}
+    if "instances_valid" in example:
+        found["instances_valid"] = example["instances_valid"] & np.any(instances["bboxes"] != 0, axis=(1, 2))
+    return found
+
+
+def _points(field: Field, window: Window) -> dict[str, np.ndarray]:
+    """Places (..., 2) in pixels shown, and which of them are shown; the others are 0."""
+    there = np.any(field.value != 0, axis=-1, keepdims=True) if field.valid is None else field.valid
+    places = (field.value - np.array([window.left, window.top])) * window.zoom
+    valid = there & np.all((places >= 0) & (places < np.array(window.size[::-1])), axis=-1, keepdims=True)
+    found = {field.path: np.where(valid, places, 0).astype(field.value.dtype)}
+    return found if field.valid is None else found | {f"{field.path}_valid": valid}
+
+
+def _boxes(field: Field, place: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Boxes (..., 4) as they are shown, and which of them are; the others are 0."""
+    boxes = clipped(field.value, place, size)
+    if field.valid is None:
+        return {field.path: boxes}
+    valid = field.valid & np.any(boxes != 0, axis=-1, keepdims=True)
+    return {field.path: np.where(valid, boxes, np.zeros_like(boxes)), f"{field.path}_valid": valid}
 
 
 def _covered(edge: np.ndarray, valid: np.ndarray, window: Window) -> np.ndarray:

@@ -202,15 +202,6 @@ def test_records_that_cannot_be_read_do_not_hide_the_form_of_a_set():
         mix({"a": Numbers(9, unreadable=9)}).split("train")
 
 
-def test_instances_are_left_out():
-    @dataclasses.dataclass(frozen=True)
-    class Boxes(Numbers):
-        def __getitem__(self, index):
-            return super().__getitem__(index) | {"instances": {"a": np.zeros(3)}, "instances_valid": np.ones(3, bool)}
-
-    assert mix({"a": Boxes(3)}).split("train")[0].keys() == {"image", "depth", "depth_valid"}
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,11 +1,11 @@
 """What an augmentation is, and checks of its arguments."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mtljax.data.dataset import Example
+from mtljax.data.dataset import KINDS, Example
 from mtljax.errors import UserError
 
 
@@ -16,14 +16,16 @@ class Augmentation:
     Attributes:
         text: how it was called, for messages.
         apply: the function; it pickles, so that worker processes can have it.
+        by_kind: whether it takes the kinds of labels as a third argument, as `mtljax.data.kinds.kinds_of` gives them.
     """
 
     text: str
-    apply: Callable[[Example, np.random.Generator], Example]
+    apply: Callable[..., Example]
+    by_kind: bool = False
 
-    def __call__(self, example: Example, rng: np.random.Generator) -> Example:
+    def __call__(self, example: Example, rng: np.random.Generator, kinds: Mapping[str, str] = KINDS) -> Example:
         """The augmented example; the one given stays as it is."""
-        return self.apply(example, rng)
+        return self.apply(example, rng, kinds) if self.by_kind else self.apply(example, rng)
 
 
 def checked(call: str, name: str, value: float, low: float, high: float) -> float:

@@ -1,7 +1,7 @@
 """Augmentations one after the other."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -27,10 +27,12 @@ def compose(*augmentations: Augmentation) -> Augmentation:
             name = getattr(one, "__name__", repr(one))
             raise UserError(f"compose(...): {name} is no augmentation; expected calls, such as compose(flip()).")
     text = f"compose({', '.join(one.text for one in augmentations)})"
-    return Augmentation(text, functools.partial(_in_turn, augmentations))
+    return Augmentation(text, functools.partial(_in_turn, augmentations), by_kind=True)
 
 
-def _in_turn(augmentations: Sequence[Augmentation], example: Example, rng: np.random.Generator) -> Example:
+def _in_turn(
+    augmentations: Sequence[Augmentation], example: Example, rng: np.random.Generator, kinds: Mapping[str, str]
+) -> Example:
     for one in augmentations:
-        example = one(example, rng)
+        example = one(example, rng, kinds)
     return example

@@ -1,6 +1,7 @@
 """A window of the image, at its size."""
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -27,12 +28,14 @@ def crop(height: int, width: int) -> Augmentation:
     """
     size = checked_size("crop", height, width)
     text = f"crop({height}, {width})"
-    return Augmentation(text, functools.partial(_cropped, text, size))
+    return Augmentation(text, functools.partial(_cropped, text, size), by_kind=True)
 
 
-def _cropped(text: str, size: tuple[int, int], example: Example, rng: np.random.Generator) -> Example:
+def _cropped(
+    text: str, size: tuple[int, int], example: Example, rng: np.random.Generator, kinds: Mapping[str, str]
+) -> Example:
     (height, width), (h, w) = size, example["image"].shape[1:3]
     if height > h or width > w:
         raise UserError(f"{text}: an image is only {h} x {w} pixels, height x width.")
     top, left = (int(rng.integers(0, spare + 1)) for spare in (h - height, w - width))
-    return shown(example, Window(top, left, height, width, size))
+    return shown(example, Window(top, left, height, width, size), kinds)

@@ -1,16 +1,17 @@
 """The example as a mirror shows it."""
 
 import functools
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from mtljax.data.augment.augmentation import Augmentation, checked
-from mtljax.data.dataset import Example
-from mtljax.data.window import FLOWS, dense
+from mtljax.data.dataset import KINDS, Example
+from mtljax.data.kinds import MAPS, fields, replaced
 
 _MIRROR = np.array([-1, 1, 1], np.float32)
 _TURN = -_MIRROR  # what a mirror does to an axis of rotation
-_MIRRORED_QUATERNION = np.array([1, *_TURN], np.float32)
+_Change = Callable[[np.ndarray, np.ndarray | None, int], np.ndarray]
 
 
 def flip(p: float = 0.5) -> Augmentation:
@@ -20,8 +21,8 @@ def flip(p: float = 0.5) -> Augmentation:
     normals and flow, and the skew in the intrinsics, and cx becomes W - cx. The world is mirrored at its plane x = 0,
     and every object in its own frame, so that poses stay rotations (one reflection on either side): a motion (R, t),
     that of the camera or of an object to the world or of a camera to the next, becomes (M R M, M t). M R M turns by
-    the same angle about an axis with y and z negated. Up stays up. `keypoints` keep their order: a left eye in the
-    mirror is still called left, so do not flip where points have a side.
+    the same angle about an axis with y and z negated. Up stays up. Points keep their order: a left eye in the mirror
+    is still called left, so do not flip where `keypoints` have a side.
 
     Another clip's poses are those of another world.
 
@@ -38,55 +39,63 @@ def flip(p: float = 0.5) -> Augmentation:
         [9 6 3 0] [-1.  1.  1.  1. -1. -1.]
     """
     checked("flip", "p", p, 0, 1)
-    return Augmentation(f"flip(p={p})", functools.partial(_perhaps_mirrored, p))
+    return Augmentation(f"flip(p={p})", functools.partial(_perhaps_mirrored, p), by_kind=True)
 
 
-def _perhaps_mirrored(p: float, example: Example, rng: np.random.Generator) -> Example:
-    return mirrored(example) if rng.random() < p else example
+def _perhaps_mirrored(p: float, example: Example, rng: np.random.Generator, kinds: Mapping[str, str]) -> Example:
+    return mirrored(example, kinds) if rng.random() < p else example
 
 
-def mirrored(example: Example) -> Example:
+def mirrored(example: Example, kinds: Mapping[str, str] = KINDS) -> Example:
     """The mirrored example: `flip` says what that is."""
     width = example["image"].shape[2]
-    result = example | {key: value[:, :, ::-1] for key, value in dense(example).items()}
-    result["image"] = example["image"][:, :, ::-1]
-    if "normal" in result:
-        result["normal"] = result["normal"] * _MIRROR
-    for key in FLOWS:
-        if key in result:
-            result[key] = result[key] * _MIRROR[:2]
-    if "keypoints" in example:
-        result["keypoints"] = _mirrored_points(example["keypoints"], example["keypoints_valid"], width)
-    if "ego_motion" in example:
-        result["ego_motion"] = example["ego_motion"] * np.concatenate([_MIRROR, _TURN])
-    if "camera" in example:
-        result["camera"] = _mirrored_poses(example["camera"])
-        if "intrinsics" in example["camera"]:
-            result["camera"]["intrinsics"] = _mirrored_intrinsics(example["camera"]["intrinsics"], width)
-    if "instances" in example:
-        result["instances"] = _mirrored_poses(example["instances"])
-        if "bboxes" in example["instances"]:
-            result["instances"]["bboxes"] = _mirrored_boxes(example["instances"]["bboxes"])
-    return result
+    changes = {}
+    for field in fields(example, kinds):
+        value = field.value
+        if field.kind in MAPS:
+            value = value[:, :, ::-1]
+        if field.kind in _CHANGES:
+            value = _CHANGES[field.kind](value, field.valid, width)
+        changes[field.path] = value
+    return replaced(example, changes) | {"image": example["image"][:, :, ::-1]}
 
 
-def _mirrored_points(points: np.ndarray, valid: np.ndarray, width: int) -> np.ndarray:
-    """(s, K, 2) pixels; points that are not valid stay 0."""
+def _by(signs: np.ndarray) -> _Change:
+    """What has its components along the last axis multiplied."""
+    return lambda value, valid, width: value * signs.astype(value.dtype)
+
+
+def _masks(masks: np.ndarray, valid: np.ndarray | None, width: int) -> np.ndarray:
+    return masks[:, :, :, ::-1]
+
+
+def _points(points: np.ndarray, valid: np.ndarray | None, width: int) -> np.ndarray:
+    """(..., 2) pixels; points that are not valid stay 0."""
+    valid = np.any(points != 0, axis=-1, keepdims=True) if valid is None else valid
     return np.where(valid, points * _MIRROR[:2] + np.array([width, 0], points.dtype), points)
 
 
-def _mirrored_poses(posed: Example) -> Example:
-    signs = {"positions": _MIRROR, "quaternions": _MIRRORED_QUATERNION}
-    return {key: value * signs[key] if key in signs else value for key, value in posed.items()}
-
-
-def _mirrored_intrinsics(intrinsics: np.ndarray, width: int) -> np.ndarray:
+def _intrinsics(intrinsics: np.ndarray, valid: np.ndarray | None, width: int) -> np.ndarray:
     image = np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]], intrinsics.dtype)
     return image @ (intrinsics * _MIRROR)
 
 
-def _mirrored_boxes(boxes: np.ndarray) -> np.ndarray:
+def _boxes(boxes: np.ndarray, valid: np.ndarray | None, width: int) -> np.ndarray:
     """[ymin, xmin, ymax, xmax] in shares of the image; an empty box stays (0, 0, 0, 0)."""
     empty = np.all(boxes == 0, axis=-1, keepdims=True)
     ymin, xmin, ymax, xmax = np.moveaxis(boxes, -1, 0)
     return np.where(empty, 0, np.stack([ymin, 1 - xmax, ymax, 1 - xmin], axis=-1)).astype(boxes.dtype)
+
+
+_CHANGES: Mapping[str, _Change] = {
+    "normals": _by(_MIRROR),
+    "flow": _by(_MIRROR[:2]),
+    "ground": _by(_MIRROR[:2]),
+    "positions": _by(_MIRROR),
+    "quaternions": _by(np.array([1, *_TURN])),
+    "motion": _by(np.array([*_MIRROR, *_TURN])),
+    "masks": _masks,
+    "points": _points,
+    "boxes": _boxes,
+    "intrinsics": _intrinsics,
+}

@@ -1,6 +1,7 @@
 """The whole image at another size."""
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -22,8 +23,8 @@ def resize(height: int, width: int) -> Augmentation:
         [1. 2.]
     """
     size = checked_size("resize", height, width)
-    return Augmentation(f"resize({height}, {width})", functools.partial(_resized, size))
+    return Augmentation(f"resize({height}, {width})", functools.partial(_resized, size), by_kind=True)
 
 
-def _resized(size: tuple[int, int], example: Example, rng: np.random.Generator) -> Example:
-    return resized(example, size)
+def _resized(size: tuple[int, int], example: Example, rng: np.random.Generator, kinds: Mapping[str, str]) -> Example:
+    return resized(example, size, kinds)

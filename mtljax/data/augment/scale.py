@@ -1,16 +1,18 @@
 """A window of the image, shown at the image's size."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from mtljax.data.augment.augmentation import Augmentation, checked
 from mtljax.data.dataset import Example
+from mtljax.data.kinds import fields, replaced
 from mtljax.data.window import Window, shown
 from mtljax.errors import UserError, unknown
 
 _DEPTHS = ("divided", "kept")
+_LENGTHS = ("depth", "positions", "lengths", "ground")  # kinds in metres
 
 
 def scale(
@@ -58,7 +60,7 @@ def scale(
         raise unknown("depth of scale(...):", depth, _DEPTHS)
     drawn = f"{low}, {high}" if choices is None else f"choices={choices!r}"
     apply = functools.partial(_scaled, (low, high), choices, depth == "divided")
-    return Augmentation(f"scale({drawn}, depth={depth!r})", apply)
+    return Augmentation(f"scale({drawn}, depth={depth!r})", apply, by_kind=True)
 
 
 def _scaled(
@@ -67,23 +69,21 @@ def _scaled(
     divided: bool,
     example: Example,
     rng: np.random.Generator,
+    kinds: Mapping[str, str],
 ) -> Example:
     r = float(rng.uniform(*bounds) if choices is None else rng.choice(choices))
     h, w = example["image"].shape[1:3]
     top, left = rng.random(2) * (h - h / r, w - w / r)
-    zoomed = shown(example, Window(top, left, h / r, w / r, (h, w)))
-    return _shrunk(zoomed, r) if divided else zoomed
+    zoomed = shown(example, Window(top, left, h / r, w / r, (h, w)), kinds)
+    return _shrunk(zoomed, r, kinds) if divided else zoomed
 
 
-def _shrunk(example: Example, r: float) -> Example:
+def _shrunk(example: Example, r: float, kinds: Mapping[str, str]) -> Example:
     """The example of a world in which every length is divided by r."""
-    result = dict(example)
-    if "depth" in example:
-        result["depth"] = example["depth"] / np.float32(r)
-    if "ego_motion" in example:
-        result["ego_motion"] = example["ego_motion"] / np.array([r] * 3 + [1] * 3, np.float32)
-    for key in ("camera", "instances"):
-        if key in example:
-            lengths = {k: v / np.float32(r) for k, v in example[key].items() if k in ("positions", "scale")}
-            result[key] = example[key] | lengths
-    return result
+    lengths = {}
+    for field in fields(example, kinds):
+        if field.kind in _LENGTHS:
+            lengths[field.path] = field.value / np.float32(r)
+        elif field.kind == "motion":
+            lengths[field.path] = field.value / np.array([r] * 3 + [1] * 3, np.float32)
+    return replaced(example, lengths)

@@ -31,26 +31,36 @@ def tight(segmentations: np.ndarray, number: int) -> Example:
     return {"bboxes": boxes, "visibility": visibility}
 
 
-def clipped(instances: Example, place: np.ndarray, zoom: np.ndarray, size: tuple[int, int]) -> Example:
-    """The boxes of objects as a window shows them, for want of a map of objects.
+def clipped(before: np.ndarray, place: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Boxes (..., 4) as a window shows them; (0, 0, 0, 0) where it does not.
 
     They hold what is left of an object, and more than that where the window cuts it.
 
     Args:
-        instances: with `bboxes`, and `visibility` where it is known: that becomes an upper bound.
+        before: boxes in shares of the image.
         place: (4,) the window's top, left, height and width in shares of the image.
-        zoom: (2,) pixels shown for one of the image, along x and y.
         size: (height, width) in pixels at which the window is shown.
+
+    Example:
+        >>> left_half = np.array([0, 0, 1, 0.5])
+        >>> clipped(np.array([[0, 0.25, 1, 1], [0, 0.5, 1, 1]]), left_half, (4, 4)).tolist()
+        [[0.0, 0.5, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]
     """
-    before = instances["bboxes"]
     corners = before.reshape(*before.shape[:-1], 2, 2)
     # The pixels shown are those whose centres lie within, the lower and not the upper bound included.
     moved = np.clip(np.ceil((corners - place[:2]) / place[2:] * size - 0.5 - _ROUNDING), 0, size)
-    sides = moved[..., 1, :] - moved[..., 0, :]
-    seen = np.all(sides > 0, axis=-1)
-    boxes = np.where(seen[..., None], (moved / size).reshape(before.shape), 0)
-    result = {"bboxes": boxes.astype(before.dtype)}
-    if "visibility" in instances:
-        most = np.minimum(instances["visibility"] * np.prod(np.ceil(zoom)), np.prod(sides, axis=-1))
-        result["visibility"] = np.where(seen, most, 0).astype(instances["visibility"].dtype)
-    return result
+    seen = np.all(moved[..., 1, :] > moved[..., 0, :], axis=-1)
+    return np.where(seen[..., None], (moved / size).reshape(before.shape), 0).astype(before.dtype)
+
+
+def most_seen(visibility: np.ndarray, boxes: np.ndarray, zoom: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An upper bound (M, s) of the pixels of objects that a window shows, for want of a map of objects.
+
+    Args:
+        visibility: (M, s) pixels before.
+        boxes: (M, s, 4) as the window shows them.
+        zoom: (2,) pixels shown for one of the image, along x and y.
+        size: (height, width) in pixels at which the window is shown.
+    """
+    area = np.rint(np.prod((boxes[..., 2:] - boxes[..., :2]) * size, axis=-1))
+    return np.minimum(visibility * np.prod(np.ceil(zoom)), area).astype(visibility.dtype)

@@ -6,6 +6,7 @@ from mtljax.data.dataset import Example
 from mtljax.errors import UserError
 
 OBJECTS = 32  # to which pedestrians are padded
+FUTURE = 8  # frames behind a window
 
 
 def padded(instances: Example, objects: int, where: str) -> Example:
@@ -33,6 +34,26 @@ def padded(instances: Example, objects: int, where: str) -> Example:
         "instances_valid": np.arange(objects) < number,
         "objects_valid": np.ones(frames, bool),
     }
+
+
+def nothing_behind(objects: int, steps: int = FUTURE) -> Example:
+    """The label `future` of a whole clip, behind which nothing is known: zeros (M, T, 2), not valid.
+
+    Example:
+        >>> nothing_behind(3)["future_valid"].shape
+        (3, 8, 1)
+    """
+    return {"future": np.zeros((objects, steps, 2), np.float32), "future_valid": np.zeros((objects, steps, 1), bool)}
+
+
+def in_sequence(number: int) -> Example:
+    """The label `sequence`.
+
+    Example:
+        >>> in_sequence(3)["sequence"]
+        array(3, dtype=int32)
+    """
+    return {"sequence": np.array(number, np.int32), "sequence_valid": np.array(True)}
 
 
 def checked_objects(name: str, objects: int, most: int = 255) -> int:

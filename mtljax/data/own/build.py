@@ -5,8 +5,11 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mtljax.data.dataset import Example
+from mtljax.data.labels.objects import OBJECTS, checked_objects
 from mtljax.data.meanings import listed
-from mtljax.data.own.kinds import Kind, found_out, said
+from mtljax.data.own.kinds import PLACES, Kind, found_out, is_missing, told_kind
+from mtljax.data.own.objects import BESIDES
 from mtljax.data.own.rows import Part, Reader, Rows
 from mtljax.data.reading import decoding
 from mtljax.data.resize import checked_size
@@ -29,6 +32,7 @@ def data_set(
     besides: Iterable[str | None] = (),
     known: Mapping[str, tuple[str, ...]] | None = None,
     all_at_hand: bool = False,
+    objects: int = OBJECTS,
 ) -> Rows:
     """A data set of rows, with the kinds of its labels found out.
 
@@ -37,13 +41,14 @@ def data_set(
         name: of the data set.
         parts: split -> rows.
         inputs: key of the picture or the vector, or several of a tree.
-        labels: label -> kind, as `kinds.said` takes it, or None for all keys of the rows.
+        labels: label -> kind, as `kinds.told_kind` takes it, or None for all keys of the rows.
         decode: key -> how to read numbers, or None.
         size: that all pictures get, or None.
         channels_first: whether arrays of pictures are so.
         besides: keys that are no labels unless `labels` says so.
         known: label -> names of its classes by number, as the rows' own library has them.
         all_at_hand: whether looking at every row costs nothing.
+        objects: M, to which the objects of a row are padded.
 
     Raises:
         UserError: for what is not there, or of no known kind.
@@ -53,8 +58,14 @@ def data_set(
     inputs = _inputs(call, inputs, keys)
     decode = decoding.checked(call, _as_image(decode, inputs), [_as_image_key(key, inputs) for key in keys])
     taken = {*besides, *([inputs] if isinstance(inputs, str) else inputs)} - {*(labels or ())}
+    listing = "instances" in keys and (labels is None or "instances" in labels)
+    taken |= {"instances", *BESIDES} if listing else set()
+    said = {}
+    if isinstance(labels, Mapping):
+        said = {key: kind for key, kind in labels.items() if isinstance(kind, str) and kind in PLACES}
+        labels = {key: None if key in said else kind for key, kind in labels.items() if key not in taken}
     wanted = _wanted(call, labels, [key for key in keys if key not in taken and not _is_mask(key, keys)])
-    kinds = {key: _kind(call, key, kind, looked_at, decode.get(key)) for key, kind in wanted.items()}
+    kinds = {key: _kind(call, key, kind, looked_at, decode.get(key), said.get(key)) for key, kind in wanted.items()}
     if any(kind.seeks_names for kind in kinds.values()):
         every = looked_at if all_at_hand else _rows(_of_columns(parts, list(wanted)), None)
         kinds = {key: _with_names(call, key, kind, every, wanted[key]) for key, kind in kinds.items()}
@@ -64,7 +75,10 @@ def data_set(
     size = None if size is None else checked_size(size)
     meanings = {key: names for key, names in (known or {}).items() if key in kinds}
     meanings |= {key: kind.names for key, kind in kinds.items() if kind.names}
-    reader = Reader(call, inputs, kinds, how, size, channels_first, frozenset(looked_at[0][1]))
+    reader = Reader(call, inputs, kinds, how, size, channels_first, frozenset(looked_at[0][1]), said)
+    if listing:
+        reader = dataclasses.replace(reader, objects=checked_objects(call.partition("(")[0], objects))
+        reader = dataclasses.replace(reader, first=_first_objects(reader, parts))
     notes = tuple(_note(key, kind, looked_at, all_at_hand, meanings.get(key)) for key, kind in kinds.items())
     return Rows(name, parts, reader, meanings, notes)
 
@@ -116,14 +130,31 @@ def _wanted(call: str, labels: Any, there: Sequence[str]) -> dict[str, Kind | No
     for key in labels:
         if key not in there:
             raise unknown(f"label of {call}:", str(key), there)
-    return {key: said(call, key, kind) for key, kind in labels.items()}
+    return {key: told_kind(call, key, kind) for key, kind in labels.items()}
 
 
 def _is_whole(value: Any) -> bool:
     return not isinstance(value, float) or value != value or value.is_integer()
 
 
-def _kind(call: str, key: str, kind: Kind | None, rows: Sequence[tuple[str, Mapping[str, Any]]], how: Any) -> Kind:
+def _first_objects(reader: Reader, parts: Mapping[str, Part]) -> Example:
+    """The objects of the first row that lists some."""
+    for part in parts.values():
+        for index in range(min(len(part), _LOOKED_AT)):
+            if not is_missing(part.row(index).get("instances")):
+                example = dataclasses.replace(reader, size=None).example(part, index)
+                return {key: example[key] for key in ("instances", *BESIDES) if key in example}
+    raise UserError(f"{reader.call}: 'instances' is missing in all rows looked at; expected objects in one of them.")
+
+
+def _kind(
+    call: str,
+    key: str,
+    kind: Kind | None,
+    rows: Sequence[tuple[str, Mapping[str, Any]]],
+    how: Any,
+    places: str | None = None,
+) -> Kind:
     if kind is not None:
         return kind
     looked_at = 0
@@ -131,7 +162,7 @@ def _kind(call: str, key: str, kind: Kind | None, rows: Sequence[tuple[str, Mapp
         looked_at += 1
         if not Kind("array").is_missing(row.get(key)):
             try:
-                found = found_out(key, row[key], how)
+                found = found_out(key, row[key], how, places)
                 fractions = found.what == "class" and any(not _is_whole(row.get(key)) for _, row in rows)
                 return Kind("number") if fractions else found
             except UserError as error:

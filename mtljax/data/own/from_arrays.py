@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtljax.data.dataset import SPLITS
+from mtljax.data.labels.objects import OBJECTS
 from mtljax.data.own import splits
 from mtljax.data.own.build import data_set
 from mtljax.data.own.rows import Part, Rows
@@ -39,6 +40,7 @@ def from_arrays(
     size: tuple[int, int] | None = None,
     decode: Mapping[str, Any] | None = None,
     channels_first: bool = False,
+    objects: int = OBJECTS,
     name: str = "arrays",
 ) -> Rows:
     """A data set of arrays, or lists, with one entry an example.
@@ -47,7 +49,8 @@ def from_arrays(
         arrays: key -> array: `image` (N, H, W, C), grey (N, H, W), clips (N, s, H, W, C) or features (N, F); and
             labels, whole numbers as classes, floats as numbers, texts as classes by name, others as
             `mtljax.data.dataset` says for their name. What is None or NaN is no label, and neither is what the mask
-            says is none, `age_valid` for `age`. Or the name of a file `.npz`.
+            says is none, `age_valid` for `age`. Objects, `instances`, are a list of dicts as for `from_iterable`, or a
+            dict of arrays (N, n, ...), with `instances_valid` (N, n). Or the name of a file `.npz`.
         labels: label -> its kind, as for `from_iterable`; by default all keys but `inputs`, of the kinds found out.
         inputs: key of what becomes `image`; a list of several makes a tree of arrays, `inputs` in batches.
         validation: the share that is held out, at random; or the arrays that are, as `arrays` are.
@@ -57,6 +60,7 @@ def from_arrays(
         size: (height, width) that all pictures and maps get.
         decode: key -> how numbers are read: a factor, see `mtljax.data.tfds`.
         channels_first: whether pictures have their channels first.
+        objects: M, to which the objects of an example are padded.
         name: of the data set, for messages.
 
     Returns:
@@ -94,6 +98,7 @@ def from_arrays(
         decode=decode,
         size=size,
         channels_first=channels_first,
+        objects=objects,
         besides=(split, together),
         all_at_hand=any(not isinstance(a, np.ndarray) or a.dtype.kind not in "biuf" for a in columns.arrays.values()),
     )
@@ -108,6 +113,8 @@ def _columns(call: str, arrays: Any) -> Columns:
         raise UserError(f"{call}: a {kind}; expected arrays by name: {{'image': ..., 'kind': ...}}.")
     found = {}
     for key, value in arrays.items():
+        if key in ("instances", "camera") and isinstance(value, Mapping) and value:
+            value = [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
         kept = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
         if not kept and (isinstance(value, str | bytes | Mapping) or np.ndim(value) == 0):
             raise UserError(

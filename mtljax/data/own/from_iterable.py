@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mtljax.data.labels.objects import OBJECTS
 from mtljax.data.own import splits
 from mtljax.data.own.build import data_set
 from mtljax.data.own.rows import Part, Rows
@@ -27,6 +28,7 @@ def from_iterable(
     size: tuple[int, int] | None = None,
     decode: Mapping[str, Any] | None = None,
     channels_first: bool = False,
+    objects: int = OBJECTS,
     name: str = "rows",
 ) -> Rows:
     """A data set of rows, each a dict of a picture and its labels, read by their number when they are asked for.
@@ -34,13 +36,16 @@ def from_iterable(
     Pictures are Pillow's, file names or arrays, grey ones too; a vector of features stands for one. A label that is
     None, NaN, empty or not there is missing, and one without a mask (`age_valid` for `age`) is valid everywhere. Texts
     are classes by name, whole numbers classes, floats numbers, lists of texts tags, other arrays what
-    `mtljax.data.dataset` says for their name. Names of classes are sorted, and kept in `meanings`.
+    `mtljax.data.dataset` says for their name. Names of classes are sorted, and kept in `meanings`. A dict under the key
+    `instances` lists a row's objects, with what `mtljax.data.instances` takes, any number of them; beside it stand
+    `segmentations`, their map, and `camera`. Where it is None they are not listed.
 
     Args:
         rows: what has a length and gives a row by its number: a list of dicts, a Hugging Face `Dataset`, a PyTorch
             `Dataset`, a grain `MapDataset`. Or a dict from splits to such rows.
         labels: label -> `float`, `int` (a class by its number), `str` (by name; all rows are gone through for them), a
-            list of names in the order that their numbers shall have, or 'tags'; None to find it out. By default all
+            list of names in the order that their numbers shall have, 'tags', or 'points' (K, 2) in pixels or 'boxes'
+            (K, 4) in shares of the picture, which augmentations keep true; None to find it out. By default all
             keys but `inputs` are labels, and kinds are found out from the first 64 rows.
         inputs: key of the picture; a list of several makes a tree of arrays, `inputs` in batches.
         names: of the parts of rows that are tuples, as ('image', 'kind').
@@ -51,6 +56,7 @@ def from_iterable(
         size: (height, width) that all pictures and maps get; else they must have one.
         decode: key -> how numbers are read: a factor, see `mtljax.data.tfds`.
         channels_first: whether pictures that are arrays have their channels first.
+        objects: M, to which the objects of an example are padded.
         name: of the data set, for messages.
 
     Returns:
@@ -94,6 +100,7 @@ def from_iterable(
         decode=decode,
         size=size,
         channels_first=channels_first,
+        objects=objects,
         besides=(split, together),
         known=_class_names(given["train"]),
         all_at_hand=all(isinstance(part, list | tuple) for part in given.values()),

@@ -26,6 +26,7 @@ _SAID: Mapping[Any, str] = {
 _NO_NUMBER = ("nan", "na", "n/a", "null", "none")  # cells of a column of numbers that hold none
 _BETWEEN = re.compile(r"[;|,]")
 _LISTED = 8
+PLACES: Mapping[str, int] = {"points": 2, "boxes": 4}  # kinds of labels that are told -> numbers of each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +38,13 @@ class Kind:
             them); `map` (file name of a picture whose pixels are classes); `array`.
         names: of classes or tags, in their order; empty where they are still to be found.
         form: of an array: its shape and dtype, and the shape of its mask.
+        numbers: of an array of places, of one of them; else 0.
     """
 
     what: str
     names: tuple[str, ...] = ()
     form: tuple[tuple[int, ...], Any, tuple[int, ...]] = ((), np.float32, ())
+    numbers: int = 0
 
     @property
     def seeks_names(self) -> bool:
@@ -74,7 +77,7 @@ class Kind:
             return {} if is_missing(value) else decoding.label(key, images.class_ids(value), "classes")
         if self.what in ("number", "class"):
             return _scalar(key, value, self.what, how)
-        return decoding.label(key, as_array(key, value), how)
+        return decoding.label(key, as_array(key, value), how, self.numbers)
 
     def is_missing(self, value: Any) -> bool:
         """Whether a value says that there is no label."""
@@ -98,15 +101,15 @@ class Kind:
         return self.names.index(value.strip())
 
 
-def said(call: str, key: str, kind: Any) -> Kind | None:
+def told_kind(call: str, key: str, kind: Any) -> Kind | None:
     """The kind that the argument `labels` says of a label; None where it is to be found out.
 
     Raises:
         UserError: where it says something else.
 
     Example:
-        >>> said("from_table(...)", "age", float).what, said("from_table(...)", "kind", ["finch", "owl"]).names
-        ('number', ('finch', 'owl'))
+        >>> told_kind("from_table(...)", "age", float).what, told_kind("from_table(...)", "kind", ["owl", "auk"]).names
+        ('number', ('owl', 'auk'))
     """
     if kind is None:
         return None
@@ -115,7 +118,8 @@ def said(call: str, key: str, kind: Any) -> Kind | None:
             raise UserError(f"{call}: labels={{{key!r}: {kind!r}}}; expected two or more different names of classes.")
         return Kind("name", tuple(kind))
     if isinstance(kind, str) and kind not in _SAID:
-        raise unknown(f"kind of label {key!r} of {call}:", kind, (word for word in _SAID if isinstance(word, str)))
+        known = [word for word in (*_SAID, *PLACES) if isinstance(word, str)]
+        raise unknown(f"kind of label {key!r} of {call}:", kind, known)
     if not isinstance(kind, str | type) or kind not in _SAID:
         raise UserError(
             f"{call}: labels={{{key!r}: {kind!r}}}; expected float for numbers, str for names of classes, int for "
@@ -124,8 +128,8 @@ def said(call: str, key: str, kind: Any) -> Kind | None:
     return Kind(_SAID[kind])
 
 
-def found_out(key: str, value: Any, how: decoding.How | None = None) -> Kind:
-    """The kind of a label, from a value that is not missing.
+def found_out(key: str, value: Any, how: decoding.How | None = None, places: str | None = None) -> Kind:
+    """The kind of a label, from a value that is not missing; `places` says that it is one of points, or boxes.
 
     Raises:
         UserError: for a value of which no label can be made.
@@ -140,12 +144,14 @@ def found_out(key: str, value: Any, how: decoding.How | None = None) -> Kind:
     if isinstance(words, list | tuple) and words and all(isinstance(word, str) for word in words):
         return Kind("tags")
     array = as_array(key, value)
-    if array.shape in ((), (1,)) and how is None:
+    numbers = PLACES[places] if places else 0
+    if array.shape in ((), (1,)) and how is None and not numbers:
         return Kind("number" if array.dtype.kind == "f" else "class")
-    example = decoding.label(key, array, how)
+    example = decoding.label(key, array, how, numbers)
     if f"{key}_valid" not in example:
         raise UserError(f"{key!r} is no label to learn from.")
-    return Kind("array", form=(example[key].shape, example[key].dtype, example[f"{key}_valid"].shape))
+    form = example[key].shape, example[key].dtype, example[f"{key}_valid"].shape
+    return Kind("array", form=form, numbers=numbers)
 
 
 def is_missing(value: Any) -> bool:

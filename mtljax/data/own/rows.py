@@ -7,10 +7,11 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from mtljax.data.dataset import Example, Source, checked_split
+from mtljax.data.dataset import KINDS, Example, Source, checked_split
 from mtljax.data.meanings import Meaning
 from mtljax.data.own.inputs import image_of, tree_of
 from mtljax.data.own.kinds import Kind, as_array
+from mtljax.data.own.objects import read_objects
 from mtljax.data.reading import decoding
 from mtljax.data.resize import resized
 from mtljax.errors import UserError, nearest
@@ -80,6 +81,9 @@ class Reader:
         size: (height, width) that all examples get, or None.
         channels_first: whether arrays of pictures are so.
         keys: of the first row.
+        said: label -> kind, of those for which augmentations do more than they would for their shape.
+        objects: M, to which the objects of a row are padded, or 0 where rows have none.
+        first: the objects of another row, for the form of one that has none.
     """
 
     call: str
@@ -89,6 +93,9 @@ class Reader:
     size: tuple[int, int] | None = None
     channels_first: bool = False
     keys: frozenset[str] = frozenset()
+    said: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    objects: int = 0
+    first: Example | None = None
 
     def example(self, part: Part, index: int) -> Example:
         """A row's example.
@@ -109,7 +116,9 @@ class Reader:
                 example |= _masked(key, label, row[f"{key}_valid"]) if f"{key}_valid" in row else label
             for key in [key for key in self.kinds if self.kinds[key].what == "map"]:
                 _must_fit(key, example)
-            return resized(example, self.size) if self.size else example
+            if self.objects:
+                example |= read_objects(row, _frames(example), self.objects, self.first)
+            return resized(example, self.size, {**KINDS, **self.said}) if self.size else example
         except UserError as error:
             raise UserError(f"{self.call}, {part.place(index)}: {error}") from error
 
@@ -138,6 +147,11 @@ class Rows:
     reader: Reader
     meanings: Mapping[str, Meaning]
     notes: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Of what kind labels are, for augmentations; see `DataSet`."""
+        return self.reader.said
 
     def split(self, name: str) -> Source:
         """The examples of a split.
@@ -188,6 +202,14 @@ class RowSource:
             f"{where}: the picture{file} is {found[1]} x {found[2]} (height x width); that of {self.first.place(0)} is "
             f"{before[1]} x {before[2]}. Expected one size, or size=(height, width), which all get."
         )
+
+
+def _frames(example: Example) -> tuple[int, int, int]:
+    """(s, H, W) of a picture."""
+    if np.ndim(example.get("image")) != 4:
+        raise UserError("'instances' are of pictures; expected one beside them.")
+    s, height, width = example["image"].shape[:3]
+    return s, height, width
 
 
 def _no_map(key: str, example: Example) -> Example:

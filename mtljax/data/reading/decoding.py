@@ -107,7 +107,7 @@ def image(value: np.ndarray, how: How | None = None) -> Example:
     return {"image": value}
 
 
-def label(key: str, value: ArrayLike, how: How | None = None) -> Example:
+def label(key: str, value: ArrayLike, how: How | None = None, places: int = 0) -> Example:
     """A label with its mask, in the form that `mtljax.data.dataset` says for its name.
 
     Whole numbers are classes, int32, not valid where negative; floats are numbers, float32, not valid where they are
@@ -118,6 +118,7 @@ def label(key: str, value: ArrayLike, how: How | None = None) -> Example:
         key: its name.
         value: of any shape, a number too; (H, W) and (H, W, C) become (1, H, W, C), and `keypoints` (K, 2) (1, K, 2).
         how: to read it, see above.
+        places: where it holds points or boxes, (K, n) or (s, K, n), the n numbers of each: 2 or 4; they get the axis s.
 
     Raises:
         UserError: for numbers that do not fit, and for what only `how` can tell.
@@ -127,8 +128,9 @@ def label(key: str, value: ArrayLike, how: How | None = None) -> Example:
         {'kind': array(3, dtype=int32), 'kind_valid': array(True)}
     """
     value = _plain(key, np.asarray(value))
-    if key == "keypoints":
-        value = _points(value)
+    places = 2 if key == "keypoints" else places
+    if places:
+        value = _places(key, value, places)
     else:
         value = value[..., None] if value.ndim == 2 else value
         value = value[None] if value.ndim == 3 else value
@@ -149,12 +151,12 @@ def label(key: str, value: ArrayLike, how: How | None = None) -> Example:
     return _numbers(key, value, how)
 
 
-def _points(value: np.ndarray) -> np.ndarray:
-    """Places of points, with an axis of frames: (s, K, 2)."""
-    value = value[None] if value.ndim == 2 else value
-    if value.ndim != 3 or value.shape[-1] != 2:
-        raise UserError(f"label 'keypoints' has shape {value.shape}; expected (K, 2) or (s, K, 2): x and y in pixels.")
-    return value
+def _places(key: str, value: np.ndarray, numbers: int) -> np.ndarray:
+    """Points or boxes, with an axis of frames: (s, K, numbers)."""
+    if value.ndim not in (2, 3) or value.shape[-1] != numbers:
+        what = "x and y in pixels" if numbers == 2 else "ymin, xmin, ymax and xmax in shares of the image"
+        raise UserError(f"label {key!r} has shape {value.shape}; expected (K, {numbers}) or (s, K, {numbers}): {what}.")
+    return value[None] if value.ndim == 2 else value
 
 
 def _plain(key: str, value: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mtljax.data.dataset import SPLITS, Example, Source, checked_split, valid_everywhere
 from mtljax.data.labels.motion import ego_motion, has_next, moving
+from mtljax.data.labels.objects import in_sequence, nothing_behind
 from mtljax.data.meanings import DISCONTINUITIES, Meaning
 from mtljax.data.quiet import quiet_tfds
 from mtljax.data.reading.records import read_record
@@ -15,7 +16,7 @@ from mtljax.data.scenes.world import CLASSES, MAX_OBJECTS
 from mtljax.errors import UserError, unknown
 from mtljax.geometry.poses import pose_matrices
 
-_CONFIGS = ("tiny", "small", "medium", "large")
+_CONFIGS = ("tiny", "small", "medium", "large", "tracks")
 _SPLITS = (*SPLITS, "test")
 
 
@@ -34,7 +35,7 @@ class Scenes:
     @property
     def meanings(self) -> dict[str, Meaning]:
         """What labels mean."""
-        return {"semantic": tuple(CLASSES), "edge": DISCONTINUITIES}
+        return {"semantic": tuple(CLASSES), "edge": DISCONTINUITIES, "category": tuple(CLASSES)}
 
     def split(self, name: str) -> Source:
         """The clips of a split, prepared on first use.
@@ -51,10 +52,11 @@ class Scenes:
 
 
 def scenes(config: str = "tiny", data_dir: str | None = None) -> Scenes:
-    """The procedural data set `scenes`, in a configuration: `tiny`, `small`, `medium` or `large`.
+    """The procedural data set `scenes`, in a configuration: `tiny`, `small`, `medium`, `large` or `tracks`.
 
     Args:
-        config: tiny (32 x 32, 2 frames), small (64 x 64, 4), medium (128 x 128, 8) or large (256 x 256, 24).
+        config: tiny (32 x 32, 2 frames), small (64 x 64, 4), medium (128 x 128, 8), large (256 x 256, 24), or
+            tracks (64 x 64, 12, two units of time apart, so that what is where it was is not easily told).
         data_dir: where it is prepared; default: where TFDS keeps its data (`TFDS_DATA_DIR`, `~/tensorflow_datasets`).
 
     Returns:
@@ -94,7 +96,7 @@ def to_example(features: dict[str, Any], index: int = 0) -> Example:
 
     Args:
         features: of the clip, as its builder describes them.
-        index: of the clip in its split: what `frame_index` counts from.
+        index: of the clip in its split: its `sequence`, and what `frame_index` counts from.
     """
     frames = len(features["video"])
     example: Example = {"image": np.asarray(features["video"], np.uint8)}
@@ -117,7 +119,8 @@ def to_example(features: dict[str, Any], index: int = 0) -> Example:
     example["instances"] = {key: _padded(np.asarray(value)) for key, value in instances.items()}
     example["instances"]["category"] = example["instances"]["category"].astype(np.int32)
     example["instances_valid"] = np.arange(MAX_OBJECTS) < number
-    return example
+    example["objects_valid"] = np.ones(frames, bool)
+    return example | nothing_behind(MAX_OBJECTS) | in_sequence(index)
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:

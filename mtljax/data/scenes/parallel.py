@@ -34,7 +34,7 @@ def workers(count: int | None = None) -> concurrent.futures.Executor:
 
 
 def rendered(
-    pool: concurrent.futures.Executor, size: int, frames: int, seed: int, split: str, number: int
+    pool: concurrent.futures.Executor, size: int, frames: int, seed: int, split: str, number: int, step: int = 1
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The clips 0 .. number - 1 of a split with their indices: `render_clip`, but with PNG bytes a frame for `video`.
 
@@ -47,13 +47,16 @@ def rendered(
     while starts or ahead:
         while starts and len(ahead) < most_ahead:
             start = starts.popleft()
+            indices = range(start, min(start + clips, number))
             with _no_main_module():
-                ahead.append(pool.submit(_render, size, frames, seed, split, start, min(start + clips, number)))
+                ahead.append(pool.submit(_render, size, frames, seed, split, indices, step))
         yield from ahead.popleft().result()
 
 
-def _render(size: int, frames: int, seed: int, split: str, start: int, stop: int) -> list[tuple[int, dict[str, Any]]]:
-    clips = [(index, render_clip(size, frames, seed, split, index)) for index in range(start, stop)]
+def _render(
+    size: int, frames: int, seed: int, split: str, indices: range, step: int
+) -> list[tuple[int, dict[str, Any]]]:
+    clips = [(index, render_clip(size, frames, seed, split, index, step)) for index in indices]
     return [(index, clip | {"video": [_png(frame) for frame in clip["video"]]}) for index, clip in clips]
 
 

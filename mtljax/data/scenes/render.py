@@ -1,6 +1,7 @@
 """Renders a clip with all its labels: `render_clip` is a pure function of (config, seed, split, index)."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,20 +42,22 @@ def intrinsics(height: int, width: int) -> np.ndarray:
     return pinhole(0.9 * width, height, width).astype(np.float32)
 
 
-def render_clip(size: int, frames: int, seed: int, split: str, index: int) -> dict[str, Any]:
-    """All features of a clip of `frames` square frames of `size` pixels, as NumPy arrays.
+def render_clip(size: int, frames: int, seed: int, split: str, index: int, step: int = 1) -> dict[str, Any]:
+    """All features of a clip of `frames` square frames of `size` pixels, `step` units of time apart, as NumPy arrays.
 
     `video`, `depth`, `normal`, `segmentations`, `semantic`, `edge`, `forward_flow`, `backward_flow`, `camera` and
     `instances` as `mtljax.data.scenes` documents them.
     """
     rng = clip_rng(seed, split, index)
-    world = sample_world(rng, frames)
+    times = range(0, frames * step, step)
+    world = sample_world(rng, times)
     k = intrinsics(size, size).astype(np.float64)
-    views = [_view(world, k, size, time) for time in range(frames)]
-    colours = [_shade(world, view, t) + rng.normal(0, _NOISE, (size, size, 3)) for t, view in enumerate(views)]
+    views = [_view(world, k, size, time) for time in times]
+    timed = list(zip(times, views, strict=True))
+    colours = [_shade(world, view, t) + rng.normal(0, _NOISE, (size, size, 3)) for t, view in timed]
     ids = np.stack([view.instance for view in views])
     category = np.array([0, *(solid.category for solid in world.solids)])
-    to_camera = [world.camera.rotation(time).T for time in range(frames)]
+    to_camera = [world.camera.rotation(time).T for time in times]
     return {
         "video": (255 * np.clip(np.stack(colours), 0, 1) + 0.5).astype(np.uint8),
         "depth": np.stack([view.depth for view in views])[..., None].astype(np.float32),
@@ -62,10 +65,10 @@ def render_clip(size: int, frames: int, seed: int, split: str, index: int) -> di
         "segmentations": ids[..., None].astype(np.uint8),
         "semantic": category[ids][..., None].astype(np.uint8),
         "edge": np.stack([edges_of_surfaces(v.point, v.depth, v.normal, v.instance) for v in views])[..., None],
-        "forward_flow": np.stack([_flow(world, k, view, t, t + 1) for t, view in enumerate(views)]),
-        "backward_flow": np.stack([_flow(world, k, view, t, t - 1) for t, view in enumerate(views)]),
-        "camera": _camera(world, size, frames),
-        "instances": _instances(world, ids),
+        "forward_flow": np.stack([_flow(world, k, view, t, t + step) for t, view in timed]),
+        "backward_flow": np.stack([_flow(world, k, view, t, t - step) for t, view in timed]),
+        "camera": _camera(world, size, times),
+        "instances": _instances(world, ids, times),
     }
 
 
@@ -152,21 +155,20 @@ def _project(world: World, k: np.ndarray, point: np.ndarray, time: float) -> np.
     return in_camera[..., :2] / z * np.diagonal(k)[:2] + k[:2, 2]
 
 
-def _camera(world: World, size: int, frames: int) -> dict[str, np.ndarray]:
-    rotations = Rotation.from_matrix([world.camera.rotation(t) for t in range(frames)])
+def _camera(world: World, size: int, times: Sequence[float]) -> dict[str, np.ndarray]:
+    rotations = Rotation.from_matrix([world.camera.rotation(t) for t in times])
     return {
-        "positions": np.stack([world.camera.position(t) for t in range(frames)]).astype(np.float32),
+        "positions": np.stack([world.camera.position(t) for t in times]).astype(np.float32),
         "quaternions": quaternions_of(rotations).astype(np.float32),
         "intrinsics": intrinsics(size, size),
     }
 
 
-def _instances(world: World, ids: np.ndarray) -> dict[str, np.ndarray]:
-    frames = len(ids)
+def _instances(world: World, ids: np.ndarray, times: Sequence[float]) -> dict[str, np.ndarray]:
     solids = world.solids
     boxes = np.stack([[_bounds(frame == i) for frame in ids] for i in range(1, len(solids) + 1)])
-    positions = np.stack([[solid.position(t) for t in range(frames)] for solid in solids])
-    quaternions = [quaternions_of(Rotation.concatenate([solid.rotation(t) for t in range(frames)])) for solid in solids]
+    positions = np.stack([[solid.position(t) for t in times] for solid in solids])
+    quaternions = [quaternions_of(Rotation.concatenate([solid.rotation(t) for t in times])) for solid in solids]
     counts = [np.count_nonzero(ids == i, axis=(1, 2)) for i in range(1, len(solids) + 1)]
     return {
         "bboxes": boxes.astype(np.float32),

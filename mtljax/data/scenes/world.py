@@ -5,6 +5,7 @@ World frame: right-handed, z up, metres; time in frames. The camera frame is Ope
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -117,15 +118,15 @@ def clip_rng(seed: int, split: str, index: int) -> np.random.Generator:
     return np.random.default_rng(np.frombuffer(digest, "<u4"))
 
 
-def sample_world(rng: np.random.Generator, frames: int) -> World:
+def sample_world(rng: np.random.Generator, times: Sequence[float]) -> World:
     """Draws a world; one in five has a still camera, one in five has still objects.
 
-    No object comes near the camera at the times 0 .. frames - 1.
+    No object comes near the camera at these times.
     """
     moving_objects, moving_camera = rng.random(2) > 0.2
     number = rng.integers(3, MAX_OBJECTS + 1)
     camera = _sample_camera(rng, moving_camera)
-    solids = tuple(_sample_clear_solid(rng, moving_objects, camera, frames) for _ in range(number))
+    solids = tuple(_sample_clear_solid(rng, moving_objects, camera, times) for _ in range(number))
     light = np.array([*rng.uniform(-0.7, 0.7, 2), 1.0])
     return World(
         solids=solids,
@@ -152,11 +153,11 @@ def _swayed(time: float) -> float:
     return _SWAY * float(np.sin(time / _SWAY))
 
 
-def _sample_clear_solid(rng: np.random.Generator, moving: bool, camera: Camera, frames: int) -> Solid:
-    eyes = [camera.position(time) for time in range(frames)]
+def _sample_clear_solid(rng: np.random.Generator, moving: bool, camera: Camera, times: Sequence[float]) -> Solid:
+    eyes = [camera.position(time) for time in times]
     while True:
         solid = _sample_solid(rng, moving)
-        gaps = [np.linalg.norm(eye - solid.position(time)) for time, eye in enumerate(eyes)]
+        gaps = [np.linalg.norm(eye - solid.position(time)) for time, eye in zip(times, eyes, strict=True)]
         if min(gaps) > np.linalg.norm(solid.scale) + _CLEARANCE:
             return solid
 

@@ -10,7 +10,7 @@ import numpy as np
 from mtljax.data.dataset import Example
 from mtljax.data.fit import fitted
 from mtljax.data.folder import Folder
-from mtljax.data.labels.objects import OBJECTS, checked_objects, padded
+from mtljax.data.labels.objects import OBJECTS, checked_objects, in_sequence, padded
 from mtljax.data.reading import images
 from mtljax.data.reading.files import missing_folder
 from mtljax.data.reading.mot import Boxes, SequenceInfo, read_boxes, read_info
@@ -32,6 +32,7 @@ class Street:
         truth: the rows of `gt/gt.txt` that are wanted or ignored.
         ignored: (N,) bool.
         first: `frame_index` of its first frame.
+        number: its `sequence`.
     """
 
     folder: pathlib.Path
@@ -39,12 +40,14 @@ class Street:
     truth: Boxes
     ignored: np.ndarray
     first: int
+    number: int
 
 
 def mot(
     path: str,
     sequences: Sequence[str],
     frames: int = 2,
+    stride: int | None = None,
     size: tuple[int, int] = (128, 128),
     objects: int = OBJECTS,
 ) -> Folder:
@@ -58,7 +61,9 @@ def mot(
     Args:
         path: of the folder that holds the sequences.
         sequences: their names.
-        frames: s of a clip of successive frames; clips do not overlap.
+        frames: s of a clip of successive frames.
+        stride: frames from the start of a clip to that of the next; default: frames - 1, so that clips overlap by one
+            frame and each step from a frame to the next is in one clip.
         size: (height, width) within which frames are shown; they keep their aspect, in the middle of black.
         objects: M, to which the objects of a clip are padded.
 
@@ -77,37 +82,41 @@ def mot(
     """
     if not isinstance(frames, int) or frames < 1:
         raise UserError(f"mot(frames={frames!r}): expected a whole number, at least 1.")
+    if stride is not None and (not isinstance(stride, int) or not 1 <= stride <= frames):
+        raise UserError(f"mot(stride={stride!r}): expected a whole number from 1 to frames={frames}.")
     if isinstance(sequences, str) or not sequences:
         raise UserError("mot: expected some sequences, such as ['MOT17-02-FRCNN', 'MOT17-04-FRCNN'].")
     root = pathlib.Path(path).expanduser()
-    clips = functools.partial(_clips, root, tuple(sequences), frames)
+    clips = functools.partial(_clips, root, tuple(sequences), frames, stride or max(1, frames - 1))
     read = functools.partial(_example, frames, checked_size(size), checked_objects("mot", objects))
-    return Folder(f"mot/{root.name}", clips, read)
+    return Folder(f"mot/{root.name}", clips, read, {"category": ("background", "pedestrian")})
 
 
-def _clips(root: pathlib.Path, names: tuple[str, ...], frames: int, split: str) -> list[tuple[Street, int]]:
+def _clips(
+    root: pathlib.Path, names: tuple[str, ...], frames: int, stride: int, split: str
+) -> list[tuple[Street, int]]:
     """Sequences, and the frame, from 1, at which each of their clips starts."""
     if not root.is_dir():
         raise missing_folder("MOT", root)
     first, found = 0, []
-    for name in names:
-        one = _sequence(root / name, first)
+    for number, name in enumerate(names):
+        one = _sequence(root / name, first, number)
         half = one.info.length // 2
         begin, end = (1, half + 1) if split == "train" else (half + 1, one.info.length + 1)
         if end - begin < frames:
             raise UserError(f"{str(one.folder)!r}: {end - begin} frames for {split}: too few for clips of {frames}.")
-        found += [(one, start) for start in range(begin, end - frames + 1, frames)]
+        found += [(one, start) for start in range(begin, end - frames + 1, stride)]
         first += one.info.length + 1  # and so a gap of 2 to the next
     return found
 
 
-def _sequence(folder: pathlib.Path, first: int) -> Street:
+def _sequence(folder: pathlib.Path, first: int, number: int) -> Street:
     if not folder.is_dir():
         raise missing_folder("MOT sequence", folder)
     info = read_info(folder)
-    number = len(list((folder / info.folder).glob(f"*{info.ending}")))
-    if number < info.length:
-        raise UserError(f"{str(folder)!r}: {number} images in {info.folder}; seqLength={info.length}.")
+    there = len(list((folder / info.folder).glob(f"*{info.ending}")))
+    if there < info.length:
+        raise UserError(f"{str(folder)!r}: {there} images in {info.folder}; seqLength={info.length}.")
     truth = read_boxes(folder / "gt" / "gt.txt", info.length)
     wanted = ignored = np.zeros(len(truth.id), bool)
     if truth.more.shape[1]:
@@ -119,7 +128,7 @@ def _sequence(folder: pathlib.Path, first: int) -> Street:
         wanted = ~ignored
     kept = wanted | ignored
     truth = Boxes(truth.frame[kept], truth.id[kept], truth.box[kept], truth.more[kept])
-    return Street(folder, info, truth, ignored[kept], first)
+    return Street(folder, info, truth, ignored[kept], first, number)
 
 
 def _example(frames: int, size: tuple[int, int], objects: int, clip: tuple[Street, int]) -> Example:
@@ -137,6 +146,7 @@ def _example(frames: int, size: tuple[int, int], objects: int, clip: tuple[Stree
         **padded(_instances(one, start, frames), objects, f"{str(one.folder)!r}, frame {start}"),
         "frame_index": index,
         "frame_index_valid": np.ones(frames, bool),
+        **in_sequence(one.number),
     }
     return fitted(example, size)
 

@@ -8,8 +8,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mtljax.data.dataset import SPLITS, Example, Source, checked_split, valid_everywhere
+from mtljax.data.labels.boxes import tight
 from mtljax.data.labels.edges import edges_of_surfaces
 from mtljax.data.labels.motion import ego_motion, has_next
+from mtljax.data.labels.objects import in_sequence, nothing_behind
 from mtljax.data.meanings import DISCONTINUITIES, Meaning
 from mtljax.data.reading.raw_records import Records, decoded, open_records
 from mtljax.errors import UserError, unknown
@@ -36,11 +38,13 @@ class Movi:
     name: str
     data_dir: str | None
     frames: int | None
+    stride: int | None
 
     @property
     def meanings(self) -> dict[str, Meaning]:
         """What labels mean."""
-        return {"semantic": f"background and categories of {self.name.split('/')[0]}", "edge": DISCONTINUITIES}
+        classes = f"background and categories of {self.name.split('/')[0]}"
+        return {"semantic": classes, "edge": DISCONTINUITIES, "category": classes}
 
     def split(self, name: str) -> Source:
         """The clips of `train`, `validation` or, where there is one, `test`.
@@ -54,10 +58,12 @@ class Movi:
         frames = video if self.frames is None else self.frames
         if frames > video:
             raise UserError(f"movi({self.name!r}, frames={frames}): its videos have {video} frames.")
-        return MoviSource(self.name, records, _OBJECTS[self.name.split("/")[0]], frames, video)
+        return MoviSource(self.name, records, _OBJECTS[self.name.split("/")[0]], frames, self.stride or frames, video)
 
 
-def movi(name: str = "movi_e/128x128", data_dir: str | None = None, frames: int | None = None) -> Movi:
+def movi(
+    name: str = "movi_e/128x128", data_dir: str | None = None, frames: int | None = None, stride: int | None = None
+) -> Movi:
     """Clips of MOVi, with every label that `scenes` has and in its conventions: a config written for one reads both.
 
     Labels: `depth`, `normal`, `semantic` (0 background, else 1 + the `category`, or in MOVi-A and -B the shape, of the
@@ -76,6 +82,8 @@ def movi(name: str = "movi_e/128x128", data_dir: str | None = None, frames: int 
         data_dir: where TFDS keeps its data; default: `TFDS_DATA_DIR` or `~/tensorflow_datasets`. The data must be in
             TFDS's format array_record, the one that gives random access (docs/data.md says how to convert it).
         frames: s of a clip; a video of 24 frames is cut into as many as fit. Default: all its frames.
+        stride: frames from the start of a clip to that of the next; default: `frames`. With `frames` - 1, clips overlap
+            by one frame, and tracks go on from clip to clip.
 
     Returns:
         A data set with the splits `train` and `validation`, and `test` where MOVi has one.
@@ -97,7 +105,9 @@ def movi(name: str = "movi_e/128x128", data_dir: str | None = None, frames: int 
         raise UserError(f"movi({name!r}): expected a configuration as well, such as '{builder}/128x128'.")
     if frames is not None and (not isinstance(frames, int) or frames < 1):
         raise UserError(f"movi(frames={frames!r}): expected a whole number, at least 1.")
-    return Movi(name, data_dir, frames)
+    if stride is not None and (not isinstance(stride, int) or not 1 <= stride <= (frames or 0)):
+        raise UserError(f"movi(stride={stride!r}, frames={frames!r}): expected a whole number from 1 to frames.")
+    return Movi(name, data_dir, frames, stride)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +119,7 @@ class MoviSource:
         records: of a split.
         objects: to which instances are padded.
         frames: s of a clip.
+        stride: frames from the start of a clip to that of the next.
         video: frames of a record.
     """
 
@@ -116,23 +127,30 @@ class MoviSource:
     records: Records
     objects: int
     frames: int
+    stride: int
     video: int
 
+    @property
+    def _clips(self) -> int:
+        """Of a record."""
+        return (self.video - self.frames) // self.stride + 1
+
     def __len__(self) -> int:
-        return len(self.records) * (self.video // self.frames)
+        return len(self.records) * self._clips
 
     def __getitem__(self, index: SupportsIndex) -> Example:
         if not 0 <= int(index) < len(self):
             raise IndexError(index)
-        number, part = divmod(int(index), self.video // self.frames)
-        start = part * self.frames
+        number, part = divmod(int(index), self._clips)
+        start = part * self.stride
         record = self.records[number]
         try:
             example = to_example(record, slice(start, start + self.frames), self.objects)
         except UserError as error:
             raise UserError(f"{self.name}, record {number}: {error}") from error
         places = number * (self.video + 1) + start + np.arange(self.frames)
-        return example | {"frame_index": places.astype(np.int32), "frame_index_valid": np.ones(self.frames, bool)}
+        example |= {"frame_index": places.astype(np.int32), "frame_index_valid": np.ones(self.frames, bool)}
+        return example | in_sequence(number)
 
 
 def to_example(record: Mapping[str, Any], part: slice, objects: int) -> Example:
@@ -170,6 +188,8 @@ def to_example(record: Mapping[str, Any], part: slice, objects: int) -> Example:
         "camera": {key: value.astype(np.float32) for key, value in camera.items()},
         "instances": instances,
         "instances_valid": np.arange(objects) < len(_feature(record, "instances/visibility")) // _length(record),
+        "objects_valid": np.ones(s, bool),
+        **nothing_behind(objects),
     }
 
 
@@ -226,24 +246,13 @@ def _instances(record: Mapping[str, Any], part: slice, ids: np.ndarray, objects:
     box = _feature(record, "instances/bboxes_3d").reshape(number, s, 8, 3)[:, 0]
     sides = [np.linalg.norm(box[:, corner] - box[:, 0], axis=-1) for corner in _BOX_AXES]
     found = {
-        "bboxes": _boxes(record, number, s)[:, part],
+        **tight(ids, number),  # what is stored is of images of 256 x 256 in every configuration
         "positions": _feature(record, "instances/positions").reshape(number, s, 3)[:, part],
         "quaternions": _feature(record, "instances/quaternions").reshape(number, s, 4)[:, part],
         "scale": np.stack(sides, axis=-1).astype(np.float32) / 2,
         "category": _feature(record, kind).astype(np.int32) + 1,
-        "visibility": _feature(record, "instances/visibility").reshape(number, s)[:, part].astype(np.int32),
     }
     return {k: np.pad(v, [(0, objects - number)] + [(0, 0)] * (v.ndim - 1)) for k, v in found.items()}
-
-
-def _boxes(record: Mapping[str, Any], number: int, s: int) -> np.ndarray:
-    """(n, s, 4): boxes are stored for the frames alone in which an object is seen."""
-    lengths = _feature(record, "instances/bbox_frames/ragged_row_lengths_0")
-    frames = _feature(record, "instances/bbox_frames/ragged_flat_values").astype(int)
-    boxes = np.zeros((number, s, 4), np.float32)
-    seen = _feature(record, "instances/bboxes/ragged_flat_values").reshape(-1, 4)
-    boxes[np.repeat(np.arange(number), lengths), frames] = seen
-    return boxes
 
 
 def _moving(instances: Mapping[str, np.ndarray], ids: np.ndarray, known: np.ndarray) -> Example:

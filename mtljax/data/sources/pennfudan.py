@@ -46,7 +46,8 @@ def pennfudan(path: str, size: tuple[int, int] = (128, 128), objects: int = OBJE
     """
     root = pathlib.Path(path).expanduser()
     read = functools.partial(_example, checked_size(size), checked_objects("pennfudan", objects))
-    return Folder(f"pennfudan/{root.name}", functools.partial(_files, root), read, {"semantic": CLASSES})
+    said = {"semantic": CLASSES, "category": CLASSES}
+    return Folder(f"pennfudan/{root.name}", functools.partial(_files, root), read, said)
 
 
 def _files(root: pathlib.Path, split: str) -> list[pathlib.Path]:

@@ -78,7 +78,7 @@ def notes(parts: Experiment, fitted: Fitted) -> list[str]:
         *_no_pairs(parts, fitted),
         *data_checks.look_at_inputs(indices, examples),
     ]
-    prepare = pipeline.Prepare((*parts.labels, "segmentations"))
+    prepare = pipeline.Prepare(pipeline.to_augment(parts.labels))
     pairs = zip(indices, examples, strict=True)
     examples = [parts.augmented(prepare.chosen(example), int(i)) for i, example in pairs]
     where = f"the training split of data {parts.config.data!r}"

@@ -14,6 +14,7 @@ from mtljax.balance import Balancer
 from mtljax.data import DataSet, Source, pipeline
 from mtljax.data.augment import Augmentation
 from mtljax.data.hidden import Hidden
+from mtljax.data.kinds import kinds_of
 from mtljax.data.part import Part
 from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError, told
@@ -110,6 +111,7 @@ class Experiment:
             shard=hosts.shard(),
             start=start,
             augment=self.augmentation,
+            kinds=kinds_of(self.data),
             raw=True,
             label=self.config.input,
         )
@@ -135,7 +137,7 @@ class Experiment:
         """A training example, augmented in one of the ways that it may be."""
         if self.augmentation is None:
             return example
-        return self.augmentation(example, np.random.default_rng([self.config.seed, index]))
+        return self.augmentation(example, np.random.default_rng([self.config.seed, index]), kinds_of(self.data))
 
     def optimizer(self, params: Any) -> optax.GradientTransformationExtraArgs:
         """The optax partition over the model's groups of parameters.

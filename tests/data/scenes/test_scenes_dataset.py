@@ -23,6 +23,8 @@ from mtljax.data.scenes.render import render_clip
 from mtljax.errors import UserError
 
 with quiet_tfds():
+    from tensorflow_datasets.core import shuffle
+
     from mtljax.data.scenes.tfds_builder import scenes_dataset_builder
 
 FEW = {"train": 6, "validation": 3, "test": 2}
@@ -151,10 +153,12 @@ def test_source_survives_pickling(tiny):
     np.testing.assert_equal(pickle.loads(pickle.dumps(source))[1], source[1])
 
 
-def test_builder_lists_four_configurations_and_the_class_names(tiny):
+def test_builder_lists_five_configurations_and_the_class_names(tiny):
     builders = scenes_dataset_builder.Scenes.builder_configs
     sizes = {name: (config.size, config.frames) for name, config in builders.items()}
-    assert sizes == {"tiny": (32, 2), "small": (64, 4), "medium": (128, 8), "large": (256, 24)}
+    assert sizes == {"tiny": (32, 2), "small": (64, 4), "medium": (128, 8), "large": (256, 24), "tracks": (64, 12)}
+    assert {name: config.step for name, config in builders.items() if config.step != 1} == {"tracks": 2}
+    assert builders["tracks"].clips == {"train": 640, "validation": 96, "test": 96}
     assert all(min(builders[name].clips[split] for split in FEW) > 0 for name in sizes)
     info = tiny.split("train").records.dataset_info
     assert tuple(info.features["instances"]["category"].names) == CLASSES
@@ -172,6 +176,15 @@ def test_clips_do_not_depend_on_how_they_are_shared_out(direct, monkeypatch):
     assert [index for index, _ in together] == list(range(5))
     np.testing.assert_equal(together, alone)
     np.testing.assert_equal(together[3][1]["depth"], direct[3]["depth"])
+
+
+def test_more_than_a_gigabyte_is_shuffled_without_tensorflow(few_clips, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 100_000)  # less than a split has
+    large = scenes("tiny", str(tmp_path))
+    ours, theirs = large.split("train"), tiny.split("train")
+    assert len(ours) == len(theirs)
+    np.testing.assert_equal(ours[3], theirs[3])
+    assert not list(tmp_path.rglob("*bucket*"))
 
 
 class Terminal(io.StringIO):

@@ -236,7 +236,7 @@ def gauge(category, points):
 def test_floor_is_lambertian_with_hard_shadows(clips):
     in_shade = 0
     for index in (0, 1, 4):
-        clip, world = clips[index], sample_world(clip_rng(0, "train", index), 4)
+        clip, world = clips[index], sample_world(clip_rng(0, "train", index), range(4))
         up = (clip["normal"][0] @ matrix(clip["camera"]["quaternions"][0]).T)[..., 2] > 0.999
         floor = up & (clip["segmentations"][0, ..., 0] == 0)
         steps = np.linspace(0.02, 6, 300)[:, None, None]

@@ -74,6 +74,14 @@ def test_text_is_as_pycocotools_has_it():
         np.testing.assert_array_equal(run_mask(text, H, W), mask)
 
 
+def test_an_image_that_lacks_is_an_unreadable_record(tmp_path):
+    folder, file = write_coco(tmp_path)
+    (tmp_path / "images" / "5.png").unlink()
+    source = coco(folder, file).split("train")
+    with pytest.raises(UserError, match=r"5.png' does not decode"):
+        source[4]
+
+
 def of(place, **change):
     return lambda told: told["annotations"][place].update(change)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mtljax.data import check
 from mtljax.data.sources.eth_ucy import eth_ucy
 from mtljax.errors import UserError
 
@@ -30,6 +31,7 @@ def test_windows(tmp_path):
     np.testing.assert_allclose(example["future"][[0, 11]], [[0.5, 0], [6, 0]])
     assert example["future_valid"].shape == (12, 1)
     assert example["future_valid"].all()
+    check(full)
     loose = eth_ucy(path, test="hotel", protocol="any_length").split("validation")
     assert len(loose) == 13 + 12 + 6
     last = loose[len(loose) - 1]

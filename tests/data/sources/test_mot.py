@@ -19,16 +19,27 @@ def made(tmp_path_factory):
 
 
 def test_halves_train_and_validate(made):
-    data = mot(str(made), ["A", "B"], size=(H, W), objects=4)
+    data = mot(str(made), ["A", "B"], stride=2, size=(H, W), objects=4)
     assert data.name == "mot/train"
     index = [[one["frame_index"].tolist() for one in data.split(name)] for name in ("train", "validation")]
     assert index == [[[0, 1], [2, 3], [9, 10], [11, 12]], [[4, 5], [6, 7], [13, 14], [15, 16]]]
+    assert [int(one["sequence"]) for one in data.split("train")] == [0, 0, 1, 1]
     assert data.split("validation")[0]["image"][:, 0, 0, 0].tolist() == [15, 16]
     check(data)
 
 
+def test_clips_overlap_by_a_frame(made):
+    source = mot(str(made), ["A", "B"], frames=3, size=(H, W), objects=4).split("train")
+    assert [one["frame_index"].tolist() for one in source] == [[0, 1, 2], [9, 10, 11]]
+    source = mot(str(made), ["A"], size=(H, W), objects=4).split("train")
+    assert [one["frame_index"].tolist() for one in source] == [[0, 1], [1, 2], [2, 3]]
+    for wrong in (0, 3, "1"):
+        with pytest.raises(UserError, match="a whole number from 1 to frames=2"):
+            mot(str(made), ["A"], stride=wrong)
+
+
 def test_pedestrians_are_tracked(made):
-    first, second = [*mot(str(made), ["A"], size=(H, W), objects=4).split("train")]
+    first, second = [*mot(str(made), ["A"], stride=2, size=(H, W), objects=4).split("train")]
     assert first["instances"]["id"].tolist() == [2, 7, 9, 0]
     assert first["instances_valid"].tolist() == [True, True, True, False]
     np.testing.assert_allclose(first["instances"]["bboxes"][1] * [H, W, H, W], [[2, 4, 14, 12], [2, 6, 14, 14]])

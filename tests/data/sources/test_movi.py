@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from mtljax.data import DataSet, movi
+from mtljax.data import DataSet, check, movi
 from mtljax.data.reading.raw_records import decoded
 from mtljax.data.scenes.dataset import to_example
 from mtljax.data.scenes.render import render_clip
@@ -145,6 +145,23 @@ def test_a_video_is_cut_into_clips_of_consecutive_frames(clips, data_dir):
     np.testing.assert_array_equal(halves[3]["instances"]["positions"], whole[1]["instances"]["positions"][:, 2:])
     with pytest.raises(IndexError):
         halves[4]
+
+
+def test_clips_may_overlap_by_a_frame(data_dir):
+    source = movi(NAME, data_dir=str(data_dir), frames=2, stride=1).split("train")
+    places = [source[i]["frame_index"].tolist() for i in range(len(source))]
+    assert places == [[0, 1], [1, 2], [2, 3], [5, 6], [6, 7], [7, 8]]
+    assert [int(source[i]["sequence"]) for i in (2, 3)] == [0, 1]
+    with pytest.raises(UserError, match=r"stride=3, frames=2\): expected a whole number from 1 to frames"):
+        movi(NAME, frames=2, stride=3)
+
+
+def test_boxes_and_pixels_are_those_of_the_map(records, tmp_path):
+    record = records[0] | {"instances/visibility": 4 * records[0]["instances/visibility"]}  # as of 256 x 256
+    example = read(record, tmp_path)[0]
+    for i, seen in enumerate(example["instances"]["visibility"][example["instances_valid"]]):
+        assert seen.tolist() == [np.count_nonzero(ids == i + 1) for ids in example["segmentations"]]
+    check([example])
 
 
 def test_shapes_stand_in_for_categories(records, clips, tmp_path):

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from mtljax.data.scenes.parallel import rendered, workers
+from mtljax.data.scenes.tfds_builder.buckets import plain_buckets
 from mtljax.data.scenes.world import CLASSES
 
 SEED = 0
@@ -22,20 +23,23 @@ class ScenesConfig(tfds.core.BuilderConfig):
         size: height and width in pixels.
         frames: of a clip.
         clips: split -> number of clips.
+        step: units of time from a frame to the next.
     """
 
     size: int = 32
     frames: int = 2
     clips: dict[str, int] = dataclasses.field(default_factory=dict)
+    step: int = 1
 
 
-def _config(name: str, size: int, frames: int, train: int, held_out: int) -> ScenesConfig:
+def _config(name: str, size: int, frames: int, train: int, held_out: int, step: int = 1) -> ScenesConfig:
     return ScenesConfig(
         name=name,
-        description=f"{frames} frames of {size} x {size}",
+        description=f"{frames} frames of {size} x {size}{f', {step} steps apart' if step > 1 else ''}",
         size=size,
         frames=frames,
         clips={"train": train, "validation": held_out, "test": held_out},
+        step=step,
     )
 
 
@@ -48,6 +52,7 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
         _config("small", 64, 4, 1024, 128),
         _config("medium", 128, 8, 1024, 64),
         _config("large", 256, 24, 512, 32),
+        _config("tracks", 64, 12, 640, 96, step=2),
     ]
 
     @property
@@ -58,6 +63,7 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
         """Renders all splits on all cores, under one progress bar; arguments as in TFDS."""
         name, total = self._chosen.name, sum(self._chosen.clips.values())
         with (
+            plain_buckets(),
             workers() as self._pool,
             tqdm(total=total, unit="clip", desc=f"rendering scenes/{name}", disable=None) as self._bar,
         ):
@@ -103,6 +109,6 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split: str, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
         config = self._chosen
-        for index, clip in rendered(self._pool, config.size, config.frames, SEED, split, number):
+        for index, clip in rendered(self._pool, config.size, config.frames, SEED, split, number, config.step):
             self._bar.update()
             yield index, clip
