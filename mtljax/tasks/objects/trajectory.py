@@ -46,8 +46,8 @@ def trajectory(
     whose minFDE_k is above `miss`. Told: `followed`, the share of objects that are tracked; ADE and FDE of standing.
     The baseline goes on at constant velocity.
 
-    Without `track` the features are vectors of histories, such as `inputs` of `eth_ucy`, and `future` (B, T, 2) is
-    relative to their last place.
+    Without `track` the features are vectors of histories: a model's inputs are one array of places (B, H, 2), as those
+    of `eth_ucy`, and `future` (B, T, 2) is relative to their last place.
 
     Args:
         track: name of the task whose tracks it reads; None where examples are histories themselves.
@@ -151,7 +151,8 @@ class _OfVectors:
 
     def baseline(self, labels: Batch) -> Baseline:
         def predict(predictions: Mapping[str, Any], batch: Batch) -> dict[str, np.ndarray]:
-            return _one_mode(constant_velocity(np.asarray(batch["inputs"], np.float64), self.steps))
+            [history] = jax.tree.leaves(batch["inputs"])
+            return _one_mode(constant_velocity(np.asarray(history, np.float64), self.steps))
 
         return predict
 
