@@ -14,6 +14,7 @@ from mtljax.tasks.task import PLACE, Batch
 INDEX, SEQUENCE = "frame_index", "sequence"
 BESIDE = ("objects", "segmentations", INDEX, SEQUENCE)  # labels that tasks of objects read where they are there
 FRAME = "frame"  # of its clip, from 0
+_LONGEST = 2**20  # frames that no clip has
 CLIPS = "clips"  # the table of all clips, which tells those that go on from another
 _READ = ("instances", "instances_valid", "objects_valid", "segmentations")
 
@@ -94,11 +95,6 @@ def once(table: Table, clips: Table) -> dict[str, np.ndarray]:
 
     An image's number is one in the split.
     """
-    frames = 1 + int(table[FRAME].max(initial=0))
     kept = ~(np.isin(table[PLACE], going_on(clips)) & (table[FRAME] == 0))
     found = {key: column[kept] for key, column in table.items()}
-    # Of all tables of a task alike: a clip has fewer frames than this.
-    return found | {"image": found[PLACE].astype(np.int64) * max(frames, _FRAMES) + found[FRAME]}
-
-
-_FRAMES = 2**20
+    return found | {"image": found[PLACE].astype(np.int64) * _LONGEST + found[FRAME]}
