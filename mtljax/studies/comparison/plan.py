@@ -9,7 +9,6 @@ from typing import Any, cast
 import ml_collections
 
 from mtljax.errors import UserError
-from mtljax.models.sharing.base.hierarchy import in_order
 from mtljax.report.runs import SINGLE
 from mtljax.studies.comparison.values import folder_of, keys_of, values_of, with_values
 from mtljax.train.config.default import checked
@@ -179,8 +178,11 @@ def with_ancestors(config: ml_collections.ConfigDict, task: str) -> list[str]:
         UserError: for a mistake in the config's tasks.
     """
     chosen = tasks_of(checked(config))
-    parents = {name: found.parent_names for name, found in chosen.items()}
-    return in_order([task], parents, chosen) if task in chosen else [task]
+    found = [task]
+    for name in found:  # which grows as it goes
+        parents = chosen[name].parent_names if name in chosen else ()
+        found += [parent for parent in parents if parent not in found]
+    return found
 
 
 def _own_share(config: ml_collections.ConfigDict) -> float:
