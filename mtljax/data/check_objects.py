@@ -46,7 +46,7 @@ def object_faults(example: Mapping[str, Any], frames: Sequence[int]) -> Iterator
     if "objects_valid" not in example:
         wrong.append("has no objects_valid; expected (s,) bool, frames whose objects are all listed")
     yield from wrong
-    if wrong or not is_array(valid):
+    if wrong or valid is None or not is_array(valid):
         return
     numbers = {key: len(value) for key, value in instances.items()} | {"instances_valid": np.size(valid)}
     numbers |= {key: len(example[key]) for key in ("future",) if key in example and "image" in example}

@@ -72,7 +72,7 @@ def fields(example: Example, kinds: Mapping[str, str] = KINDS) -> Iterator[Field
         >>> [(field.path, field.kind) for field in fields(example)]
         [('heat', 'map'), ('age', 'whole')]
     """
-    frames = np.shape(example.get("image"))[:3]
+    frames = np.shape(example["image"])[:3] if "image" in example else ()
     for key, value in example.items():
         if key in _INPUTS:
             continue

@@ -71,8 +71,8 @@ def _masks(masks: np.ndarray, valid: np.ndarray | None, width: int) -> np.ndarra
 
 def _points(points: np.ndarray, valid: np.ndarray | None, width: int) -> np.ndarray:
     """(..., 2) pixels; points that are not valid stay 0."""
-    valid = np.any(points != 0, axis=-1, keepdims=True) if valid is None else valid
-    return np.where(valid, points * _MIRROR[:2] + np.array([width, 0], points.dtype), points)
+    there = np.any(points != 0, axis=-1, keepdims=True) if valid is None else valid
+    return np.where(there, points * _MIRROR[:2] + np.array([width, 0], points.dtype), points)
 
 
 def _intrinsics(intrinsics: np.ndarray, valid: np.ndarray | None, width: int) -> np.ndarray:

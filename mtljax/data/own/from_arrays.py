@@ -112,9 +112,7 @@ def _columns(call: str, arrays: Any) -> Columns:
         kind = f"{type(arrays).__name__}{' of nothing' if isinstance(arrays, Mapping) else ''}"
         raise UserError(f"{call}: a {kind}; expected arrays by name: {{'image': ..., 'kind': ...}}.")
     found = {}
-    for key, value in arrays.items():
-        if key in ("instances", "camera") and isinstance(value, Mapping) and value:
-            value = [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
+    for key, value in _apart(call, arrays).items():
         kept = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
         if not kept and (isinstance(value, str | bytes | Mapping) or np.ndim(value) == 0):
             raise UserError(
@@ -126,6 +124,18 @@ def _columns(call: str, arrays: Any) -> Columns:
         listed = ", ".join(f"{key!r} {length}" for key, length in lengths.items())
         raise UserError(f"{call}: arrays differ in length: {listed}; expected one entry an example in each.")
     return Columns(found)
+
+
+def _apart(call: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Dicts of arrays, of objects and cameras, as lists of dicts."""
+    found = dict(arrays)
+    for key in ("instances", "camera"):
+        if isinstance(arrays.get(key), Mapping) and arrays[key]:
+            lengths = {name: len(part) for name, part in arrays[key].items()}
+            if len(set(lengths.values())) > 1:
+                raise UserError(f"{call}: {key!r} has {lengths}; expected one entry an example in each.")
+            found[key] = [dict(zip(lengths, parts, strict=True)) for parts in zip(*arrays[key].values(), strict=True)]
+    return found
 
 
 def _file(call: str, file: pathlib.Path) -> dict[str, Any]:

@@ -206,7 +206,7 @@ class RowSource:
 
 def _frames(example: Example) -> tuple[int, int, int]:
     """(s, H, W) of a picture."""
-    if np.ndim(example.get("image")) != 4:
+    if "image" not in example or np.ndim(example["image"]) != 4:
         raise UserError("'instances' are of pictures; expected one beside them.")
     s, height, width = example["image"].shape[:3]
     return s, height, width

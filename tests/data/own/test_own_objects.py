@@ -100,6 +100,9 @@ def test_faults_are_named(told, message):
 
 
 def test_mistakes_in_arguments_are_named():
+    objects = {"bboxes": np.zeros((3, 1, 4)), "category": np.ones((2, 1), int)}
+    with pytest.raises(UserError, match=r"'instances' has {'bboxes': 3, 'category': 2}; expected one entry an example"):
+        from_arrays({"image": np.zeros((3, H, W, 3), np.uint8), "instances": objects})
     with pytest.raises(UserError, match=r"'instances' is missing in all rows looked at"):
         from_iterable(rows(None, None))
     with pytest.raises(UserError, match=r"from_iterable\(objects=0\): expected a whole number from 1"):
