@@ -35,7 +35,7 @@ def draw_poses(
     def paint(pen: Any, factor: int, at: tuple[int, int]) -> None:
         known = (pose[key][at] for key in ("rotation", "translation", "half_sizes"))
         rotation, translation, sizes = known
-        for one in np.flatnonzero(score[at] >= SHOWN):
+        for one in np.flatnonzero(score[at] >= SHOWN).tolist():
             k = factor * intrinsics[at[0]][:2]
 
             def line(points: np.ndarray, colour: tuple[int, int, int], wide: int, one: int = one, k: Any = k) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.objects.decoding import read
-from mtljax.objects.frames import PIXELS, Objects
+from mtljax.objects.frames import PIXELS
 from mtljax.objects.masks import id_map, mask_logits
 from mtljax.tasks.drawing.masks import draw_ids
 from mtljax.tasks.losses import objects as losses
@@ -19,7 +19,7 @@ from mtljax.tasks.metrics.objects.overlap import mask_areas, mask_overlap, pack
 from mtljax.tasks.metrics.objects.panoptic import Segments, panoptic_counts, panoptic_figures
 from mtljax.tasks.metrics.objects.precision import AREAS, Found, Truth, precision_figures
 from mtljax.tasks.metrics.objects.slots import rows_by_class
-from mtljax.tasks.objects.rows import BESIDE, CLIPS, FRAME, clips_of, objects_of, once, rows_where
+from mtljax.tasks.objects.rows import BESIDE, CLIPS, FRAME, Listed, clips_of, objects_of, once, rows_where
 from mtljax.tasks.task import PLACE, Baseline, Batch, Metric, Rows, Task
 
 MASK_FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
@@ -118,7 +118,8 @@ class _Instances:
             "truth": _true_rows(objects, batch),
             "panoptic": {
                 PLACE: place[clip], FRAME: frame,
-                "counts": np.stack([_panoptic(objects, decoded, batch, *one) for one in zip(clip, frame, strict=True)])
+                "counts": np.array([_panoptic(objects, decoded, batch, (int(c), int(f)))
+                                    for c, f in zip(clip, frame, strict=True)])
                 if len(clip) else np.zeros((0, 4, decoded["probability"].shape[-1] + 1)),
                 "broken": np.isnan(score[clip, frame]).any(axis=1),
             },
@@ -166,7 +167,7 @@ def _filled_in(boxes: jax.Array, score: jax.Array, probability: jax.Array, size:
 _filled = jax.jit(_filled_in, static_argnums=3)
 
 
-def _true_rows(objects: Objects, batch: Batch) -> dict[str, np.ndarray]:
+def _true_rows(objects: Listed, batch: Batch) -> dict[str, np.ndarray]:
     which = objects.counts | objects.ignored
     ids = np.asarray(batch["segmentations"])[..., 0]
     clip, frame, one = np.nonzero(which)
@@ -175,19 +176,19 @@ def _true_rows(objects: Objects, batch: Batch) -> dict[str, np.ndarray]:
     return {**rows, "mask": masks}
 
 
-def _panoptic(objects: Objects, decoded: Mapping[str, np.ndarray], batch: Batch, clip: int, frame: int) -> np.ndarray:
+def _panoptic(objects: Listed, decoded: Mapping[str, np.ndarray], batch: Batch, at: tuple[int, int]) -> np.ndarray:
     """What a frame adds to panoptic quality, (4, C + 1); the ground is a segment of a class of its own, left out."""
-    probability = decoded["probability"][clip, frame]
+    probability = decoded["probability"][at]
     classes, slots = probability.shape[-1], len(probability)
-    wanted, ignored = objects.counts[clip, frame], objects.ignored[clip, frame]
-    ids = np.asarray(batch["segmentations"])[clip, frame, ..., 0].astype(np.int64)
+    wanted, ignored = objects.counts[at], objects.ignored[at]
+    ids = np.asarray(batch["segmentations"])[at][..., 0].astype(np.int64)
     known = np.concatenate([[False], wanted | ignored])
     true = Segments(
         np.where(known[ids], ids, len(wanted) + 1),
-        np.concatenate([[0], objects.category[clip, frame] + 1, [classes + 1]]),
+        np.concatenate([[0], objects.category[at] + 1, [classes + 1]]),
         np.concatenate([[False], ignored, [False]]),
     )
-    shown = decoded["ids"][clip, frame]
+    shown = decoded["ids"][at]
     category = np.argmax(np.nan_to_num(probability), axis=-1) + 1
     found = Segments(np.where(shown > 0, shown, slots + 1), np.concatenate([[0], category, [classes + 1]]))
     return panoptic_counts(true, found, classes + 1)[:, : classes + 1]

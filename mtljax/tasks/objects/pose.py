@@ -1,7 +1,7 @@
 """Pose: how objects lie in space."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,18 +12,18 @@ from mtljax.errors import UserError, unknown
 from mtljax.models import heads
 from mtljax.objects.decoding import read
 from mtljax.objects.detections import centres
-from mtljax.objects.frames import PIXELS, Objects
+from mtljax.objects.frames import PIXELS
 from mtljax.objects.poses import pose as pose_of
 from mtljax.objects.poses import ray, split
 from mtljax.objects.symmetry import CONE, CUBE, CYLINDER, NONE, SPHERE
-from mtljax.objects.views import View, seen_by
+from mtljax.objects.views import seen_by
 from mtljax.tasks.drawing.solids import draw_poses
 from mtljax.tasks.losses import objects as losses
 from mtljax.tasks.metrics.objects import solids as shapes
 from mtljax.tasks.metrics.objects.pairing import found_for
 from mtljax.tasks.metrics.objects.poses import CLOSE, Errors, pose_errors, pose_figures
 from mtljax.tasks.metrics.objects.slots import sides_of
-from mtljax.tasks.objects.rows import BESIDE, CLIPS, clips_of, objects_of, once, rows_where
+from mtljax.tasks.objects.rows import BESIDE, CLIPS, Listed, clips_of, objects_of, once, rows_where
 from mtljax.tasks.task import Baseline, Batch, Metric, Rows, Task
 
 # name -> how it looks the same, and the solid whose points are compared
@@ -92,7 +92,7 @@ def pose(
     for solid in solids:
         if solid not in SOLIDS:
             raise unknown("solid of pose:", solid, SOLIDS)
-    it = _Pose(name, tuple(SOLIDS[solid] for solid in solids), stride, least, tuple(close))
+    it = _Pose(name, tuple(SOLIDS[solid] for solid in solids), stride, least, (close[0], close[1]))
     return Task(
         name=name,
         head=head or heads.Pose(width=width, stride=stride),
@@ -149,10 +149,10 @@ class _Pose:
         self.check(batch)
         objects = objects_of(batch, self.least)
         view = _seen(objects, batch, self.name)
-        wanted = objects.counts & view.in_front
-        errors = [self._errors(objects, view, decoded, wanted, *at) for at in np.argwhere(wanted.any(axis=-1))]
-        columns = {key: np.concatenate([np.stack(getattr(e, key)) for e in errors]) if errors else np.zeros(0)
-                   for key in Errors._fields}  # fmt: skip
+        wanted = objects.counts & view["in_front"]
+        frames = np.argwhere(wanted.any(axis=-1)).tolist()
+        errors = [one for clip, frame in frames for one in self._errors(objects, view, decoded, wanted, (clip, frame))]
+        columns = {key: np.array([getattr(one, key) for one in errors]) for key in Errors._fields}
         broken = np.isnan(decoded["score"]) & objects.labelled[..., None]
         return {
             CLIPS: clips_of(batch),
@@ -161,23 +161,24 @@ class _Pose:
         }
 
     def _errors(
-        self, objects: Objects, view: View, decoded: Mapping[str, np.ndarray], wanted: np.ndarray, clip: int, frame: int
-    ) -> Errors:
-        """Of the wanted objects of a frame, in their order: lists."""
-        own = np.flatnonzero(wanted[clip, frame])
-        found = sides_of(decoded["boxes"][clip, frame].astype(np.float64))
-        slots = found_for(
-            sides_of(objects.boxes[clip, frame, own].astype(np.float64)), found, decoded["score"][clip, frame]
-        )
-        each = []
+        self,
+        objects: Listed,
+        view: Mapping[str, np.ndarray],
+        decoded: Mapping[str, np.ndarray],
+        wanted: np.ndarray,
+        at: tuple[int, int],
+    ) -> Iterator[Errors]:
+        """Of the wanted objects of a frame, in their order."""
+        own = np.flatnonzero(wanted[at])
+        found = sides_of(decoded["boxes"][at].astype(np.float64))
+        slots = found_for(sides_of(objects.boxes[at][own].astype(np.float64)), found, decoded["score"][at])
         for one, slot in zip(own, slots, strict=True):
-            kind, solid = self.solids[objects.category[clip, frame, one]]
-            points = shapes.solid_points(solid, objects.half_sizes[clip, frame, one].astype(np.float64))
-            truth = (view.rotation[clip, frame, one], view.translation[clip, frame, one])
-            rotation = None if slot < 0 else decoded["rotation"][clip, frame, slot].astype(np.float64)
-            place = decoded["translation"][clip, frame, slot].astype(np.float64)
-            each.append(pose_errors(points, rotation, place, *(x.astype(np.float64) for x in truth), kind))
-        return Errors(*map(list, zip(*each, strict=True)))
+            kind, solid = self.solids[objects.category[at][one]]
+            points = shapes.solid_points(solid, objects.half_sizes[at][one].astype(np.float64))
+            rotation = None if slot < 0 else decoded["rotation"][at][slot].astype(np.float64)
+            place = decoded["translation"][at][slot].astype(np.float64)
+            turn, centre = (view[key][at][one].astype(np.float64) for key in ("rotation", "translation"))
+            yield pose_errors(points, rotation, place, turn, centre, kind)
 
     def figures(self, tables: Rows) -> dict[str, float]:
         rows = once(tables["errors"], tables[CLIPS])
@@ -192,9 +193,9 @@ class _Pose:
     def baseline(self, labels: Batch) -> Baseline:
         objects = objects_of(labels, self.least)
         view = _seen(objects, labels, self.name)
-        known = objects.counts & view.in_front
-        depth = np.median(view.translation[..., 2][known]) if known.any() else 1.0
-        turn = mean_rotation(view.rotation[known])
+        known = objects.counts & view["in_front"]
+        depth = np.median(view["translation"][..., 2][known]) if known.any() else 1.0
+        turn = mean_rotation(view["rotation"][known])
         size = np.median(objects.half_sizes[known], axis=0) if known.any() else np.ones(3)
 
         def predict(predictions: Mapping[str, Any], batch: Batch) -> dict[str, np.ndarray]:
@@ -211,11 +212,11 @@ class _Pose:
         objects = objects_of(batch, self.least)
         view = _seen(objects, batch, self.name)
         solid = np.array([shape for _, shape in self.solids])
-        true = {**view._asdict(), "half_sizes": objects.half_sizes}
+        true = {**view, "half_sizes": objects.half_sizes}
         best = solid[np.argmax(np.nan_to_num(decoded["probability"][..., : len(solid)]), axis=-1)]
         intrinsics = np.asarray(batch["camera"]["intrinsics"])
         found = draw_poses(batch["image"], decoded, decoded["score"], best, intrinsics)
-        wanted = np.where(objects.counts & view.in_front, 1.0, 0.0)
+        wanted = np.where(objects.counts & view["in_front"], 1.0, 0.0)
         return found, draw_poses(batch["image"], true, wanted, solid[objects.category], intrinsics)
 
 
@@ -226,8 +227,9 @@ def _intrinsics(batch: Batch) -> jax.Array:
 _view = jax.jit(seen_by, static_argnums=2)
 
 
-def _seen(objects: Objects, batch: Batch, name: str) -> View:
-    return jax.tree.map(np.asarray, _view(batch["camera"], objects, name))
+def _seen(objects: Listed, batch: Batch, name: str) -> dict[str, np.ndarray]:
+    """How objects lie for their cameras: `rotation`, `translation` and `in_front` of `mtljax.objects.views.View`."""
+    return {key: np.asarray(x) for key, x in _view(batch["camera"], objects, name)._asdict().items()}
 
 
 def mean_rotation(rotations: np.ndarray) -> np.ndarray:

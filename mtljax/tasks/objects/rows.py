@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -27,11 +27,31 @@ def _in_pixels(labels: Any, size: tuple[int, int], least: int) -> Objects:
     return in_frames({**labels, "image": np.zeros((1, frames, *size, 0), np.float32)}, 1, least)
 
 
-def objects_of(batch: Batch, least: int) -> Objects:
-    """The objects of a batch frame by frame, NumPy, boxes in pixels; those count that are seen in `least` pixels."""
+class Listed(NamedTuple):
+    """The objects of a batch frame by frame, as `mtljax.objects.frames.Objects` has them, in NumPy.
+
+    Boxes are in pixels. Positions, quaternions and half sizes are NaN where the batch has none.
+    """
+
+    boxes: np.ndarray
+    category: np.ndarray
+    counts: np.ndarray
+    ignored: np.ndarray
+    labelled: np.ndarray
+    pixels: np.ndarray
+    positions: np.ndarray
+    quaternions: np.ndarray
+    half_sizes: np.ndarray
+
+
+def objects_of(batch: Batch, least: int) -> Listed:
+    """The objects of a batch; those count that are seen in `least` pixels."""
     labels = {key: batch[key] for key in _READ if key in batch}
     height, width = batch["image"].shape[-3:-1]
-    return jax.tree.map(np.asarray, _in_pixels(labels, (height, width), least))
+    found = _in_pixels(labels, (height, width), least)._asdict()
+    lengths = {"positions": 3, "quaternions": 4, "half_sizes": 3}
+    none = {key: np.full((*found["counts"].shape, n), np.nan) for key, n in lengths.items() if found[key] is None}
+    return Listed(**{key: np.asarray(x) for key, x in {**found, **none}.items()})
 
 
 def check_categories(batch: Batch, classes: int, task: str) -> None:

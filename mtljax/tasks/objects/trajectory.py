@@ -10,13 +10,13 @@ import numpy as np
 from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.objects.baselines import constant_velocity, standing
-from mtljax.objects.frames import PIXELS, Objects
+from mtljax.objects.frames import PIXELS
 from mtljax.tasks.drawing.futures import draw_futures
 from mtljax.tasks.losses import objects as losses
 from mtljax.tasks.metrics.objects.pairing import found_for
 from mtljax.tasks.metrics.objects.paths import MISS, path_errors
 from mtljax.tasks.metrics.objects.slots import sides_of
-from mtljax.tasks.objects.rows import BESIDE, CLIPS, clips_of, objects_of, once, rows_where
+from mtljax.tasks.objects.rows import BESIDE, CLIPS, Listed, clips_of, objects_of, once, rows_where
 from mtljax.tasks.task import PLACE, Baseline, Batch, Metric, Rows, Task
 
 FUTURE = "future"
@@ -171,6 +171,9 @@ class _OfTracks(_OfVectors):
         return {key: prediction[key] for key in keys} | {"boxes": found.box, "score": found.score}
 
     def fits(self, prediction: Mapping[str, Any], batch: Batch) -> None:
+        if self.space == WORLD and "positions" not in batch["instances"]:
+            there = ", ".join(batch["instances"])
+            raise UserError(f"trajectory(space='world') reads 'positions' of 'instances', which has {there}.")
         frames, later = batch["image"].shape[1], batch[FUTURE].shape[-2] if FUTURE in batch else 0
         if frames < 2 or frames + later < self.history + self.steps:
             behind = f" and {later} behind them" if later else ""
@@ -179,7 +182,7 @@ class _OfTracks(_OfVectors):
                 f"steps={self.steps}, or the label {FUTURE!r} behind them; the data has {frames}{behind}."
             )
 
-    def _futures(self, objects: Objects, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    def _futures(self, objects: Listed, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Where each object goes, (B, s, M, T, 2), and what is known of it, (B, s, M, T), where paths are judged."""
         labels = {key: batch[key] for key in ("instances_valid", FUTURE, f"{FUTURE}_valid") if key in batch}
         truth, valid = map(np.asarray, _later(labels, objects, self.steps, 1, self.space))
@@ -196,8 +199,9 @@ class _OfTracks(_OfVectors):
         score = np.where(decoded["ids"] > 0, decoded["score"], 0.0)
         for clip, frame in np.argwhere(wanted.any(axis=-1)):
             own = np.flatnonzero(wanted[clip, frame])
-            boxes = (objects.boxes[clip, frame, own], decoded["boxes"][clip, frame])
-            slot[clip, frame, own] = found_for(*(sides_of(x.astype(np.float64)) for x in boxes), score[clip, frame])
+            true = sides_of(objects.boxes[clip, frame, own].astype(np.float64))
+            found = sides_of(decoded["boxes"][clip, frame].astype(np.float64))
+            slot[clip, frame, own] = found_for(true, found, score[clip, frame])
         paths = decoded["paths"] + decoded["last"][..., None, None, :2]
         column = {"paths": paths, "logits": decoded["logits"]} | self._simple(decoded)
         columns = {key: _taken(x, slot) for key, x in column.items()}

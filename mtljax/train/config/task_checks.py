@@ -101,7 +101,7 @@ def _check_metrics(task: Task, prediction: Any, batch: Any) -> None:
         sums |= task.host_sums(prediction, batch)
     if task.host_rows is not None and task.figures is not None:
         rows = task.host_rows(prediction, {**batch, PLACE: np.arange(size_of(batch))})
-        sums |= task.figures({name: dict(columns) for name, columns in rows.items()})
+        sums |= dict(task.figures({name: dict(columns) for name, columns in rows.items()}))
     for metric in (*task.metrics, *getattr(task, "told", ())):
         float(metric.value(sums))
 
