@@ -11,7 +11,7 @@ from typing import Any, cast
 from mtljax.delta import delta_m
 from mtljax.tasks.task import Metric, Task
 
-ROOMS = ("scene", "self_supervision", "consistency", "values")
+ROOMS = ("scene", "objects", "self_supervision", "consistency", "values")
 Factory = Callable[..., Task | tuple[Task, ...]]
 
 

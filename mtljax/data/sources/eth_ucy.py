@@ -24,7 +24,7 @@ _SHORTEST = SEEN + 2  # places of a path that `any_length` takes
 
 
 def eth_ucy(path: str, test: str = "eth", protocol: str = "full") -> Folder:
-    """Windows of single pedestrians' paths: `inputs`, the 8 places seen, and `future`, the next 12, in metres.
+    """Windows of single pedestrians' paths: `inputs`, of `seen`, 8 places, and `future`, the next 12, in metres.
 
     Places are 0.4 seconds apart and relative to the last one seen. The files hold `frame pedestrian x y`, in metres.
 
@@ -123,4 +123,4 @@ def _paths(root: pathlib.Path, test: str, protocol: str, split: str) -> list[np.
 def _example(path: np.ndarray) -> Example:
     moved = (path - path[SEEN - 1]).astype(np.float32)
     valid = ~np.isnan(moved[SEEN:]).any(axis=1, keepdims=True)
-    return {"inputs": moved[:SEEN], "future": np.where(valid, moved[SEEN:], 0), "future_valid": valid}
+    return {"inputs": {"seen": moved[:SEEN]}, "future": np.where(valid, moved[SEEN:], 0), "future_valid": valid}

@@ -86,7 +86,7 @@ def look_at_labels(
     for task in tasks.values():
         check_labels_there(task, examples[0], where)
     read = dict.fromkeys(label for task in tasks.values() for label in (*task.labels, *task.optional_labels))
-    there = [label for label in read if all(f"{label}_valid" in example for example in examples)]
+    there = [label for label in read if all(_is_array(example, label) for example in examples)]
     for label in there:
         finite = [finite_where_valid(example[label], example[f"{label}_valid"]) for example in examples]
         yield from _not_finite(f"labels {label!r}", indices, finite)
@@ -112,6 +112,11 @@ def ask_tasks(tasks: Mapping[str, Task], batch: Mapping[str, Any], which: str) -
             raise UserError(f"task {name!r}, in {which} looked at: {error}") from error
         if told:
             yield f"task {name!r}, in {which} looked at: {told}"
+
+
+def _is_array(example: Example, label: str) -> bool:
+    """Whether a label is an array with a mask; objects are a dict of them, with one mask for all."""
+    return f"{label}_valid" in example and hasattr(example.get(label), "dtype")
 
 
 def _labels(example: Example, read: Mapping[str, Any]) -> Example:

@@ -1,6 +1,7 @@
 """What is tried before a run trains: every task's loss, metrics, constant and picture on the shapes of one batch."""
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from mtljax.data.pipeline import size_of
 from mtljax.errors import UserError, is_users, nearest, place_of, told
 from mtljax.models.heads.frozen import FROZEN
 from mtljax.tasks import Task
+from mtljax.tasks.task import PLACE
 
 _TRIED = 2  # examples with which what runs on the host is tried
 
@@ -29,7 +31,8 @@ def check_shapes(tasks: Mapping[str, Task], predictions: Mapping[str, Any], samp
     """
     for name, prediction in predictions.items():
         task = tasks[name]
-        _check_axes(task, prediction, sample)
+        with _told(task, prediction, sample, "shapes"):
+            (task.fits or functools.partial(_check_axes, task))(prediction, sample)
         with _told(task, prediction, sample, "loss"):
             loss = jax.eval_shape(task.loss, prediction, dict(sample))
         shapes = [getattr(x, "shape", None) for x in loss] if isinstance(loss, tuple | list) else None
@@ -37,7 +40,7 @@ def check_shapes(tasks: Mapping[str, Task], predictions: Mapping[str, Any], samp
             shown = jax.tree.map(lambda x: x.shape, loss)
             raise UserError(f"task {name!r}: its loss has shapes {shown}; expected two scalars, (total, count).")
         with _told(task, prediction, sample, "sums of metrics"):
-            jax.eval_shape(task.sums, prediction, dict(sample))
+            jax.eval_shape(lambda p, b, task=task: task.sums(task.decoded(p, b), b), prediction, dict(sample))
 
 
 def check_on_host(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sample: Any, *, draws: bool) -> None:
@@ -53,7 +56,10 @@ def check_on_host(tasks: Mapping[str, Task], predictions: Mapping[str, Any], sam
         UserError: where a task's host sums, metrics, constant or pictures fail, or have shapes that cannot be used.
     """
     for name, task in tasks.items():
-        few, made = _few(sample), _made_up(predictions[name], sample)
+        few, shapes = _few(sample), predictions[name]
+        if task.decode is not None:
+            shapes = jax.eval_shape(task.decode, shapes, dict(sample))
+        made = _made_up(shapes, sample)
         with _told(task, predictions[name], sample, "metrics"):
             _check_metrics(task, made, few)
         if task.constant is not None and _labelled(task, few):
@@ -130,6 +136,9 @@ def _check_metrics(task: Task, prediction: Any, batch: Any) -> None:
     sums = {key: np.zeros(x.shape) for key, x in shapes.items()}
     if task.host_sums is not None:
         sums |= task.host_sums(prediction, batch)
+    if task.host_rows is not None and task.figures is not None:
+        rows = task.host_rows(prediction, {**batch, PLACE: np.arange(size_of(batch))})
+        sums |= dict(task.figures({name: dict(columns) for name, columns in rows.items()}))
     for metric in (*task.metrics, *getattr(task, "told", ())):
         float(metric.value(sums))
 

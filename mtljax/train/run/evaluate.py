@@ -1,5 +1,6 @@
 """Evaluation: metrics over a whole split, of a model and of the best constant predictor."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -8,10 +9,12 @@ from typing import Any, cast
 import jax
 import numpy as np
 
-from mtljax.data.pipeline import in_unit_range
+from mtljax.data.pipeline import in_unit_range, size_of
 from mtljax.tasks import Task
+from mtljax.tasks.task import PLACE, Baseline
 from mtljax.train.config.checks import Fitted
 from mtljax.train.config.parts import Experiment
+from mtljax.train.run.rows import Tables, places
 from mtljax.train.spread import hosts
 from mtljax.train.spread.parallel import Spread
 from mtljax.train.step.state import TrainState
@@ -25,6 +28,7 @@ class Accumulator:
         self._tasks = tasks
         self._added: dict[str, Any] | None = None
         self._on_host: dict[str, Any] = {}
+        self._tables = {name: Tables(task) for name, task in tasks.items() if task.host_rows is not None}
 
     def add(
         self,
@@ -37,11 +41,14 @@ class Accumulator:
 
         Args:
             added: by an evaluation step.
-            predictions: task -> NumPy array, or a tree of them.
-            batch: of NumPy arrays.
+            predictions: task -> NumPy array, or a tree of them, decoded.
+            batch: of NumPy arrays; with each example's `place` in the split, where a task gives rows.
             between: called before host metrics of each task, or of each example where they take a while.
         """
         self._added = _plus(self._added, added)
+        for name, tables in self._tables.items():
+            between()
+            tables.add(predictions[name], batch)
         for name, task in self._tasks.items():
             if task.host_sums is None:
                 continue
@@ -52,20 +59,26 @@ class Accumulator:
                 part: tuple[Any, Any] = jax.tree.map(lambda x, i=i: x[i : i + 1], whole) if task.one_by_one else whole
                 self._on_host[name] = _plus(self._on_host.get(name), task.host_sums(*part))
 
-    def figures(self, over_hosts: Callable[[Any], Any] = lambda tree: tree) -> dict[str, float]:
+    def figures(
+        self,
+        over_hosts: Callable[[Any], Any] = lambda tree: tree,
+        joined: Callable[[Any], Any] = lambda tree: tree,
+    ) -> dict[str, float]:
         """`<task>/loss` and `<task>/<metric>`; NaN where nothing was labelled.
 
         Args:
             over_hosts: adds up what each host has found of its own examples.
+            joined: puts the rows that each host has found one behind the other.
         """
         added, on_host = self._added or {}, over_hosts(self._on_host)
         figures: dict[str, float] = {}
         for name, task in self._tasks.items():
             found = added[name]
+            from_rows = self._tables[name].figures(joined) if name in self._tables else {}
             figures[f"{name}/loss"] = float(found["total"] / found["count"]) if found["count"] > 0 else math.nan
             for metric in (*task.metrics, *task.told):
                 with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is NaN where nothing was labelled
-                    sums = {**found["sums"], **on_host.get(name, {})}
+                    sums = {**found["sums"], **on_host.get(name, {}), **from_rows}
                     figures[f"{name}/{metric.name}"] = float(metric.value(sums))
         return figures
 
@@ -76,25 +89,46 @@ def _plus(before: Any, found: Any) -> Any:
 
 
 def evaluator(parts: Experiment) -> Callable[..., dict[str, float]]:
-    """Makes `(state, between=...) -> figures of the validation split`; its step is compiled once.
+    """Makes `(state, between=..., instead=...) -> figures of the validation split`; its step is compiled once.
 
-    What `between` raises, which is called as `evaluate` has it, ends an evaluation.
+    What `between` raises, which is called as `evaluate` has it, ends an evaluation. `instead` is as `evaluate` has it.
     """
     step = parts.program(
         "evaluate", lambda: parts.spread.evaluate(make_eval_step(parts.model, parts.tasks, parts.spread))
     )
 
-    def figures(state: TrainState, between: Callable[[], None] = lambda: None) -> dict[str, float]:
+    def figures(state: TrainState, between: Callable[[], None] = lambda: None, **options: Any) -> dict[str, float]:
         variables = (state.params, state.model_state)
-        return evaluate(step, variables, parts.eval_batches(raw=True), parts.tasks, parts.spread, between)
+        return evaluate(step, variables, parts.eval_batches(raw=True), parts.tasks, parts.spread, between, **options)
 
     return figures
 
 
-def figures_of_constant(parts: Experiment, fitted: Fitted) -> dict[str, float]:
-    """The figures of the best constant predictor on the validation split."""
+def figures_to_beat(
+    parts: Experiment, fitted: Fitted, evaluate: Callable[..., dict[str, float]], state: TrainState
+) -> dict[str, float]:
+    """The figures of the trivial predictors on the validation split: constants, and tasks' own baselines.
+
+    Args:
+        parts: of the run.
+        fitted: what is known of them.
+        evaluate: as `evaluator` made it.
+        state: of the model whose detections baselines read.
+    """
+    labels = _labels_of_training(parts)
+    made = {name: task.baseline(labels) for name, task in parts.tasks.items() if task.baseline is not None}
+    found = figures_of_constant(parts, fitted, labels)
+    return found | evaluate(state, instead=made) if made else found
+
+
+def _labels_of_training(parts: Experiment) -> Any:
     number = min(parts.config.baseline_examples, len(parts.training))
-    labels = parts.batch_of(parts.training, np.linspace(0, len(parts.training) - 1, number).astype(int))
+    return parts.batch_of(parts.training, np.linspace(0, len(parts.training) - 1, number).astype(int))
+
+
+def figures_of_constant(parts: Experiment, fitted: Fitted, labels: Any = None) -> dict[str, float]:
+    """The figures of the best constant predictor on the validation split; made from a batch of training labels."""
+    labels = _labels_of_training(parts) if labels is None else labels
     shapes = {
         name: (parts.config.batch_size, *prediction.shape[1:])
         for name, prediction in fitted.predictions.items()
@@ -111,6 +145,7 @@ def evaluate(
     tasks: Mapping[str, Task],
     spread: Spread,
     between: Callable[[], None] = lambda: None,
+    instead: Mapping[str, Baseline] | None = None,
 ) -> dict[str, float]:
     """The figures of a model over all batches.
 
@@ -122,14 +157,34 @@ def evaluate(
         spread: how the step is spread.
         between: called before each batch and before host metrics, as `Accumulator.add` has it: what it raises ends the
             evaluation.
+        instead: task -> what predicts in its place, from what the model has found: the figures are those of these tasks
+            alone, without losses and sums over devices.
     """
-    found = Accumulator(tasks)
-    for batch in batches:
+    judged = tasks if instead is None else {name: _on_host_alone(tasks[name]) for name in instead}
+    found = Accumulator(judged)
+    for number, batch in enumerate(batches):
         between()
         added, predictions = step(variables, spread.place_batch(batch))
-        on_host = {name: spread.collect(predictions[name]) for name, task in tasks.items() if task.host_sums}
-        found.add(added, on_host, in_unit_range(batch) if on_host else batch, between)
-    return found.figures(hosts.total)
+        on_host = {name: spread.collect(predictions[name]) for name, task in tasks.items() if task.read_on_host}
+        if on_host:
+            batch = {**in_unit_range(batch), PLACE: places(number, size_of(batch), hosts.shard())}
+        if instead is not None:
+            on_host = {name: baseline(on_host, batch) for name, baseline in instead.items()}
+            added = {name: {"total": 0.0, "count": 0.0, "sums": {}} for name in instead}
+        found.add(added, on_host, batch, between)
+    figures = found.figures(hosts.total, hosts.joined)
+    losses = {f"{name}/loss" for name in instead or ()}  # a baseline has none
+    return {key: value for key, value in figures.items() if key not in losses}
+
+
+def _on_host_alone(task: Task) -> Task:
+    """A task whose sums are worked out on the host, of a prediction that is there."""
+
+    def host_sums(prediction: Any, batch: Any) -> dict[str, np.ndarray]:
+        own = task.host_sums(prediction, batch) if task.host_sums is not None else {}
+        return {**jax.tree.map(np.asarray, dict(task.sums(prediction, batch))), **own}
+
+    return dataclasses.replace(task, host_sums=host_sums)
 
 
 def evaluate_constant(
@@ -149,6 +204,8 @@ def evaluate_constant(
         measure: `(predictions, batch) -> what adds up` of those tasks, where it is compiled already.
     """
     tasks = _with_constant(tasks)
+    if not tasks:
+        return {}
     measure = measure or jax.jit(functools.partial(_measured, tasks))
     constants = {}
     for name, task in tasks.items():

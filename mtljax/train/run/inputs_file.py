@@ -73,7 +73,8 @@ def described(parts: Experiment, sample: Mapping[str, Any]) -> dict[str, Any]:
     labels = {}
     for key in parts.labels:
         if key in sample:
-            label = _tree(example.get(key, sample[key][0]), sample[key], sample.get(f"{key}_valid"))
+            one = example[key] if key in example else jax.tree.map(lambda x: x[0], sample[key])
+            label = _tree(one, sample[key], sample.get(f"{key}_valid"))
             labels[key] = {"arrays": label, "names": list(said[key]) if isinstance(said.get(key), tuple) else None}
     intrinsics = np.asarray(camera["intrinsics"][0]).tolist() if "intrinsics" in camera else None
     return {"version": VERSION, "given": given, "intrinsics": intrinsics, "labels": labels}

@@ -141,7 +141,8 @@ def _aside(parts: Experiment) -> int:
 def _finish(loop: Loop, fitted: checks.Fitted, times_predictions: bool) -> dict[str, float]:
     parts, steps = loop.parts, loop.parts.config.steps
     with loop.record.clock.spent(EVALUATION):
-        figures, constant = loop.evaluate(loop.state), evaluation.figures_of_constant(parts, fitted)
+        figures = loop.evaluate(loop.state)
+        constant = evaluation.figures_to_beat(parts, fitted, loop.evaluate, loop.state)
     settle(parts, loop.workdir)
     loop.keep_if_best(steps, figures)
     loop.writer.write(steps, "validation", figures)

@@ -30,7 +30,7 @@ def leave_panel(parts: Experiment, state: TrainState, workdir: pathlib.Path) -> 
     if number == 0:
         return
     drawn = [name for name, task in parts.tasks.items() if task.draw is not None]
-    step = parts.program("predict", lambda: parts.spread.evaluate(make_predict_step(parts.model, drawn)))
+    step = parts.program("predict", lambda: parts.spread.evaluate(make_predict_step(parts.model, parts.tasks, drawn)))
     index, count = hosts.shard()
     chosen = np.linspace(0, len(parts.validation) - 1, parts.config.batch_size).astype(int)[index::count]
     batch = parts.batch_of(parts.validation, chosen)
@@ -48,23 +48,23 @@ def leave_panel(parts: Experiment, state: TrainState, workdir: pathlib.Path) -> 
 def draw_panel(
     path: pathlib.Path, batch: Any, predictions: Mapping[str, np.ndarray], tasks: Mapping[str, Task], images: int
 ) -> None:
-    """Writes a picture: a row an image (the first frame of a clip), a pair of columns a task.
+    """Writes a picture: a row an image (a clip's first frame, or the one that a task says), a pair of columns a task.
 
     Args:
         path: of the PNG.
         batch: NumPy arrays, `image` (B, s, H, W, C) float32; in [0, 1], or else stretched to it. Vectors and `inputs`
             are not shown.
-        predictions: task -> prediction for the batch.
+        predictions: task -> decoded prediction for the batch.
         tasks: name -> task; those without a `draw` are left out.
         images: number of rows, at most B.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns: list[tuple[str, np.ndarray]] = [("image", _in_unit_range(batch["image"]))] if _shows(batch) else []
+    columns: list[tuple[str, np.ndarray]] = [("image", _in_unit_range(batch["image"])[:, 0])] if _shows(batch) else []
     for name, task in tasks.items():
         if task.draw is not None:
-            prediction, label = task.draw(predictions[name], batch)
+            prediction, label = (pictures[:, task.drawn_frame] for pictures in task.draw(predictions[name], batch))
             columns += [(f"{name}: label", label), (f"{name}: predicted", prediction)]
     rows = max(1, min(images, size_of(batch)))
     height, width = columns[0][1].shape[-3:-1]
@@ -75,7 +75,7 @@ def draw_panel(
     chosen = np.linspace(0, size_of(batch) - 1, rows).astype(int)
     for row, index in zip(axes, chosen, strict=True):
         for axis, (title, pictures) in zip(row, columns, strict=True):
-            axis.imshow(pictures[index, 0], interpolation="nearest")
+            axis.imshow(pictures[index], interpolation="nearest")
             axis.set_axis_off()
             if index == chosen[0]:
                 axis.set_title(title, fontsize=8)

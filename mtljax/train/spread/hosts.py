@@ -104,6 +104,25 @@ def total(tree: Any) -> Any:
     return jax.tree.map(lambda x: process_allgather(both(x)).astype(np.float64).sum(axis=(0, 1)), tree)
 
 
+def joined(tree: Any) -> Any:
+    """NumPy arrays of any length from all hosts, one behind the other in the order of the hosts, bit by bit."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(_joined, tree)
+
+
+def _joined(x: np.ndarray) -> np.ndarray:
+    from jax.experimental.multihost_utils import process_allgather
+
+    mine = np.frombuffer(np.ascontiguousarray(x).tobytes(), np.uint8)
+    sizes = np.ravel(process_allgather(np.array([len(mine)], np.int32)))
+    padded = process_allgather(np.pad(mine, (0, int(sizes.max()) - len(mine))))
+    whole = b"".join(
+        row[:size].tobytes() for row, size in zip(np.reshape(padded, (len(sizes), -1)), sizes, strict=True)
+    )
+    return np.frombuffer(whole, x.dtype).reshape(-1, *x.shape[1:])
+
+
 def of_first(number: int) -> int:
     """The first host's number; all must ask."""
     if jax.process_count() == 1:

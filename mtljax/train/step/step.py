@@ -160,27 +160,30 @@ def make_eval_step(
     """Makes `((params, model_state), batch) -> (added up, predictions)`.
 
     What is added up over replicas, and may be added over batches: task -> `total`, `count` of the loss, and `sums`
-    of the metrics. Predictions are those of tasks with metrics that the host works out, and stay with their replica.
+    of the metrics. Predictions are those of tasks with metrics that the host works out, decoded, and stay with their
+    replica.
     """
 
     def eval_step(variables: Variables, batch: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         batch = in_unit_range(batch)
         predictions = _predictions(model, variables, batch)
-        added = {name: measured(task, predictions[name], batch) for name, task in tasks.items()}
-        read = {name: predictions[name] for name, task in tasks.items() if task.host_sums}
+        decoded = {name: task.decoded(predictions[name], batch) for name, task in tasks.items()}
+        added = {name: measured(task, predictions[name], batch, decoded[name]) for name, task in tasks.items()}
+        read = {name: decoded[name] for name, task in tasks.items() if task.read_on_host}
         return (added if spread is None else jax.lax.psum(added, spread.axis)), read
 
     return eval_step
 
 
 def make_predict_step(
-    model: Any, names: Collection[str]
+    model: Any, tasks: Mapping[str, Task], names: Collection[str]
 ) -> Callable[[Variables, Any], tuple[dict[str, Any], dict[str, Any]]]:
-    """Makes `((params, model_state), batch) -> ({}, predictions of these tasks)`, spread as an evaluation step is."""
+    """Makes `((params, model_state), batch) -> ({}, decoded predictions)` of some tasks, spread as an evaluation is."""
 
     def predict_step(variables: Variables, batch: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        predictions = _predictions(model, variables, in_unit_range(batch))
-        return {}, {name: predictions[name] for name in names}
+        batch = in_unit_range(batch)
+        predictions = _predictions(model, variables, batch)
+        return {}, {name: tasks[name].decoded(predictions[name], batch) for name in names}
 
     return predict_step
 
@@ -190,10 +193,11 @@ def _predictions(model: Any, variables: Variables, batch: Any) -> dict[str, Any]
     return model.apply({"params": params, **model_state}, inputs_of(batch), **told_of(batch, model))
 
 
-def measured(task: Task, prediction: jax.Array, batch: Any) -> dict[str, Any]:
+def measured(task: Task, prediction: Any, batch: Any, decoded: Any = None) -> dict[str, Any]:
     """What adds over batches and replicas: `total` and `count` of the loss, `sums` of the metrics."""
     total, count = task.loss(prediction, batch)
-    return {"total": total, "count": count, "sums": task.sums(prediction, batch)}
+    decoded = task.decoded(prediction, batch) if decoded is None else decoded
+    return {"total": total, "count": count, "sums": task.sums(decoded, batch)}
 
 
 def _report(found: Balanced, state: TrainState, finite: jax.Array) -> dict[str, jax.Array]:

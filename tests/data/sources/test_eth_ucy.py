@@ -27,7 +27,7 @@ def test_windows(tmp_path):
     assert len(held_out) == 4  # two windows with both 1 and 2; in the third 1 is alone
     assert len(full.split("train")) == 4
     example = held_out[0]
-    np.testing.assert_allclose(example["inputs"][[0, 7]], [[-3.5, 0], [0, 0]])
+    np.testing.assert_allclose(example["inputs"]["seen"][[0, 7]], [[-3.5, 0], [0, 0]])
     np.testing.assert_allclose(example["future"][[0, 11]], [[0.5, 0], [6, 0]])
     assert example["future_valid"].shape == (12, 1)
     assert example["future_valid"].all()

@@ -56,12 +56,12 @@ def test_predictions_are_returned_where_the_host_reads_them_alone(spread):
     for made, wanted in (
         (make_eval_step(model, toys.TASKS, spread), set()),
         (make_eval_step(model, tasks, spread), {"b"}),
-        (make_predict_step(model, ["a", "c"]), {"a", "c"}),
+        (make_predict_step(model, toys.TASKS, ["a", "c"]), {"a", "c"}),
     ):
         added, predictions = jax.eval_shape(spread.evaluate(made), variables, batch)
         assert set(predictions) == wanted
         assert set(added) in (set(tasks), set())
-    found = spread.collect(spread.evaluate(make_predict_step(model, ["a", "c"]))(variables, batch)[1])
+    found = spread.collect(spread.evaluate(make_predict_step(model, toys.TASKS, ["a", "c"]))(variables, batch)[1])
     expected = model.apply({"params": toys.setup()[0].params}, toys.batch()["image"])["c"]
     np.testing.assert_allclose(found["c"], expected, rtol=1e-5, atol=1e-6)
 

@@ -1,0 +1,33 @@
+"""Objects: what is there, which pixels are whose, how it lies, which is which and where it will go, on scenes/tracks.
+
+python launch.py --config configs/objects.py
+python launch.py --config configs/objects.py --config.balance='pcgrad()' --config.measure=features
+
+The heads are a hierarchy: detect -> {instances, pose, track}, {track, pose} -> trajectory. Training sees windows of 4
+frames, validation whole clips of 12.
+"""
+
+from mtljax.train import default_config
+
+
+def get_config():
+    config = default_config()
+    config.data = "scenes('tracks')"
+    config.augment = "moment(4)"
+    encoder = "ResNet(depth=10, width=24, norm='group', stem='patch2')"
+    config.model = f"MultiTask(encoder=FPN(encoder={encoder}, width=48, stride=4))"
+    config.tasks = {
+        "detect": "detect(classes=4, areas=(100.0, 289.0))",
+        "instances": "instances(areas=(100.0, 289.0))",
+        "pose": "pose(close=(0.25, 25.0))",
+        "track": "track()",
+        "trajectory": "trajectory(modes=3)",
+    }
+    config.balance = "sum()"
+    adam = "chain(clip_by_global_norm(10.0), adam(warmup_cosine_decay_schedule(0.0, 2e-3, steps // 20, steps)))"
+    config.optimizers = {group: adam for group in ("shared", *config.tasks)}
+    config.batch_size = 8
+    config.steps = 2400
+    config.eval_every = 1200
+    config.checkpoint_every = 1200
+    return config

@@ -1,0 +1,120 @@
+"""From batches of clips to rows: objects frame by frame in NumPy, and clips that go on where another ends."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mtljax.errors import UserError
+from mtljax.objects.frames import Objects, in_frames
+from mtljax.tasks.task import PLACE, Batch
+
+INDEX, SEQUENCE = "frame_index", "sequence"
+BESIDE = ("objects", "segmentations", INDEX, SEQUENCE)  # labels that tasks of objects read where they are there
+FRAME = "frame"  # of its clip, from 0
+_LONGEST = 2**20  # frames that no clip has
+CLIPS = "clips"  # the table of all clips, which tells those that go on from another
+_READ = ("instances", "instances_valid", "objects_valid", "segmentations")
+
+Table = Mapping[str, np.ndarray]
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _in_pixels(labels: Any, size: tuple[int, int], least: int) -> Objects:
+    frames = labels["instances"]["bboxes"].shape[2]
+    return in_frames({**labels, "image": np.zeros((1, frames, *size, 0), np.float32)}, 1, least)
+
+
+class Listed(NamedTuple):
+    """The objects of a batch frame by frame, as `mtljax.objects.frames.Objects` has them, in NumPy.
+
+    Boxes are in pixels. Positions, quaternions and half sizes are NaN where the batch has none.
+    """
+
+    boxes: np.ndarray
+    category: np.ndarray
+    counts: np.ndarray
+    ignored: np.ndarray
+    labelled: np.ndarray
+    pixels: np.ndarray
+    positions: np.ndarray
+    quaternions: np.ndarray
+    half_sizes: np.ndarray
+
+
+def objects_of(batch: Batch, least: int) -> Listed:
+    """The objects of a batch; those count that are seen in `least` pixels."""
+    labels = {key: batch[key] for key in _READ if key in batch}
+    height, width = batch["image"].shape[-3:-1]
+    found = _in_pixels(labels, (height, width), least)._asdict()
+    lengths = {"positions": 3, "quaternions": 4, "half_sizes": 3}
+    none = {key: np.full((*found["counts"].shape, n), np.nan) for key, n in lengths.items() if found[key] is None}
+    return Listed(**{key: np.asarray(x) for key, x in {**found, **none}.items()})
+
+
+def check_categories(batch: Batch, classes: int, task: str) -> None:
+    """Raises a `UserError` for an object of a class that there is not.
+
+    Args:
+        batch: with `instances` and `instances_valid`.
+        classes: C; objects are of 1 to C.
+        task: its name and how many classes it has, for the message.
+    """
+    category = np.asarray(batch["instances"]["category"])
+    wrong = np.asarray(batch["instances_valid"], bool) & ((category < 1) | (category > classes))
+    if wrong.any():
+        example, which = np.argwhere(wrong)[0]
+        where = f"example {batch[PLACE][example]} of the split" if PLACE in batch else f"example {example} of the batch"
+        raise UserError(
+            f"category {category[example, which]} in 'instances' of {where}; {task}(classes={classes}) has 1 to "
+            f"{classes}."
+        )
+
+
+def rows_where(which: np.ndarray, batch: Batch, **columns: np.ndarray) -> dict[str, np.ndarray]:
+    """A table of some slots or objects, with the place of their clips and their frames in these.
+
+    Args:
+        which: (B, s, N) bool.
+        batch: with `place`.
+        columns: (B, s, N, ...) each.
+    """
+    clip, frame, _ = np.nonzero(which)
+    return {PLACE: np.asarray(batch[PLACE])[clip], FRAME: frame, **{key: x[which] for key, x in columns.items()}}
+
+
+def clips_of(batch: Batch) -> dict[str, np.ndarray]:
+    """A row a clip: its sequence, and the places of its first and last frame in the split, -1 where not known."""
+    place = np.asarray(batch[PLACE])
+    index = np.asarray(batch.get(INDEX, np.full((len(place), 1), -1)))
+    known = np.asarray(batch.get(f"{INDEX}_valid", index >= 0), bool)
+    index = np.where(known, index, -1)
+    sequence = np.asarray(batch.get(SEQUENCE, np.zeros(len(place), np.int32)))
+    return {PLACE: place, "first": index[:, 0], "last": index[:, -1], SEQUENCE: sequence.reshape(-1)}
+
+
+def going_on(clips: Table) -> np.ndarray:
+    """The places of clips whose first frame is the last one of the clip before.
+
+    Example:
+        >>> clips = {"place": np.arange(4), "first": np.array([0, 3, 6, 12]), "last": np.array([3, 6, 9, 15])}
+        >>> print(going_on({**clips, "sequence": np.zeros(4)}))
+        [1 2]
+    """
+    same = clips[SEQUENCE][1:] == clips[SEQUENCE][:-1]
+    next_one = clips[PLACE][1:] == clips[PLACE][:-1] + 1
+    longer = clips["last"][1:] > clips["first"][1:]
+    met = (clips["first"][1:] == clips["last"][:-1]) & (clips["first"][1:] >= 0)
+    return clips[PLACE][1:][same & next_one & longer & met]
+
+
+def once(table: Table, clips: Table) -> dict[str, np.ndarray]:
+    """The rows of a table without those of a first frame that the clip before has as its last, and their `image`.
+
+    An image's number is one in the split.
+    """
+    kept = ~(np.isin(table[PLACE], going_on(clips)) & (table[FRAME] == 0))
+    found = {key: column[kept] for key, column in table.items()}
+    return found | {"image": found[PLACE].astype(np.int64) * _LONGEST + found[FRAME]}

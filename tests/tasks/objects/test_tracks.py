@@ -1,0 +1,86 @@
+"""Tracks of clips that are joined, and what an offset of 0 makes of objects that move fast."""
+
+import numpy as np
+import pytest
+
+import mtljax as mtl
+from mtljax.objects.frames import in_frames
+from mtljax.tasks.metrics.objects.tracking.figures import tracking_figures
+from mtljax.tasks.objects.joining import sequences
+from mtljax.tasks.objects.rows import going_on, once
+from mtljax.train.run.evaluate import Accumulator
+
+CLIPS = {"place": np.arange(3), "first": np.array([0, 2, 9]), "last": np.array([2, 4, 11]), "sequence": np.zeros(3)}
+TASK = mtl.tasks.track(stride=1)
+
+
+def fast():
+    """Two objects of 10 pixels that move by 8 a frame, the second a step ahead, over three frames."""
+    left = 8 * np.arange(3)[None, :] + np.array([[0], [8]])
+    boxes = np.stack([np.full_like(left, 4), left, np.full_like(left, 14), left + 10], axis=-1) / np.array([32, 64] * 2)
+    batch = {
+        "image": np.zeros((1, 3, 32, 64, 3), np.float32),
+        "instances": {"bboxes": boxes[None].astype(np.float32), "category": np.ones((1, 2), np.int32)},
+        "instances_valid": np.ones((1, 2), bool),
+        "place": np.zeros(1, int),
+    }
+    found = in_frames(batch, 1)
+    cell = np.asarray(found.boxes[..., :2], int)
+    decoded = {"boxes": np.asarray(found.boxes), "score": np.full((1, 3, 2), 0.9), "cell": cell}
+    return batch, decoded | {"ids": np.broadcast_to([1, 2], (1, 3, 2)), "probability": np.ones((1, 3, 2, 1))}
+
+
+def test_the_baseline_of_tracks_looks_for_objects_where_they_are():
+    batch, decoded = fast()
+    found = {}
+    for name, prediction in (("true", decoded), ("still", TASK.baseline(batch)({"track": decoded}, batch))):
+        gathered = Accumulator({"track": TASK})
+        gathered.add({"track": {"total": 0.0, "count": 0.0, "sums": {}}}, {"track": prediction}, batch)
+        found[name] = gathered.figures()
+    assert (found["true"]["track/IDSW"], found["true"]["track/HOTA"]) == (0, 1)
+    assert found["still"]["track/IDSW"] >= 2
+    assert found["still"]["track/MOTA"] < 1
+
+
+def rows(**changes):
+    """One object through two clips that share frame 2, whose track is named anew in the second; and one alone."""
+    place = np.array([0, 0, 0, 1, 1, 1, 2])
+    frame = np.array([0, 1, 2, 0, 1, 2, 1])
+    box = np.stack([np.array([0.0, 1, 2, 2, 3, 4, 0]), np.zeros(7), np.full(7, 9.0), np.full(7, 9.0)], axis=1)
+    return {"place": place, "frame": frame, "box": box, "ignored": np.zeros(7, bool), **changes}
+
+
+def test_clips_that_share_a_frame_are_one_sequence_and_tracks_go_on_with_their_names():
+    found = list(sequences(rows(id=np.full(7, 5)), rows(id=np.array([1, 1, 1, 7, 7, 7, 1])), CLIPS))
+    assert [len(truth.id) for truth, _ in found] == [5, 1]
+    assert list(found[0][1].frame) == [0, 1, 2, 3, 4]
+    figures = tracking_figures(found)
+    assert (figures["IDSW"], figures["HOTA"]) == (0, 1)
+
+
+def test_a_track_that_the_shared_frame_does_not_show_begins_anew():
+    other = rows(id=np.array([1, 1, 1, 1, 1, 1, 1]))
+    other["box"] = other["box"] + np.where((other["place"] == 1) & (other["frame"] == 0), 0.5, 0)[:, None]
+    [(truth, found), _] = sequences(rows(id=np.full(7, 5)), other, CLIPS)
+    assert len(set(found.id)) == 2
+    assert tracking_figures([(truth, found)])["IDSW"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [
+        ({}, [1]),
+        ({"sequence": np.array([0, 1, 1])}, []),
+        ({"first": np.full(3, -1)}, []),
+        ({"place": np.array([0, 2, 3])}, []),
+    ],
+    ids=["shared", "sequences", "unknown", "apart"],
+)
+def test_which_clips_go_on(changes, places):
+    assert list(going_on({**CLIPS, **changes})) == places
+
+
+def test_a_frame_that_two_clips_show_counts_once():
+    found = once(rows(), CLIPS)
+    assert len(found["frame"]) == 6
+    assert len(set(found["image"])) == 6
