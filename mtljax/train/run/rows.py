@@ -29,12 +29,15 @@ class Tables:
             decoded: prediction, NumPy.
             batch: NumPy, with `place` (B,), and `example_valid` (B,) where some of it only fills it up.
         """
-        real = batch.get("example_valid")
+        real = np.asarray(batch.get("example_valid", np.ones(len(batch[PLACE]))), bool)
+        if self._task.host_rows is None or (self._found and not real.any()):
+            return
         whole: tuple[Any, Any] = (decoded, dict(batch))
-        if real is not None and not np.all(real):
-            whole = jax.tree.map(lambda x: x[np.asarray(real, bool)], whole)
-        if len(whole[1][PLACE]) and self._task.host_rows is not None:
-            self._found.append(checked(self._task, self._task.host_rows(*whole)))
+        if not real.all():
+            whole = jax.tree.map(lambda x: x[real] if real.any() else x[:1], whole)
+        rows = checked(self._task, self._task.host_rows(*whole))
+        # A host without examples has tables too, without rows: all hosts join the same ones.
+        self._found.append(rows if real.any() else jax.tree.map(lambda column: column[:0], rows))
 
     def figures(self, over_hosts: Callable[[Any], Any]) -> Mapping[str, float]:
         """What the task makes of all rows: of those that each host has found of its own examples, put in order."""

@@ -11,7 +11,7 @@ import mtljax as mtl
 from mtljax import train
 from mtljax.errors import UserError
 from mtljax.train.run import evaluate as evaluation
-from mtljax.train.run.rows import places
+from mtljax.train.run.rows import Tables, places
 from mtljax.train.spread import hosts
 from mtljax.train.step.step import make_eval_step
 from tests.train import toys
@@ -95,6 +95,21 @@ def test_rows_are_in_the_order_of_the_split_however_many_hosts_read_it(one):
     assert list(seen["all"]["place"]) == list(range(SPLIT))
     np.testing.assert_array_equal(seen["found"]["place"], one[1]["found"]["place"])
     np.testing.assert_allclose(seen["found"]["value"], one[1]["found"]["value"], atol=2e-3)
+
+
+def test_a_host_without_examples_joins_tables_without_rows():
+    """Else hosts would wait for each other: some with tables to join, some with none."""
+    task, kept = judged(Seen()), []
+    tables = Tables(task)
+    batch = {
+        **next(iter(batches())),
+        "place": np.arange(1, 1 + toys.BATCH),
+        "example_valid": np.zeros(toys.BATCH, bool),
+    }
+    tables.add({"twice": np.zeros((toys.BATCH, 2), np.float32)}, batch)
+    tables.figures(lambda tree: kept.append(tree) or tree)
+    assert kept[0].keys() == {"all", "found"}
+    assert {len(column) for columns in kept[0].values() for column in columns.values()} == {0}
 
 
 def test_arrays_of_any_length_are_joined_over_hosts_bit_by_bit():
