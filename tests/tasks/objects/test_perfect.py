@@ -136,12 +136,17 @@ def test_faults_are_told():
     with pytest.raises(UserError, match="trajectory wants clips of at least 7 frames, history=3 and steps=4"):
         TASKS["trajectory"].fits({}, single)
     nothing = np.zeros((truth.CLIPS, 10, 8, 2)), np.zeros((truth.CLIPS, 10, 8, 1), bool)
-    short = {**single, "future": nothing[0], "future_valid": nothing[1]}  # as a whole clip has them
-    with pytest.raises(UserError, match="history=3 and steps=4, or the label 'future' behind them; the data has 1"):
+    short = {
+        **batch,
+        "image": batch["image"][:, :2],
+        "future": nothing[0],
+        "future_valid": nothing[1],
+    }  # as a whole clip has them
+    with pytest.raises(UserError, match="history=3 and steps=4, or the label 'future' behind them; the data has 2"):
         TASKS["trajectory"].check(short)
     TASKS["trajectory"].check({**short, "future_valid": ~nothing[1]})
     placeless = {key: x for key, x in batch["instances"].items() if key != "positions"}
-    with pytest.raises(UserError, match="trajectory.space='world'. reads 'positions' of 'instances', which has"):
+    with pytest.raises(UserError, match=r"trajectory.space='world'. reads 'positions' of 'instances', which has"):
         TASKS["trajectory"].fits({}, {**batch, "instances": placeless})
     with pytest.raises(UserError, match="pose wants a camera"):
         TASKS["pose"].fits({}, {key: x for key, x in batch.items() if key != "camera"})

@@ -53,6 +53,7 @@ def config(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_all_five_tasks_fit_each_other_and_their_data(config):
     parts = build(run_config.checked(config))
     fitted = checks.fit(parts)
