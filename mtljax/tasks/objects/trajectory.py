@@ -103,6 +103,7 @@ def trajectory(
         draw=None if track is None else it.draw,
         drawn_frame=0 if track is None else history - 1,
         fits=it.fits,
+        check=None if track is None else it.check,
         kind="objects",
         unit="metres" if space == WORLD else "pixels",
     )  # fmt: skip
@@ -174,7 +175,14 @@ class _OfTracks(_OfVectors):
         if self.space == WORLD and "positions" not in batch["instances"]:
             there = ", ".join(batch["instances"])
             raise UserError(f"trajectory(space='world') reads 'positions' of 'instances', which has {there}.")
-        frames, later = batch["image"].shape[1], batch[FUTURE].shape[-2] if FUTURE in batch else 0
+        self._long_enough(batch, batch[FUTURE].shape[2] if FUTURE in batch else 0)
+
+    def check(self, batch: Batch) -> None:
+        if "image" in batch:  # of the validation split, as it is judged; windows of training may know of less
+            self._long_enough(batch, int(_steps_behind(batch).max(initial=0)))
+
+    def _long_enough(self, batch: Batch, later: int) -> None:
+        frames = batch["image"].shape[1]
         if frames < 2 or frames + later < self.history + self.steps:
             behind = f" and {later} behind them" if later else ""
             raise UserError(
@@ -186,10 +194,9 @@ class _OfTracks(_OfVectors):
         """Where each object goes, (B, s, M, T, 2), and what is known of it, (B, s, M, T), where paths are judged."""
         labels = {key: batch[key] for key in ("instances_valid", FUTURE, f"{FUTURE}_valid") if key in batch}
         truth, valid = map(np.asarray, _later(labels, objects, self.steps, 1, self.space))
-        known = valid.shape[1] + (batch[FUTURE].shape[2] if FUTURE in batch else 0)
-        frame = np.arange(valid.shape[1])
-        judged = (frame >= self.history - 1) & (frame + self.steps < known)
-        return truth, valid[..., 0] & judged[:, None, None]
+        frame, known = np.arange(valid.shape[1]), valid.shape[1] + _steps_behind(batch)
+        judged = (frame >= self.history - 1) & (frame + self.steps < known[:, None])
+        return truth, valid[..., 0] & judged[..., None, None]
 
     def host_rows(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> Rows:
         objects = objects_of(batch, self.least)
@@ -245,6 +252,13 @@ class _OfTracks(_OfVectors):
 
 
 _later = jax.jit(losses.futures, static_argnums=(2, 3, 4))
+
+
+def _steps_behind(batch: Batch) -> np.ndarray:
+    """How many frames behind each clip the label `future` knows of: (B,)."""
+    if FUTURE not in batch:
+        return np.zeros(len(batch["instances_valid"]), int)
+    return np.asarray(batch[f"{FUTURE}_valid"], bool)[..., 0].any(axis=1).sum(axis=1)
 
 
 def _one_mode(paths: np.ndarray) -> dict[str, np.ndarray]:

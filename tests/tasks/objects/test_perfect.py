@@ -112,6 +112,19 @@ def test_pictures_show_what_was_found(decoded, name):
     assert (pictures[0][:, at] != TASKS[name].draw(nothing, truth.batch())[0][:, at]).any()
 
 
+def test_futures_that_nobody_knows_are_not_judged(decoded):
+    """Whole clips have the label too, with nothing known behind them."""
+    behind = {
+        "future": np.zeros((truth.CLIPS, 10, 8, 2), np.float32),
+        "future_valid": np.zeros((truth.CLIPS, 10, 8, 1), bool),
+    }
+    found = TASKS["trajectory"].host_rows(decoded["trajectory"], {**truth.batch(), **behind})
+    assert set(found["wanted"]["frame"]) == {truth.HISTORY - 1}
+    assert figures("trajectory", decoded["trajectory"], {**truth.batch(), **behind})["FDE"] == pytest.approx(
+        0, abs=2e-4
+    )
+
+
 def test_faults_are_told():
     batch = truth.batch()
     instances = {**batch["instances"], "category": np.full_like(batch["instances"]["category"], 7)}
@@ -122,6 +135,19 @@ def test_faults_are_told():
         TASKS["track"].fits({}, single)
     with pytest.raises(UserError, match="trajectory wants clips of at least 7 frames, history=3 and steps=4"):
         TASKS["trajectory"].fits({}, single)
+    nothing = np.zeros((truth.CLIPS, 10, 8, 2)), np.zeros((truth.CLIPS, 10, 8, 1), bool)
+    short = {
+        **batch,
+        "image": batch["image"][:, :2],
+        "future": nothing[0],
+        "future_valid": nothing[1],
+    }  # as a whole clip has them
+    with pytest.raises(UserError, match="history=3 and steps=4, or the label 'future' behind them; the data has 2"):
+        TASKS["trajectory"].check(short)
+    TASKS["trajectory"].check({**short, "future_valid": ~nothing[1]})
+    placeless = {key: x for key, x in batch["instances"].items() if key != "positions"}
+    with pytest.raises(UserError, match=r"trajectory.space='world'. reads 'positions' of 'instances', which has"):
+        TASKS["trajectory"].fits({}, {**batch, "instances": placeless})
     with pytest.raises(UserError, match="pose wants a camera"):
         TASKS["pose"].fits({}, {key: x for key, x in batch.items() if key != "camera"})
     with pytest.raises(UserError, match="unknown solid of pose: 'cyl"):
