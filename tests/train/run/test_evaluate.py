@@ -137,7 +137,7 @@ def test_a_signal_that_comes_during_evaluation_saves_the_state_and_stops(number,
         raise AssertionError("the evaluation went on")
 
     spread = types.SimpleNamespace(to_disk=lambda state: state)
-    config = types.SimpleNamespace(batch_size=4, dtype="float32")
+    config = types.SimpleNamespace(batch_size=4, dtype="float32", profile=(0, 0))
     parts = types.SimpleNamespace(config=config, spread=spread, tasks={})
     checkpoints = types.SimpleNamespace(save=lambda *args, wait: saved.append((*args, wait)))
     record = mock.MagicMock()
