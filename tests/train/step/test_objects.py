@@ -12,8 +12,9 @@ from tests.models.heads.test_object_heads import BATCH, LOSSES
 from tests.models.toys import random_variables
 from tests.objects import made
 
+METRICS = (mtl.Metric("none", True, lambda sums: 0.0),)  # a task has one
 TASKS = {
-    name: mtl.Task(name, head, (), LOSSES[name], (), lambda prediction, batch: {}, None, None)
+    name: mtl.Task(name, head, (), LOSSES[name], METRICS, lambda prediction, batch: {}, None, None)
     for name, head in made.heads().items()
 }
 MODEL = made.network()
