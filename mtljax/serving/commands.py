@@ -111,7 +111,7 @@ class _Predictions:
             for i in range(len(of.files) - of.new, len(of.files)):  # the others were left with the clip before
                 answers = answers_of(self._network, prediction, clip, i)
                 self.not_finite.update(name for name, (_, told) in answers.items() if "not_finite" in told)
-                leave(self._out, self._names[of.files[i]], pictures[i], answers, of.files[i])
+                leave(self._out, self._names[of.files[i]], pictures[i], answers, of.files, i)
             self._bar.update(of.new)
         return self
 
