@@ -9,6 +9,7 @@ import numpy as np
 from mtljax.tasks import Task
 
 INSTANCES = "instances"
+_NO_TURN = np.array([1, 0, 0, 0], np.float32)  # a quaternion
 
 
 def batch_for(task: Task, prediction: Any, image: np.ndarray, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def batch_for(task: Task, prediction: Any, image: np.ndarray, inputs: Mapping[st
         batch["camera"] = {
             "intrinsics": np.stack([np.asarray(inputs["intrinsics"], np.float32)] * 2),
             "positions": np.zeros((2, len(image), 3), np.float32),
-            "quaternions": np.broadcast_to(np.float32([1, 0, 0, 0]), (2, len(image), 4)),
+            "quaternions": np.broadcast_to(_NO_TURN, (2, len(image), 4)),
         }
     network_size = (inputs["given"].get("image") or {}).get("shape", [0])[1:3]
     for key in (*task.labels, *task.optional_labels):
@@ -48,7 +49,7 @@ def batch_for(task: Task, prediction: Any, image: np.ndarray, inputs: Mapping[st
 
 def _no_object(frames: int) -> dict[str, Any]:
     """Objects of which none counts, of two clips, with all that may be known of one."""
-    turns = np.broadcast_to(np.float32([1, 0, 0, 0]), (2, 1, frames, 4))
+    turns = np.broadcast_to(_NO_TURN, (2, 1, frames, 4))
     places = np.zeros((2, 1, frames, 3), np.float32)
     return {
         INSTANCES: {
