@@ -58,8 +58,8 @@ def peaks(heat: jax.Array, slots: int) -> tuple[jax.Array, jax.Array, jax.Array]
     score, index = jax.lax.top_k(best, slots)
     finite = jnp.all(jnp.isfinite(heat), axis=(-3, -2, -1))[..., None]
     index = jnp.where(finite, index, 0).astype(jnp.int32)
-    cell = index // maps
-    return jnp.where(finite, score, jnp.nan), index % maps, jnp.stack([cell % width, cell // width], axis=-1)
+    cell, category = _divided(index, maps)
+    return jnp.where(finite, score, jnp.nan), category, jnp.stack(_divided(cell, width)[::-1], axis=-1)
 
 
 def decode(heat: jax.Array, size: jax.Array, offset: jax.Array, slots: int, stride: int) -> Slots:
@@ -81,6 +81,12 @@ def decode(heat: jax.Array, size: jax.Array, offset: jax.Array, slots: int, stri
     corners = stride * jnp.concatenate([centre - half, centre + half], axis=-1)
     limit = stride * jnp.array([width, height, width, height], jnp.float32)
     return Slots(score, category, cell, jnp.clip(corners, 0, limit))
+
+
+def _divided(number: jax.Array, by: int) -> tuple[jax.Array, jax.Array]:
+    """Quotient and remainder of numbers that are not negative; by plain operations, which ONNX has too."""
+    quotient = jax.lax.div(number, jnp.full_like(number, by))
+    return quotient, number - by * quotient
 
 
 def _greatest_around(heat: jax.Array) -> jax.Array:

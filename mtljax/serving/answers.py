@@ -1,12 +1,15 @@
-"""What a prediction means: classes, tags, numbers, points, maps; as arrays, and as plain values for JSON."""
+"""What a prediction means: classes, tags, numbers, points, maps, objects; as arrays, and as plain values for JSON."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
+from mtljax.serving import objects
 from mtljax.serving.images import at_size
+from mtljax.serving.plain import plain, sigmoid, softmax
 from mtljax.tasks import Task
 
 Told = dict[str, Any]
@@ -47,12 +50,13 @@ def question(task: Task, labels: Mapping[str, Any], size: tuple[int, int] | None
     return Question(task, (label or {}).get("names") or (), int(shape[-1]), size)
 
 
-def answer(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray], Told]:
+def answer(asked: Question, found: Any) -> tuple[dict[str, np.ndarray], Told]:
     """Arrays, and plain values, of what a task says of one image.
 
     Args:
         asked: see `question`.
-        found: its prediction for the image: (C,), or maps (h, w, C), which come out at the image's own size.
+        found: its prediction for the image: (C,), or maps (h, w, C), which come out at the image's own size; of
+            objects a dict of arrays, in pixels of that size already (`mtljax.serving.objects.at_own_size`).
 
     Returns:
         Arrays by name, the first of which is the answer itself; and what can be told in words. Numbers that are not
@@ -64,33 +68,16 @@ def answer(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray], T
         >>> answer(asked, np.float32([0.0, 1.0]))[1]["class"]
         'finch'
     """
-    found = np.asarray(found, np.float32)
-    kind = asked.task.kind
-    arrays, told = (_MAPS if found.ndim == 3 else _VALUES)[kind](asked, found)
+    if asked.task.kind == objects.OBJECTS and isinstance(found, Mapping):
+        arrays, told = objects.arrays_of(found), objects.told(found, asked.name)
+    else:
+        found = np.asarray(found, np.float32)
+        arrays, told = (_MAPS if found.ndim == 3 else _VALUES)[asked.task.kind](asked, found)
     if asked.task.unit:
         told["unit"] = asked.task.unit
-    if bad := int((~np.isfinite(found)).sum()):
+    if bad := sum(int((~np.isfinite(x)).sum()) for x in jax.tree.leaves(found)):
         told["not_finite"] = bad
     return arrays, told
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Along the last axis; NaN where no logit is finite."""
-    with np.errstate(invalid="ignore"):
-        raised = np.exp(logits - logits.max(-1, keepdims=True))
-        return raised / raised.sum(-1, keepdims=True)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Of each logit."""
-    return 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
-
-
-def plain(value: Any) -> Any:
-    """Numbers as JSON has them: None for those that are not finite."""
-    if np.ndim(value):
-        return [plain(x) for x in value]
-    return float(f"{float(value):.6g}") if np.isfinite(value) else None
 
 
 def _classes(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray], Told]:
@@ -192,7 +179,7 @@ def _sized(asked: Question, maps: np.ndarray) -> np.ndarray:
 
 _Reader = Callable[[Question, np.ndarray], tuple[dict[str, np.ndarray], Told]]
 _VALUES: Mapping[str, _Reader] = {
-    **dict.fromkeys(("numbers", "directions", "flow", "points"), _numbers),
+    **dict.fromkeys(("numbers", "directions", "flow", "points", objects.OBJECTS), _numbers),
     "gaussian": _gaussian,
     "classes": _classes,
     "tags": _tags,
@@ -207,4 +194,5 @@ _MAPS: Mapping[str, _Reader] = {
     "points": _points,
     "directions": _directions,
     "flow": _flow,
+    objects.OBJECTS: _number_map,
 }

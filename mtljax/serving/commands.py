@@ -34,18 +34,19 @@ def predict(
         workdir: of the run.
         images: patterns of files, or folders, ; between them.
         out: folder; by default `predictions` in the workdir.
-        tasks: names; all by default.
+        tasks: names; by default all that the files are enough for: what is left out is told.
         checkpoint: `newest`, or `best`.
 
     Returns:
         The exit status: 1 where files could not be read, which are told and left out.
 
     Raises:
-        UserError: for files that are not there, a run that cannot be loaded, or one that takes no photographs.
+        UserError: for files that are not there, a run that cannot be loaded, one that takes no photographs, or a task
+            that was asked for and wants more than they tell.
     """
     files = found(images or "")
     run = loaded(config, workdir, {}, checkpoint)
-    network = run.network.asked(tasks)
+    network = _enough(run.network.asked(tasks), files, tasks)
     check_photographs(network)
     out = out or workdir / PREDICTIONS
     print(f"predicting with step {run.step} of {workdir}", flush=True)
@@ -57,6 +58,29 @@ def predict(
         print(f"{told.unread} of {len(files)} images could not be read and are left out.", file=sys.stderr)
     print(f"predictions: {out}", flush=True)
     return 1 if told.unread else 0
+
+
+def _enough(network: Network, files: Sequence[pathlib.Path], tasks: Sequence[str] | None) -> Network:
+    """The network asked for what files are enough for: without clips, for no task that compares frames."""
+    if not tasks:
+        _tell_untold(network)
+    frames, those = network.frames or 1, network.comparing
+    most = max(collections.Counter(file.parent for file in files).values())
+    if most >= frames or not those:
+        return network
+    wants = f"wants clips of {frames} frames of a video, a folder each, and there are at most {most} in one"
+    others = [name for name in network.names if name not in those]
+    if tasks or not others:
+        without = f"; photographs are enough for --tasks={','.join(others)}" if others else ""
+        raise UserError(f"task {those[0]!r} {wants}{without}.")
+    for name in those:
+        print(f"left out: task {name!r}, which {wants}.", file=sys.stderr)
+    return network.asked(others)
+
+
+def _tell_untold(network: Network) -> None:
+    for name, why in network.untold.items():
+        print(f"left out: task {name!r}, which cannot be asked of images alone: {why}", file=sys.stderr)
 
 
 class _Predictions:
@@ -87,7 +111,7 @@ class _Predictions:
             for i in range(len(of.files) - of.new, len(of.files)):  # the others were left with the clip before
                 answers = answers_of(self._network, prediction, clip, i)
                 self.not_finite.update(name for name, (_, told) in answers.items() if "not_finite" in told)
-                leave(self._out, self._names[of.files[i]], pictures[i], answers, of.files[i])
+                leave(self._out, self._names[of.files[i]], pictures[i], answers, of.files, i)
             self._bar.update(of.new)
         return self
 
@@ -117,13 +141,15 @@ def export(
         workdir: of the run.
         format: `stablehlo`, the default, or `onnx`.
         out: folder; by default `exported` in the workdir.
-        tasks: names; all by default.
+        tasks: names; by default all that can be asked of images alone.
         checkpoint: `newest`, or `best`.
 
     Raises:
         UserError: as `Loaded.export`.
     """
     run = loaded(config, workdir, {}, checkpoint)
+    if not tasks:
+        _tell_untold(run.network)
     file = run.export(out or workdir / EXPORTED, format or "stablehlo", tasks)
     print(f"exported: {file}", flush=True)
     return 0

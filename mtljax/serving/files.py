@@ -132,7 +132,14 @@ def names_of(files: Sequence[pathlib.Path]) -> dict[pathlib.Path, str]:
     return {file: f"{i:06d}-{file.stem}" for i, file in enumerate(files)}
 
 
-def leave(folder: pathlib.Path, name: str, picture: np.ndarray, answers: Mapping[str, Any], file: pathlib.Path) -> None:
+def leave(
+    folder: pathlib.Path,
+    name: str,
+    picture: np.ndarray,
+    answers: Mapping[str, Any],
+    clip: Sequence[pathlib.Path],
+    frame: int = 0,
+) -> None:
     """Writes `name.png`, `name.npz` and `name.json` into a folder, each whole or not at all.
 
     Args:
@@ -140,7 +147,8 @@ def leave(folder: pathlib.Path, name: str, picture: np.ndarray, answers: Mapping
         name: may have a folder of its own.
         picture: (h, w, 3) uint8.
         answers: task -> arrays by name, and plain values. The first array is called as its task, others `task/name`.
-        file: of the image.
+        clip: the files of its frames; of one of more than one the first is told as well, as ids are of one clip alone.
+        frame: which of them it is.
 
     Raises:
         UserError: where they cannot be written.
@@ -150,7 +158,8 @@ def leave(folder: pathlib.Path, name: str, picture: np.ndarray, answers: Mapping
     for task, (them, _) in answers.items():
         for i, (key, array) in enumerate(them.items()):
             arrays[task if i == 0 else f"{task}/{key}"] = array
-    told = {"image": str(file), "tasks": {task: told for task, (_, told) in answers.items()}}
+    within = {"clip": {"first": str(clip[0]), "frame": frame, "frames": len(clip)}} if len(clip) > 1 else {}
+    told = {"image": str(clip[frame]), **within, "tasks": {task: told for task, (_, told) in answers.items()}}
     try:
         base.parent.mkdir(parents=True, exist_ok=True)
         with replacing(base.with_name(f"{base.name}.png")) as temporary:

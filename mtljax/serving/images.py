@@ -123,6 +123,17 @@ def at_size(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return resized({"image": np.asarray(maps, np.float32)}, size)["image"]
 
 
+def nearest(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Maps (s, h, w, ...) at another height and width, each pixel that which lies nearest: of ids, and of pictures.
+
+    Example:
+        >>> print(nearest(np.array([[[1, 2]]]), (1, 4)))
+        [[[1 1 2 2]]]
+    """
+    rows, columns = ((2 * np.arange(n) + 1) * m // (2 * n) for n, m in zip(size, maps.shape[1:3], strict=True))
+    return maps[:, rows][:, :, columns]
+
+
 def _frames(network: Network) -> int:
     if network.frames is None:
         shapes = jax.tree.map(lambda x: x.shape, network.given)

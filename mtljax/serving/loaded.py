@@ -14,6 +14,7 @@ import numpy as np
 from mtljax.serving.answers import Told, answer, question
 from mtljax.serving.images import arrays_in, at_size, clips_in, example_of
 from mtljax.serving.network import Network, network_of
+from mtljax.serving.objects import OBJECTS, at_own_size
 from mtljax.serving.pictures import as_bytes, drawn, side_by_side
 from mtljax.tasks import Task
 from mtljax.train.run import config_file
@@ -89,16 +90,17 @@ class Loaded:
         return read_metrics(self.workdir)
 
     def predict(self, images: Any, tasks: Sequence[str] | None = None, batch_size: int = 8) -> dict[str, Any]:
-        """Predictions as the heads give them, maps at the images' own size.
+        """Predictions as the heads give them, maps at the images' own size; of objects, what is read from those.
 
         Args:
             images: (N, H, W, C) uint8, or floats in [0, 1]; (N, s, H, W, C) of clips; a list of arrays, Pillow's
                 images or file names, of any sizes. Of a run without images, vectors (N, F) or a tree of arrays.
-            tasks: names; all by default.
+            tasks: names; by default all that images alone are enough for.
             batch_size: of the compiled program.
 
         Returns:
-            Task -> (N, ...) float32, a list of N arrays where images differ in size.
+            Task -> (N, ...) float32, a list of N arrays where images differ in size. Of the kind `objects` a dict of
+            arrays, by slots: `boxes` (N, K, 4) in pixels of the image, `score`, and so on, see `Task.decode`.
 
         Raises:
             UserError: for images that are not such as the run was given, or an unknown task.
@@ -110,15 +112,15 @@ class Loaded:
             found = list(_each(network, arrays_in(network, images), size))
         else:
             looked = look(network, clips_in(network, images), size)
-            found = [{n: _own_size(network, tree, clip) for n, tree in them.items()} for clip, _, them in looked]
+            found = [{n: _own_size(network, n, tree, clip) for n, tree in them.items()} for clip, _, them in looked]
         return {name: _together([one[name] for one in found]) for name in network.names}
 
     def answers(self, images: Any, tasks: Sequence[str] | None = None) -> list[dict[str, Told]]:
-        """What predictions mean, in plain values: for each image task -> classes, numbers, points.
+        """What predictions mean, in plain values: for each image task -> classes, numbers, points, objects.
 
         Args:
             images: as `predict` takes them; of clips the first frame is told.
-            tasks: names; all by default.
+            tasks: names; as in `predict`.
         """
         network = self._asked(images, tasks)
         if network.frames is None:
@@ -132,7 +134,7 @@ class Loaded:
 
         Args:
             images: as `predict` takes them; of clips the first frame is drawn.
-            tasks: names; all by default.
+            tasks: names; as in `predict`.
         """
         network = self._asked(images, tasks)
         return [pictures_of(network, *one)[0] for one in look(network, clips_in(network, images))]
@@ -148,7 +150,7 @@ class Loaded:
         Args:
             folder: made where there is none.
             format: `stablehlo`, for `jax.export`, or `onnx`.
-            tasks: names; all by default. What they do not need is left out.
+            tasks: names; as in `predict`. What they do not need is left out.
 
         Returns:
             The file of the network.
@@ -182,9 +184,15 @@ def answers_of(network: Network, prediction: Mapping[str, Any], clip: np.ndarray
     size = None if clip is None else (clip.shape[1], clip.shape[2])
     answers = {}
     for name, found in prediction.items():
-        if isinstance(found, np.ndarray):  # what ties tasks together says nothing of its own
-            asked = question(network.tasks[name], network.inputs["labels"], size)
+        task = network.tasks[name]
+        asked = question(task, network.inputs["labels"], size)
+        if isinstance(found, np.ndarray):
             answers[name] = answer(asked, found if found.ndim == 1 else found[frame])
+        elif task.kind == OBJECTS:  # what ties other tasks together says nothing of its own
+            if size is not None:
+                found = at_own_size(task, found, seen_size(network), size)
+                found = jax.tree.map(lambda x: x[frame], found)
+            answers[name] = answer(asked, found)
     return answers
 
 
@@ -207,16 +215,23 @@ def _each(network: Network, examples: Any, batch_size: int) -> Iterator[dict[str
             yield jax.tree.map(lambda x, i=i: x[i], batch)
 
 
-def _own_size(network: Network, tree: Any, clip: np.ndarray) -> Any:
-    """Maps at a clip's own size; of single images, without the axis of frames."""
-    height, width = network.given["image"].shape[1:3]
+def _own_size(network: Network, name: str, tree: Any, clip: np.ndarray) -> Any:
+    """Maps and boxes at a clip's own size; of single images, without the axis of frames."""
+    seen, size, task = seen_size(network), (clip.shape[1], clip.shape[2]), network.tasks[name]
 
     def sized(x: np.ndarray) -> np.ndarray:
-        if x.ndim == 4 and x.shape[1:3] == (height, width) and x.shape[1:3] != clip.shape[1:3]:
-            x = at_size(x, (clip.shape[1], clip.shape[2]))
+        is_map = task.kind != OBJECTS and x.ndim == 4 and x.shape[1:3] == seen
+        x = at_size(x, size) if is_map and seen != size else x
         return x[0] if network.frames == 1 and x.ndim > 1 and len(x) == 1 else x
 
-    return jax.tree.map(sized, tree)
+    found = at_own_size(task, tree, seen, size) if task.kind == OBJECTS else tree
+    return jax.tree.map(sized, found)
+
+
+def seen_size(network: Network) -> tuple[int, int]:
+    """(H, W) of images as the network takes them."""
+    height, width = network.given["image"].shape[1:3]
+    return height, width
 
 
 def _together(found: list[Any]) -> Any:

@@ -1,6 +1,7 @@
 """The network of a run as its workdir holds it, and its predictions of what it is given, batch after batch."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -49,34 +50,80 @@ class Network:
     programs: dict[Any, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def asked(self, names: Sequence[str] | None = None, *, clips: bool = False) -> "Network":
-        """The same network, asked for some of its tasks, in the order of the run; for all by default.
+        """The same network, asked for some of its tasks, in the order of the run; by default for all but `untold`.
 
         Where none of them looks at more than one frame, it takes single images, unless `clips` are wanted.
 
         Raises:
-            UserError: for a task that the run has not.
+            UserError: for a task that the run has not, or one of `untold`.
         """
         for name in names or ():
             if name not in self.tasks:
                 raise unknown("task of this run", name, self.tasks)
-        chosen = tuple(name for name in self.tasks if not names or name in names)
+            if name in self.untold:
+                raise UserError(f"task {name!r} cannot be asked of images alone: {self.untold[name]}")
+        chosen = tuple(name for name in self.tasks if (name in names if names else name not in self.untold))
+        if not chosen:
+            raise UserError(f"no task of this run can be asked of images alone: {next(iter(self.untold.values()))}")
         return dataclasses.replace(self, names=chosen, by_frame=not clips and self._sees_frames_apart(chosen))
 
-    def _sees_frames_apart(self, names: tuple[str, ...]) -> bool:
+    @property
+    def comparing(self) -> tuple[str, ...]:
+        """Those of the tasks that are asked which want the frames of a clip together."""
+        return tuple(name for name in self.names if not self._sees_frames_apart((name,)))
+
+    @property
+    def untold(self) -> Mapping[str, str]:
+        """Task -> why it cannot be asked: what it reads beside images, such as where the camera was, is not known."""
+        if "untold" not in self.programs:
+            found = {}
+            for name, task in self.tasks.items():
+                if task.decode is not None and any(asks_for(part, "camera") for part in self._parts((name,))):
+                    try:
+                        jax.eval_shape(
+                            dataclasses.replace(self, names=(name,)).apply, self.variables, self.batch_of_one
+                        )
+                    except UserError as error:
+                        found[name] = str(error)
+            self.programs["untold"] = found
+        return self.programs["untold"]
+
+    def _parts(self, names: tuple[str, ...]) -> list[Any]:
+        """The parts of the model that tasks need; none where it does not tell."""
         heads = getattr(self.model, "heads", None)
-        if not isinstance(self.model, Tasked) or heads is None or asks_for(self.model.encode, "frames"):
-            return False
-        return not any(asks_for(heads[name], "frames") for name in self.model.in_order(names))
+        if not isinstance(self.model, Tasked) or heads is None:
+            return []
+        return [self.model.encode, *(heads[name] for name in self.model.in_order(names))]
+
+    def _sees_frames_apart(self, names: tuple[str, ...]) -> bool:
+        parts = self._parts(names)
+        compare = (asks_for(part, "frames") and not getattr(part, "sees_frames_apart", False) for part in parts)
+        return bool(parts) and not any(compare)
+
+    @property
+    def batch_of_one(self) -> Any:
+        """The shapes of a batch of one example."""
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), self.given)
 
     @property
     def intrinsics(self) -> Any:
         """Of the run's first camera, (3, 3), where a task that is asked looks at a camera; else None."""
-        heads = getattr(self.model, "heads", None)
-        known = self.inputs["intrinsics"]
-        if known is None or not isinstance(self.model, Tasked) or heads is None:
+        known, parts = self.inputs["intrinsics"], self._parts(self.names)
+        if known is None or not parts or any(asks_for(part, "camera") for part in parts):
             return known
-        looking = [self.model.encode, *(heads[name] for name in self.model.in_order(self.names))]
-        return known if any(asks_for(part, "camera") for part in looking) else None
+        return known if self._decodes_by_camera() else None
+
+    def _decodes_by_camera(self) -> bool:
+        """Whether what a task that is asked reads from its prediction depends on the camera."""
+        key = "camera", self.names, self.by_frame
+        if key not in self.programs:
+            self.programs[key] = False
+            if any(self.tasks[name].decode is not None for name in self.names):
+                try:
+                    jax.eval_shape(functools.partial(self._applied, intrinsics=None), self.variables, self.batch_of_one)
+                except KeyError as error:
+                    self.programs[key] = error.args == ("camera",)
+        return self.programs[key]
 
     @property
     def given(self) -> Any:
@@ -94,15 +141,22 @@ class Network:
         return image.shape[0] if image is not None and len(image.shape) == 4 else None
 
     def apply(self, variables: Any, given: Any) -> dict[str, Any]:
-        """Predictions of a batch, a pure function: `given` as one example's tree, each array with a batch axis."""
+        """Predictions of a batch, decoded, a pure function: `given` as one example's tree, with a batch axis each.
+
+        A map of ids stands for the masks of its objects, which are left out.
+        """
+        return self._applied(variables, given, self.intrinsics)
+
+    def _applied(self, variables: Any, given: Any, intrinsics: Any) -> dict[str, Any]:
         given = in_unit_range(given)
         seen = given["image"] if "image" in given else given["inputs"]
-        known = self.intrinsics
         size = jax.tree.leaves(seen)[0].shape[0]
         camera = None
-        if known is not None:
-            camera = {"intrinsics": jnp.broadcast_to(jnp.asarray(known, jnp.float32), (size, 3, 3))}
-        return self.model.apply(variables, seen, tasks=list(self.names), camera=camera)
+        if intrinsics is not None:
+            camera = {"intrinsics": jnp.broadcast_to(jnp.asarray(intrinsics, jnp.float32), (size, 3, 3))}
+        found = self.model.apply(variables, seen, tasks=list(self.names), camera=camera)
+        batch = given if camera is None else {**given, "camera": camera}
+        return {name: _without_masks(self.tasks[name].decoded(found[name], batch)) for name in self.names}
 
     def predict(self, examples: Iterable[Example], batch_size: int = 8) -> Iterator[dict[str, Any]]:
         """Predictions of examples in their order, a dict of NumPy trees for each batch.
@@ -124,6 +178,12 @@ class Network:
             before = (found, size)
         if before is not None:
             yield _read(*before)
+
+
+def _without_masks(decoded: Any) -> Any:
+    if isinstance(decoded, Mapping) and {"masks", "ids"} <= set(decoded):
+        return {key: x for key, x in decoded.items() if key != "masks"}
+    return decoded
 
 
 def network_of(
@@ -169,7 +229,7 @@ def _inputs(config: RunConfig, workdir: pathlib.Path, given: objects.Objects) ->
 
 
 def _check_fits(network: Network, config: RunConfig, workdir: pathlib.Path) -> None:
-    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), network.given)
+    one = network.batch_of_one
     try:
         seen = one["image"] if "image" in one else one["inputs"]
         wanted = jax.eval_shape(network.model.init, jax.random.key(0), seen)

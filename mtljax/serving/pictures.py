@@ -9,7 +9,9 @@ import numpy as np
 from mtljax.data.pipeline import in_unit_range
 from mtljax.errors import UserError
 from mtljax.serving.answers import Question, answer, question
-from mtljax.serving.images import at_size, with_channels
+from mtljax.serving.images import at_size, nearest, with_channels
+from mtljax.serving.object_pictures import draw_objects
+from mtljax.serving.objects import OBJECTS
 from mtljax.serving.stand_ins import batch_for
 from mtljax.tasks import Task
 from mtljax.tasks.drawing.written import number_text, written
@@ -40,6 +42,8 @@ def drawn(
     if task.draw is None:
         asked = question(task, inputs["labels"], size)
         return _written(asked, prediction, len(clip), size) if np.ndim(prediction) == 1 else None
+    if task.kind == OBJECTS and isinstance(prediction, Mapping):
+        return draw_objects(task, prediction, clip, (seen.shape[1], seen.shape[2]), inputs)
     image = in_unit_range({"image": seen})["image"]
     is_map = isinstance(prediction, np.ndarray) and _is_map(prediction, seen)
     if isinstance(prediction, np.ndarray) and (not is_map or _numbers_at(prediction, clip) <= _MOST):
@@ -53,8 +57,7 @@ def drawn(
             f"task {task.name!r} cannot be drawn without labels: {type(error).__name__}: {error}. Leave it out: tasks."
         ) from error
     if picture.shape[:3] == seen.shape[:3]:  # a place in the image, drawn at the network's size
-        rows, columns = (np.arange(n) * m // n for n, m in zip(size, seen.shape[1:3], strict=True))
-        picture = picture[:, rows][:, :, columns]
+        picture = nearest(picture, size)
     return picture
 
 

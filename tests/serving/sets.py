@@ -1,5 +1,6 @@
 """Data sets of noise that configs of tests name, and their workdirs: as training leaves them, but without a step."""
 
+import dataclasses
 import importlib.util
 
 import ml_collections
@@ -7,6 +8,9 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
+from mtljax.data.scenes.dataset import to_example
+from mtljax.data.scenes.render import render_clip
+from mtljax.data.scenes.world import CLASSES
 from mtljax.train import default_config
 from mtljax.train.config import checks, experiment
 from mtljax.train.config.default import checked
@@ -54,6 +58,35 @@ def clips():
 def vectors():
     rng = np.random.default_rng(0)
     return mtl.data.from_arrays({"image": rng.normal(size=(N, 5)), "age": rng.uniform(20, 60, N)}, validation=0.5)
+
+
+OBJECTS = {
+    "detect": "detect(classes=4, slots=5, width=8)",
+    "instances": "instances(width=8)",
+    "pose": "pose(width=8)",
+    "track": "track(width=8)",
+    "trajectory": "trajectory(modes=2, steps=1, history=1, width=8)",
+    "moves": "trajectory(name='moves', space='image', modes=2, steps=1, history=1, width=8)",
+}
+PYRAMID = "FPN(ResNet(depth=10, width=4, norm='group', stem='patch2'), width=8)"
+
+
+@dataclasses.dataclass
+class Solids:
+    """Two clips of `scenes`, of 2 frames of 32 x 32 pixels, in every split."""
+
+    name: str = "solids"
+
+    @property
+    def meanings(self):
+        return {"category": tuple(CLASSES)}
+
+    def split(self, name):
+        return [to_example(render_clip(32, 2, 1, "train", i), i) for i in range(2)]
+
+
+def solids():
+    return Solids()
 
 
 def config(data="pictures", tasks=TASKS, encoder="UNet(width=4, levels=1)"):

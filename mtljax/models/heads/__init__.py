@@ -5,7 +5,8 @@ height and width), `frames` (the number of frames s folded into the batch; the h
 `camera`, `parents` (a dict of its parents' predictions by their roles, with frames folded into the batch too where the
 head does not ask for `frames` and the parent's did not), `edges` (role -> the word of its edge, see
 `mtljax.models.sharing.base.hierarchy`), `labels` (the batch in training, and where an edge is `truth`; else None),
-`train`.
+`train`. One that asks for `frames`, and yet says the same of a frame whatever the others are, says so by a class
+attribute `sees_frames_apart = True`: it is then asked about single photographs too.
 """
 
 from mtljax.models.heads.aspp import ASPP

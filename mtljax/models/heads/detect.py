@@ -41,6 +41,7 @@ class Detect(nn.Module):
     stride: int = 4
     dtype: Any = None
     default_edge: ClassVar[str] = "detached"
+    sees_frames_apart: ClassVar[bool] = True
 
     @nn.compact
     def __call__(

@@ -40,6 +40,7 @@ class Pose(nn.Module):
     stride: int = 4
     dtype: Any = None
     default_edge: ClassVar[str] = "detached"
+    sees_frames_apart: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = (BOXES,)
 
     @nn.compact

@@ -4,8 +4,10 @@ from typing import Any
 
 import jax
 
-from mtljax.serving.answers import question
+from mtljax.serving.answers import Question, question
 from mtljax.serving.export.function import INPUT, Served
+from mtljax.serving.objects import OBJECTS, READ
+from mtljax.tasks import Task
 
 FILE = "preprocessing.json"
 VERSION = 1
@@ -35,16 +37,16 @@ def described(served: Served, file: str, shape: list[Any]) -> dict[str, Any]:
     network, inputs = served.network, served.network.inputs
     outputs = {}
     for name, leaf in served.shapes().items():
-        task = network.tasks[name.split("/")[0]]
+        task, part = network.tasks[name.split("/")[0]], name.rpartition("/")[2]
         asked = question(task, inputs["labels"], None)
         outputs[name] = {
             "shape": ["batch", *leaf.shape[1:]],
             "dtype": leaf.dtype.name,
             "kind": task.kind,
-            "read": _READ[task.kind],
+            "read": _read(task, part, leaf, served),
             "channels": asked.channels if task.kind == "numbers" else leaf.shape[-1] if leaf.ndim > 1 else 1,
             "unit": task.unit,
-            "names": list(asked.names),
+            "names": _names(asked, part),
         }
     return {
         "version": VERSION,
@@ -53,6 +55,22 @@ def described(served: Served, file: str, shape: list[Any]) -> dict[str, Any]:
         "outputs": outputs,
         "camera": {"intrinsics": network.intrinsics, "note": "built in"} if network.intrinsics else None,
     }
+
+
+def _read(task: Task, part: str, leaf: jax.ShapeDtypeStruct, served: Served) -> str:
+    """How an output is read, in words."""
+    if task.kind != OBJECTS:
+        return _READ[task.kind]
+    frames = served.is_image and served.network.frames != 1
+    is_map = part == "ids" and leaf.ndim == 3 + frames
+    return READ.get("map" if is_map else part, "what the task tells")
+
+
+def _names(asked: Question, part: str) -> list[str]:
+    """Of the classes that the last axis of an output stands for; those of objects are numbered from 1."""
+    if asked.task.kind != OBJECTS:
+        return list(asked.names)
+    return list(asked.names[1:]) if part == "probability" else []
 
 
 def _input(served: Served, shape: list[Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mtljax.data.meanings import meanings
+from mtljax.data.meanings import Meaning, meanings
 from mtljax.errors import UserError
 from mtljax.train.config.checks import fit
 from mtljax.train.config.parts import Experiment
@@ -64,7 +64,8 @@ def described(parts: Experiment, sample: Mapping[str, Any]) -> dict[str, Any]:
         `version`; `given`, key -> the tree of its arrays, each with the shape of one example, the dtype that the data
         set holds it in, and its range from `low` to `high` (8 bits being 0 to 1; of labels without the outer 1 %);
         `intrinsics`, of the first example's camera, or None; `labels` that tasks read -> `arrays`, the same of them,
-        and `names` of classes, or None.
+        and `names` of classes, or None; those of a tree of arrays, such as `instances`, are of one of its arrays, such
+        as `category`.
     """
     example, data_set = parts.validation[0], parts.data
     said = meanings(data_set)
@@ -75,9 +76,18 @@ def described(parts: Experiment, sample: Mapping[str, Any]) -> dict[str, Any]:
         if key in sample:
             one = example[key] if key in example else jax.tree.map(lambda x: x[0], sample[key])
             label = _tree(one, sample[key], sample.get(f"{key}_valid"))
-            labels[key] = {"arrays": label, "names": list(said[key]) if isinstance(said.get(key), tuple) else None}
+            labels[key] = {"arrays": label, "names": _names(key, label, said)}
     intrinsics = np.asarray(camera["intrinsics"][0]).tolist() if "intrinsics" in camera else None
     return {"version": VERSION, "given": given, "intrinsics": intrinsics, "labels": labels}
+
+
+def _names(key: str, label: Mapping[str, Any], said: Mapping[str, Meaning]) -> list[str] | None:
+    """Of a label's classes, by their numbers; None where nothing tells them."""
+    for one in (key, *(() if is_leaf(label) else label)):
+        found = said.get(one)
+        if isinstance(found, tuple):
+            return list(found)
+    return None
 
 
 def _tree(example: Any, batch: Any, valid: Any = None) -> Any:

@@ -37,7 +37,7 @@ def prior(
     """
     word, (height, width) = (edges or {}).get(BOXES), seen.size
     if word == "none":
-        return jnp.zeros((len(seen.x), height, width, 1))
+        return jnp.zeros((seen.x.shape[0], height, width, 1))
     if word == "attached":
         heat = parent_of(head, BOXES, parents, seen)["heat"]
         now = jnp.max(jax.nn.sigmoid(heat.astype(jnp.float32)), axis=-1, keepdims=True)
@@ -46,7 +46,7 @@ def prior(
     else:
         now = heat_of(detections, height, width, head.stride, head.found)
     past = before(now.reshape(-1, height, width, 1), seen.frames)
-    first = jnp.arange(len(past)) % seen.frames == 0
+    first = jnp.arange(past.shape[0]) % seen.frames == 0
     return jnp.where(first[:, None, None, None], 0.0, past)
 
 
