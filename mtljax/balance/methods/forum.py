@@ -116,7 +116,9 @@ def forum(
         before = among_present.normalised(state.shares, present)
         shares = before + rate * (jnp.where(jnp.any(usable), found, before) - before)
         pull = _pull(shares, along, size, rho)
-        logits, descent = guarded_descent.step(moves, state.logits, pull * of_logits, state.descent, present)
+        # No derivative passes through the optimiser: where nothing pulls, that of Adam's root of 0 is no number.
+        slope = jax.lax.stop_gradient(pull * of_logits)
+        logits, descent = guarded_descent.step(moves, state.logits, slope, state.descent, present)
         kept = among_present.remembered(state.shares, shares, present)
         return FORUMState(logits, descent, kept, pull, step), (of_logits, products, along)
 

@@ -58,7 +58,9 @@ def test_bfloat16_parameters_keep_their_dtype_and_use_a_float32_gramian(method):
     low, state = direction(method, rounded)
     high, expected = direction(method, np.asarray(rounded.astype(jnp.float32)))
     assert low.dtype == jnp.bfloat16
-    np.testing.assert_allclose(state.weights, expected.weights, rtol=1e-4, atol=1e-6)
+    # One that looks ahead takes its steps in bfloat16.
+    rtol = 1e-3 if method in ("auto_lambda", "forum", "moml") else 1e-4
+    np.testing.assert_allclose(state.weights, expected.weights, rtol=rtol, atol=1e-6)
     np.testing.assert_allclose(low.astype(jnp.float32), high, rtol=0.02, atol=0.02)
 
 
