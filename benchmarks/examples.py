@@ -1,8 +1,11 @@
 """What a loss for each example costs: a step that balances B rows, beside one on the mean of the same B losses.
 
-`python benchmarks/examples.py`: a perceptron of 0.1 million parameters; the least of some runs each.
+`python benchmarks/examples.py`: a perceptron of 0.1 million parameters, rows in one pass and one after the other, which
+takes minutes to compile from 32 examples on; the least of some runs each.
 """
 
+import argparse
+import functools
 import itertools
 import time
 
@@ -35,9 +38,23 @@ def on_mean(params, images, labels):
     return jax.grad(lambda p: jnp.mean(jax.vmap(loss_of, (None, 0, 0))(p, images, labels)))(params)
 
 
-def balanced(method, params, images, labels):
+def at_once(params, images, labels):
+    """The losses, and a row an example, in one pass."""
+    return jax.vmap(jax.value_and_grad(loss_of), (None, 0, 0))(params, images, labels)
+
+
+def in_turn(params, images, labels):
+    """The losses, and a row an example, one backward pass after the other."""
+    losses_fn = mtl.value_and_jacobian(lambda p: jax.vmap(loss_of, (None, 0, 0))(p, images, labels))
+    return losses_fn(params)
+
+
+WAYS = {"one pass": at_once, "in turn": in_turn}
+
+
+def balanced(method, rows_of, params, images, labels):
     """The direction that a method makes of a row an example."""
-    losses, rows = jax.vmap(jax.value_and_grad(loss_of), (None, 0, 0))(params, images, labels)
+    losses, rows = rows_of(params, images, labels)
     balancer = getattr(mtl, method)(len(labels))
     return balancer.update(rows, balancer.init(params), params, losses=losses)[0]
 
@@ -54,13 +71,18 @@ def seconds(function, *arguments):
 
 
 def main():
-    """Prints a row a batch size."""
-    print(f"examples  mean, ms  {'  '.join(f'{method:>8}' for method in METHODS)}  (times of the mean's)")
-    for number in (8, 32, 128):
+    """Prints a row for each batch size and way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8, 32])
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    arguments = parser.parse_args()
+    print(f"examples       rows  mean, ms  {'  '.join(f'{m:>8}' for m in arguments.methods)}  (times of the mean's)")
+    for number, (way, rows_of) in itertools.product(arguments.sizes, WAYS.items()):
         given = made(number)
         plain = seconds(jax.jit(on_mean), *given)
-        ratios = [seconds(jax.jit(lambda *a, m=m: balanced(m, *a)), *given) / plain for m in METHODS]
-        print(f"{number:8}  {1000 * plain:8.2f}  {'  '.join(f'{ratio:8.1f}' for ratio in ratios)}", flush=True)
+        steps = [jax.jit(functools.partial(balanced, method, rows_of)) for method in arguments.methods]
+        ratios = [seconds(step, *given) / plain for step in steps]
+        print(f"{number:8}  {way:>9}  {1000 * plain:8.2f}  {'  '.join(f'{r:8.1f}' for r in ratios)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,10 @@ from mtljax.train.run.start import start
 from mtljax.train.step.ahead import HELD_OUT
 
 QUICKSTART = Path(__file__).parent.parent / "configs" / "quickstart.py"
+EQUAL, PCGRAD = "equal()", "pcgrad(), shared"
 VARIANTS = {
-    "equal()": ("equal()", "shared"),
-    "pcgrad(), shared": ("pcgrad()", "shared"),
+    EQUAL: ("equal()", "shared"),
+    PCGRAD: ("pcgrad()", "shared"),
     "pcgrad(), last_layer": ("pcgrad()", "last_layer"),
     "pcgrad(), features": ("pcgrad()", "features"),
     "gradnorm(), shared": ("gradnorm()", "shared"),
@@ -48,9 +49,10 @@ def prepared(balance: str, measure: str) -> tuple[Experiment, Any, TrainState]:
     return parts, fitted.optimizer, start(parts, fitted)[0]
 
 
-def by_hand(parts: Experiment, optax_tx: Any, state: TrainState, batch: Any) -> tuple[Callable, tuple]:
+def by_hand(parts: Experiment, state: TrainState, batch: Any) -> tuple[Callable, tuple]:
     """A plain `jax.jit` loop's step with the same model, losses and optimisers, as anyone would write it."""
     model, tasks = parts.model, parts.tasks
+    optax_tx = optax.partition(parts.transforms, model.groups(state.params))
 
     def loss(params: Any, batch: Any) -> jax.Array:
         predictions = model.apply({"params": params}, batch["image"], train=True, camera=batch.get("camera"))
@@ -90,15 +92,17 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=60)
-    turns = parser.parse_args().turns
-    parts, optax_tx, state = prepared("equal()", "shared")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="beside equal()")
+    arguments = parser.parse_args()
+    chosen = {name: VARIANTS[name] for name in VARIANTS if name == EQUAL or name in arguments.only}
+    parts, _, state = prepared(*VARIANTS[EQUAL])
     raw = in_unit_range(next(parts.train_batches()))
     batch = parts.spread.place_batch(raw)
     steps, states, counted, given = {}, {}, {}, {"by hand": batch}
-    compiled, (params, optimizer, _) = by_hand(parts, optax_tx, state, batch)
+    compiled, (params, optimizer, _) = by_hand(parts, state, batch)
     steps["by hand"], states["by hand"], counted["by hand"] = compiled, (params, optimizer), flops(compiled)
     backward = encoder_backward_flops(parts.model, state.params, raw)
-    for name, variant in VARIANTS.items():
+    for name, variant in chosen.items():
         parts, optax_tx, state = prepared(*variant)
         step = parts.train_step(optax_tx)
         other = {HELD_OUT: in_unit_range(next(parts.train_batches())[HELD_OUT])} if parts.balancer.needs else {}
@@ -107,7 +111,7 @@ def main() -> None:
         steps[name] = lambda state, batch, f=compiled, noise=step.noise: f(state, batch, noise)
         states[name], counted[name] = (state,), flops(compiled)
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(turns + 2):
+    for turn in range(arguments.turns + 2):
         for name, step in steps.items():
             begin = time.perf_counter()
             *states[name], _ = step(*states[name], given[name])
@@ -115,14 +119,14 @@ def main() -> None:
             if turn >= 2:
                 times[name].append(time.perf_counter() - begin)
     median = {name: statistics.median(seconds) for name, seconds in times.items()}
-    equal, tasks = "equal()", len(parts.tasks)
-    implied = counted[equal] + (tasks - 1) * backward
+    implied = counted[EQUAL] + (len(parts.tasks) - 1) * backward
     print(machine.described())
     print(f"{'step':<22} {'ms':>8} {'time / equal()':>15} {'FLOPs / equal()':>16}")
     for name, seconds in median.items():
-        print(f"{name:<22} {1e3 * seconds:8.1f} {seconds / median[equal]:15.3f} {counted[name] / counted[equal]:16.3f}")
-    print(f"equal() / by hand: time {median[equal] / median['by hand']:.3f}")
-    print(f"pcgrad() shared: FLOPs / those of DESIGN's table {counted['pcgrad(), shared'] / implied:.3f}")
+        print(f"{name:<22} {1e3 * seconds:8.1f} {seconds / median[EQUAL]:15.3f} {counted[name] / counted[EQUAL]:16.3f}")
+    print(f"equal() / by hand: time {median[EQUAL] / median['by hand']:.3f}")
+    if PCGRAD in chosen:
+        print(f"pcgrad() shared: FLOPs / those of DESIGN's table {counted[PCGRAD] / implied:.3f}")
 
 
 if __name__ == "__main__":

@@ -17,3 +17,16 @@ def test_compiling_costs_what_the_seed_that_compiled_has_taken(tmp_path):
         (folder / "run.json").write_text(json.dumps(told))
     table = Page(report.write([tmp_path], tmp_path).read_text()).table("Cost of training")
     assert table.column("compiling") == {"equal()": 40.0}
+
+
+def test_a_long_name_of_what_ratios_are_to_leaves_room_for_them(tmp_path):
+    name = "stch(log=False, preference={'segment': 0.25, 'depth': 0.75})"
+    made.run(tmp_path / "stch" / "seed-0", name, 0)
+    page = Page(report.write([tmp_path], tmp_path).read_text())
+    headings = [heading for heading in page.table("Cost of training").headings if heading.startswith("ratio to")]
+    assert headings
+    assert max(map(len, headings)) < len(name)
+    assert f"Ratios to {name}" in page.sections["cost"]
+    drawn = (tmp_path / "figures" / "cost-step-median.svg").read_text()
+    assert "ratio to stch" in drawn
+    assert f"ratio to {name}" not in drawn

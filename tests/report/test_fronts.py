@@ -80,3 +80,10 @@ def test_there_is_a_front_of_preferences_alone_and_of_what_is_done():
     assert section.blocks[0].lines == ["No run is done yet."]
     (section,) = traded(context(named((0.1,), (0.2,)), tasks=1))
     assert section.blocks[0].lines == ["Drawn of two or three tasks; there are 1."]
+
+
+def test_a_legend_tells_one_preference_from_another():
+    names = [f"stch(log=False, preference={{'left': {x}, 'right': {1 - x}}})" for x in (0.25, 0.75)]
+    (section,) = traded(context({names[0]: (0.1, 0.2), names[1]: (0.2, 0.5)}))
+    for share in (0.25, 0.75):
+        assert f"left': {share}, 'right': {1 - share}" in section.blocks[0].drawn[0].svg

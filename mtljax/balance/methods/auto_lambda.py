@@ -52,7 +52,7 @@ def auto_lambda(
 
     Returns:
         An optax `Aggregator` that sees the losses and needs a validation batch: `update(..., ahead=)`, as
-        `mtl.balance.look_ahead` makes it. It costs some three times as much as `equal`.
+        `mtl.balance.look_ahead` makes it. It costs some 3.3 times as much as `equal`.
 
     Raises:
         ValueError: for numbers out of range, an unknown task, or an optimizer that is none.

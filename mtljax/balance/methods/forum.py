@@ -67,7 +67,8 @@ def forum(
     Returns:
         An optax `Aggregator` that sees the losses and needs a validation batch: `update(..., ahead=)`, as
         `mtl.balance.look_ahead` makes it. It costs T backward passes through the validation losses and one for each of
-        `steps`, and holds T gradients. The weights in its state are lambda.
+        `steps`: with four tasks and one step some five times as much as `equal`. It holds T gradients. The weights in
+        its state are lambda.
 
     Raises:
         ValueError: for numbers out of range, or an optimizer that is none.

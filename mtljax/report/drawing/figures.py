@@ -21,6 +21,7 @@ _MARKERS = "os^DvPX*"
 _WIDTH, _DPI = 4.4, 150  # inches; 72 units of an SVG to the inch
 _LONGEST = 120  # letters of a file's name
 _LETTER = 0.068  # inches that a letter of a label takes
+_LINE = 60  # letters of a legend's only column
 _RC: Mapping[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mtljax",
@@ -130,7 +131,7 @@ def titled(figure: "Figure", title: str) -> None:
 def legend(figure: "Figure", handles: Sequence[Any], names: Sequence[str]) -> None:
     """A legend along the lower edge, in as many columns as fit; `legend_height` is the room it takes."""
     columns = _legend_columns(names)
-    shown = [short(name) if not name.startswith("_") else " " + short(name) for name in names]
+    shown = [short(name, _LINE) if not name.startswith("_") else " " + short(name, _LINE) for name in names]
     figure.legend(handles, shown, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=columns, borderaxespad=0.2)
 
 
@@ -140,7 +141,7 @@ def legend_height(names: Sequence[str]) -> float:
 
 
 def _legend_columns(names: Sequence[str]) -> int:
-    widest = 0.62 + _LETTER * max((len(short(name)) for name in names), default=1)
+    widest = 0.62 + _LETTER * max((len(short(name, _LINE)) for name in names), default=1)
     return max(1, min(len(names), int(_WIDTH / widest)))
 
 

@@ -5,12 +5,13 @@ import math
 from collections.abc import Callable
 
 from mtljax.report.drawing.charts import Dot, dots
-from mtljax.report.drawing.figures import Drawn, file_name
+from mtljax.report.drawing.figures import Drawn, file_name, short
 from mtljax.report.page.blocks import Block, Cell, Figures, Heading, Section, Table, Text, duration, number, size
 from mtljax.report.page.context import Context, recorded
 from mtljax.report.statistics.summary import Summary, summarise
 
 _REFERENCE = "equal()"
+_LETTERS = 24  # of the method that ratios are to, in headings and along axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,7 @@ def cost(context: Context) -> Section:
         rows.append(row)
     headings = [Heading("method"), Heading("seeds")]
     for one in known:
-        headings += [Heading(one.name, "down"), Heading(f"ratio to {reference}", "down")]
+        headings += [Heading(one.name, "down"), Heading(f"ratio to {short(reference, _LETTERS)}", "down")]
     notes = [
         "Means over seeds; of compiling, the seed that took longest, since later ones reuse what it compiled. "
         "The median step is without those that compile, evaluate or save. Of single networks, "
@@ -94,7 +95,9 @@ def _ratios(context: Context, one: _Cost, column: dict[str, Summary], reference:
         low, high = (min(values), max(values)) if len(values) > 1 else (None, None)
         rows.append(Dot(method, summary.mean / base if base else math.nan, low, high, context.looks[method]))
     alt = f"{one.name} of each method as a ratio to {reference}, mean and range over seeds."
-    return dots(file_name("cost", one.name), one.name, f"ratio to {reference}", rows, neutral=1, alt=alt)
+    return dots(
+        file_name("cost", one.name), one.name, f"ratio to {short(reference, _LETTERS)}", rows, neutral=1, alt=alt
+    )
 
 
 def _kinds(context: Context) -> str:
