@@ -244,7 +244,7 @@ def linearize(
 
     Returns:
         A function of the same arguments that returns `(losses, at)`, losses `(T,)`, or `((losses, aux), at)`, `at` with
-        `at.gramian()`, `at.weighted(weights)`, the gradient of the weighted sum, and `at.jacobian(params)`.
+        `at.gramian()`, `at.weighted(weights)`, the gradient of the weighted sum, and `at.jacobian()`.
 
     Example:
         >>> import jax, jax.numpy as jnp, mtljax as mtl

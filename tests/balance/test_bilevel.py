@@ -197,7 +197,7 @@ def test_heads_have_a_part_in_the_step_ahead_and_are_scaled():
     expected = 0.1 - 0.01 * np.array([(after([0.1 + h, 0.1]) - after([0.1 - h, 0.1])) / 2 / h for h in (1e-4,)] + [0.0])
     state = balancer.init(params)
     known = {"losses": at.losses, "ahead": ahead, "owners": at.owners}
-    direction, state = balancer.update(at.jacobian(params), state, params, **known)
+    direction, state = balancer.update(at.jacobian(), state, params, **known)
     np.testing.assert_allclose(state.weights, expected, rtol=1e-3)
     np.testing.assert_allclose(direction["head"], expected[0] * 2, rtol=1e-3)
 

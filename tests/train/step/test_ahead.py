@@ -54,7 +54,7 @@ def test_a_step_is_that_of_ones_own_loop():
         at = mtl.balance.linearize_at(losses_fn, start, data)
         ahead = mtl.balance.look_ahead(losses_fn, start, data, batch(0)[HELD_OUT])
         known = {"losses": at.losses, "owners": at.owners, "ahead": ahead}
-        return balancer.update(at.jacobian(start), balancer.init(start), start, **known)
+        return balancer.update(at.jacobian(), balancer.init(start), start, **known)
 
     direction, after = update(start)
     np.testing.assert_allclose(weights, after.weights, rtol=1e-4, atol=1e-6)
