@@ -3,7 +3,7 @@
 python launch.py --config configs/pennfudan.py:FOLDER
 python launch.py --config configs/pennfudan.py:FOLDER --config.init_from=WORKDIR_OF_CONFIGS_OBJECTS
 
-FOLDER is PennFudanPed, with PNGImages and PedMasks (docs/data.md); every fifth image is held out.
+FOLDER is PennFudanPed, with PNGImages and PedMasks (docs/data.md); every fifth image is held out. No figures yet.
 """
 
 from mtljax.train import default_config

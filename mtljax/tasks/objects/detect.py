@@ -108,7 +108,7 @@ class _Detect:
             raise UserError(f"the head has {channels} classes; expected {self.classes}, by detect(classes=...).")
 
     def check(self, batch: Batch) -> None:
-        check_categories(batch, self.classes, "detect")
+        check_categories(batch, self.classes, f"detect(classes={self.classes}) has")
 
     def host_rows(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> Rows:
         self.check(batch)

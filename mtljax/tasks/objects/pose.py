@@ -23,7 +23,7 @@ from mtljax.tasks.metrics.objects import solids as shapes
 from mtljax.tasks.metrics.objects.pairing import found_for
 from mtljax.tasks.metrics.objects.poses import CLOSE, Errors, pose_errors, pose_figures
 from mtljax.tasks.metrics.objects.slots import sides_of
-from mtljax.tasks.objects.rows import BESIDE, CLIPS, Listed, clips_of, objects_of, once, rows_where
+from mtljax.tasks.objects.rows import BESIDE, CLIPS, Listed, check_categories, clips_of, objects_of, once, rows_where
 from mtljax.tasks.task import Baseline, Batch, Metric, Rows, Task
 
 # name -> how it looks the same, and the solid whose points are compared
@@ -140,10 +140,7 @@ class _Pose:
             )
 
     def check(self, batch: Batch) -> None:
-        category, valid = np.asarray(batch["instances"]["category"]), np.asarray(batch["instances_valid"], bool)
-        if np.any(valid & ((category < 1) | (category > len(self.solids)))):
-            wrong = int(category[valid & ((category < 1) | (category > len(self.solids)))][0])
-            raise UserError(f"category {wrong} in 'instances'; pose(solids=...) names {len(self.solids)}.")
+        check_categories(batch, len(self.solids), "pose(solids=...) names")
 
     def host_rows(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> Rows:
         self.check(batch)

@@ -54,23 +54,20 @@ def objects_of(batch: Batch, least: int) -> Listed:
     return Listed(**{key: np.asarray(x) for key, x in {**found, **none}.items()})
 
 
-def check_categories(batch: Batch, classes: int, task: str) -> None:
+def check_categories(batch: Batch, classes: int, known: str) -> None:
     """Raises a `UserError` for an object of a class that there is not.
 
     Args:
         batch: with `instances` and `instances_valid`.
         classes: C; objects are of 1 to C.
-        task: its name and how many classes it has, for the message.
+        known: who knows how many, for the message.
     """
     category = np.asarray(batch["instances"]["category"])
     wrong = np.asarray(batch["instances_valid"], bool) & ((category < 1) | (category > classes))
     if wrong.any():
         example, which = np.argwhere(wrong)[0]
         where = f"example {batch[PLACE][example]} of the split" if PLACE in batch else f"example {example} of the batch"
-        raise UserError(
-            f"category {category[example, which]} in 'instances' of {where}; {task}(classes={classes}) has 1 to "
-            f"{classes}."
-        )
+        raise UserError(f"category {category[example, which]} in 'instances' of {where}; {known} 1 to {classes}.")
 
 
 def rows_where(which: np.ndarray, batch: Batch, **columns: np.ndarray) -> dict[str, np.ndarray]:
