@@ -67,7 +67,8 @@ class Detect(nn.Module):
         logits = 0 if self.by_class else self.classes
         # Sizes are of a few cells, offsets within one.
         bias = (HEAT,) * maps + (0.0,) * logits + (2.0, 2.0, 0.5, 0.5)
-        said = Branch(self.width, maps + logits + 4, scale=0.1, bias=bias, dtype=self.dtype, name="maps")(seen.x)
+        branch = Branch(self.width, maps + logits + 4, 3, 0.1, bias, over_map=True, dtype=self.dtype, name="maps")
+        said = branch(seen.x)
         parts = {"heat": maps, "classes": logits, "size": 2, "offset": 2}
         prediction, begin = {}, 0
         for key, number in parts.items():

@@ -75,7 +75,7 @@ class Instances(nn.Module):
             UserError: for a map of another stride, or without a parent.
         """
         seen = shared_map(self, features, size, frames, labels if train else None)
-        shared = Branch(self.width, FEATURES, dtype=self.dtype, name="features")(seen.x)
+        shared = Branch(self.width, FEATURES, over_map=True, dtype=self.dtype, name="features")(seen.x)
         controller = Branch(self.width, NUMBERS, self.reach, 0.3, dtype=self.dtype, name="controller")
         prediction: dict[str, Any] = {
             "features": seen.by_clip(shared),

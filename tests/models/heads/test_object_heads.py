@@ -79,6 +79,19 @@ def test_a_branch_at_some_cells_gives_what_the_whole_map_has_there():
     np.testing.assert_allclose(some, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_branch_over_the_map_sees_how_much_there_is_in_a_cell():
+    """Which normalisation over the channels of each cell levels: there, twice as much gives the same."""
+    x = jax.random.normal(jax.random.key(0), (1, 4, 4, 8))
+    more = x.at[0, 1, 2].multiply(2.0)
+    alone, over = Branch(8, 3, reach=1), Branch(8, 3, reach=1, over_map=True)
+    for branch, sees in ((alone, False), (over, True)):
+        variables = branch.init(jax.random.key(1), x)
+        before, after = (branch.apply(variables, given)[0, 1, 2] for given in (x, more))
+        assert bool(np.allclose(before, after, rtol=1e-3, atol=1e-4)) is not sees
+    with pytest.raises(ValueError, match="some cells alone"):
+        over.apply(variables, x, jnp.zeros((1, 1, 2), jnp.int32))
+
+
 def test_shapes_in_training_and_in_evaluation(variables):
     def shapes(**options):
         return jax.tree.map(jnp.shape, jax.eval_shape(lambda: predict(made.network(), variables, BATCH, **options)))

@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mtljax.models.parts.norm import Norm
+
 _lecun = nn.initializers.lecun_normal()
 
 
@@ -13,7 +15,8 @@ class Branch(nn.Module):
     """A convolution, normalisation, ReLU and a 1 x 1 convolution.
 
     The normalisation is over the channels of each cell, so that what a cell gets does not depend on which others are
-    asked for: at some cells it gives what the whole map has there.
+    asked for: at some cells it gives what the whole map has there. That levels how much there is in a cell, by which
+    objects differ from what is behind them; so what finds them is normalised over the map.
 
     Attributes:
         width: channels in between.
@@ -21,6 +24,7 @@ class Branch(nn.Module):
         reach: side of the convolution's window, odd.
         scale: of the prediction when training begins; 1 for numbers of about 1.
         bias: of the prediction's channels when training begins, (channels,); 0 by default.
+        over_map: normalise groups of channels over the whole map of a frame; then no cells can be asked for.
         dtype: of the computation; parameters and prediction are float32.
 
     Example:
@@ -36,6 +40,7 @@ class Branch(nn.Module):
     reach: int = 3
     scale: float = 1.0
     bias: tuple[float, ...] | None = None
+    over_map: bool = False
     dtype: Any = None
 
     @nn.compact
@@ -49,7 +54,10 @@ class Branch(nn.Module):
             y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         else:
             y = patches(x, cells, self.reach) @ kernel.reshape(-1, self.width)
-        y = nn.relu(nn.LayerNorm(dtype=self.dtype, name="norm")(y))
+        if self.over_map and cells is not None:
+            raise ValueError("Branch(over_map=True) has no prediction at some cells alone.")
+        norm = Norm if self.over_map else nn.LayerNorm
+        y = nn.relu(norm(dtype=self.dtype, name="norm")(y))
         start = nn.initializers.variance_scaling(self.scale**2, "fan_in", "normal")
         bias = nn.initializers.zeros if self.bias is None else lambda key, shape, dtype: jnp.array(self.bias, dtype)
         y = nn.Dense(self.channels, dtype=self.dtype, kernel_init=start, bias_init=bias, name="predict")(y)
