@@ -18,8 +18,8 @@ from mtljax.train import default_config
 def get_config():
     config = default_config()
     config.data = "scenes('tracks')"
-    config.augment = "moment(4)"
-    encoder = "ResNet(depth=10, width=24, norm='group', stem='patch2')"
+    config.augment = "compose(moment(4), flip())"
+    encoder = "ResNet(depth=10, width=24, norm='group', stem='imagenet')"
     config.model = f"MultiTask(encoder=FPN(encoder={encoder}, width=48, stride=4))"
     config.tasks = {
         "detect": "detect(classes=4, areas=(100.0, 289.0))",
@@ -32,7 +32,7 @@ def get_config():
     adam = "chain(clip_by_global_norm(10.0), adam(warmup_cosine_decay_schedule(0.0, 2e-3, steps // 20, steps)))"
     config.optimizers = {group: adam for group in ("shared", *config.tasks)}
     config.batch_size = 8
-    config.steps = 2400
-    config.eval_every = 1200
-    config.checkpoint_every = 1200
+    config.steps = 3600
+    config.eval_every = 1800
+    config.checkpoint_every = 600
     return config
