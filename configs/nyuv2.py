@@ -6,10 +6,11 @@ python launch.py --config 'configs/nyuv2.py:FOLDER;segnet' --config.balance='nas
 
 FOLDER is the one that the authors of MTAN share (docs/data.md). Both published protocols have 200 epochs of 795 images,
 Adam at 1e-4, halved after half of them. LibMTL's, the default: a dilated ResNet-50 from ImageNet's weights, a head of
-DeepLab v3 a task, batches of 8, no augmentation, and images as they are, though those weights want normalised ones.
-`segnet`, of Nash-MTL, FAMO and those after them: MTAN on SegNet from scratch, batches of 2, random scale and flip;
-their figures are means over the last ten epochs and three seeds. There the heads have one normalised layer more than
-theirs, and masks read one map a block (docs/sharing.md). Metrics are pooled over all valid pixels.
+DeepLab v3 a task, batches of 8, no augmentation, weights decayed by 1e-5 within Adam, and images as they are, though
+those weights want normalised ones. `segnet`, of Nash-MTL, FAMO and those after them: MTAN on SegNet from scratch,
+batches of 2, random scale and flip; their figures are means over the last ten epochs and three seeds. There the heads
+have one normalised layer more than theirs, and masks read one map a block (docs/sharing.md). Metrics are pooled over
+all valid pixels.
 
 For one GPU with 16 GB or more (batch normalisation reads the whole batch); not run here, so that its hours are not
 known. Published for `segnet` (Navon et al., ICML 2022, table 2), mIoU, pixel accuracy (%), AbsErr, RelErr, mean and
@@ -27,14 +28,21 @@ from mtljax.errors import unknown
 from mtljax.train import default_config
 
 IMAGES = 795
-# network -> the model, images in a batch, an augmentation, and the heads of 13, 1 and 3 channels
+# network -> the model, images in a batch, an augmentation, the heads of 13, 1 and 3 channels, and a decay of weights
 PROTOCOLS = {
-    "resnet": ("MultiTask(encoder=ResNet(depth=50, norm='batch', dilated=True, normalise=False))", 8, "", "ASPP({})"),
+    "resnet": (
+        "MultiTask(encoder=ResNet(depth=50, norm='batch', dilated=True, normalise=False))",
+        8,
+        "",
+        "ASPP({})",
+        1e-5,
+    ),
     "segnet": (
         "MTAN(encoder=SegNet(pyramid=True))",
         2,
         "compose(scale(choices=[1.0, 1.2, 1.5], depth='divided'), flip())",
         "Dense({}, width=64)",
+        0.0,
     ),
 }
 
@@ -44,7 +52,7 @@ def get_config(argument: str = "data/nyuv2"):
     network = network or "resnet"
     if network not in PROTOCOLS:
         raise unknown("network of configs/nyuv2.py:", network, PROTOCOLS)
-    model, batch_size, augment, head = PROTOCOLS[network]
+    model, batch_size, augment, head, decay = PROTOCOLS[network]
     config = default_config()
     config.data = f"nyuv2({path!r})"
     config.augment = augment
@@ -56,6 +64,7 @@ def get_config(argument: str = "data/nyuv2"):
     }
     config.balance = "equal()"
     adam = "adam(piecewise_constant_schedule(1e-4, {steps // 2: 0.5}))"
+    adam = f"chain(add_decayed_weights({decay}), {adam})" if decay else adam
     config.optimizers = {"shared": adam} | {name: adam for name in config.tasks}
     config.parallel = "mesh(data=1)"
     config.batch_size = batch_size

@@ -143,8 +143,8 @@ def all_finite(tree: Any) -> jax.Array:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
-def rows_of(function: Callable[[Any], jax.Array], at: Any, num_tasks: int) -> list[Any]:
-    """The gradients of T numbers at a point, one after the other: a list of trees."""
-    _, pull = jax.vjp(function, at)
+def rows_of(function: Callable[[Any], jax.Array], at: Any, num_tasks: int) -> tuple[jax.Array, list[Any]]:
+    """T numbers at a point, (T,), and their gradients, one after the other: a list of trees."""
+    values, pull = jax.vjp(function, at)
     eye = jnp.eye(num_tasks, dtype=jnp.float32)
-    return [pull(row)[0] for row in eye]
+    return values, [pull(row)[0] for row in eye]

@@ -8,13 +8,14 @@ import numpy as np
 
 from mtljax.data.dataset import Example, Source
 from mtljax.data.meanings import labels_of
+from mtljax.data.shares import Within
 from mtljax.errors import UserError
 
 _PLACES = ("frame_index", "sequence")  # no labels to learn from
 _WITH = {"instances": ("objects_valid", "segmentations")}  # what tells of a label as well
 
 
-class Hidden:
+class Hidden(Within):
     """Hides each label of each example independently, with one probability.
 
     What is hidden depends on (seed, index, label) alone: it is the same in every epoch, on every host and after every

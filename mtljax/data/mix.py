@@ -3,9 +3,8 @@
 import bisect
 import dataclasses
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from mtljax.data.meanings import labels_of, meanings, must_mean_one_thing
 from mtljax.data.reading.common_form import common_form, in_form
 from mtljax.data.relabel import CATEGORY, Classes, Relabelled, checked_classes, checked_rename, table
 from mtljax.data.resize import checked_size, resized
+from mtljax.data.shares import check_ratio, positive
 from mtljax.errors import UserError, unknown
 
 _TRIED = 8  # examples of a set that may be unreadable before its form is known
@@ -33,6 +33,7 @@ class Mix:
     rename: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     classes: Mapping[str, Mapping[str | None, Sequence[str]]] = dataclasses.field(default_factory=dict)
     read: frozenset[str] | None = None
+    exact: bool = False
 
     def of_labels(self, labels: Iterable[str]) -> "Mix":
         """The same mix for one who reads these labels alone: others may have two meanings."""
@@ -71,13 +72,16 @@ class Mix:
             if len(source) == 0:
                 raise UserError(f"{self.name}: {key!r} has no examples in its split {name!r}.")
         lengths = {key: len(source) for key, source in sources.items()}
-        counts = self._shares(lengths) if name == "train" else lengths
+        exact = tuple(self._weights(lengths).values()) if name == "train" and self.exact else None
+        counts = self._shares(lengths) if name == "train" and not self.exact else lengths
         raw = {key: _first_readable(source, range(len(source))) for key, source in sources.items()}
         sources = self._relabelled(sources, raw)
         firsts = {key: self._fitted(source.changed(raw[key])) for key, source in sources.items()}
         form = common_form(self.name, firsts, self.size)
         starts = {key: _starts(list(sources.values()), key, gap) for key, gap in _GAPS.items() if key in form}
-        return MixSource(tuple(sources.values()), tuple(counts.values()), form, self.size, starts, kinds_of(self))
+        return MixSource(
+            tuple(sources.values()), tuple(counts.values()), form, self.size, starts, kinds_of(self), exact
+        )
 
     def _relabelled(self, sources: Mapping[str, Source], firsts: Mapping[str, Example]) -> dict[str, Relabelled]:
         """The sources with the names and classes that the mix gives; of one name and meaning each."""
@@ -111,8 +115,7 @@ class Mix:
 
     def _shares(self, lengths: Mapping[str, int]) -> dict[str, int]:
         """Examples of each set in an epoch: as the weights say, and of none fewer than it has."""
-        most = max(lengths.values())
-        weights = self.ratio or {key: (length / most) ** (1 / self.temperature) for key, length in lengths.items()}
+        weights = self._weights(lengths)
         scale = max(length / max(weights[key], _TINY) for key, length in lengths.items())
         if scale * sum(weights.values()) > _LONGEST:
             raise UserError(
@@ -120,6 +123,10 @@ class Mix:
                 f"closer to the sizes, {dict(lengths)}."
             )
         return {key: max(length, round(scale * weights[key])) for key, length in lengths.items()}
+
+    def _weights(self, lengths: Mapping[str, int]) -> Mapping[str, float]:
+        most = max(lengths.values())
+        return self.ratio or {key: (length / most) ** (1 / self.temperature) for key, length in lengths.items()}
 
     def _fitted(self, example: Example) -> Example:
         if "image" not in example or np.ndim(example["image"]) != 4:
@@ -134,12 +141,14 @@ def mix(
     size: tuple[int, int] | None = None,
     rename: Mapping[str, Mapping[str, str]] | None = None,
     classes: Classes | None = None,
+    exact: bool = False,
 ) -> Mix:
     """Several data sets as one, each with labels of its own: what one lacks is not valid in its examples.
 
     An epoch of `train` has every example of every set at least once; those of sets that are small for their share come
     again, spread evenly. Batches are drawn from all of it, so that the shares hold on average in a batch, and exactly
-    in an epoch. `validation` has each example once, set after set.
+    in an epoch; with `exact` each set is drawn from by itself, as often as its share asks for, so that they hold in
+    every batch, to one example. `validation` has each example once, set after set.
 
     All examples have all labels of all sets, zeros with masks all False where their set has none. An example without
     `camera`, beside sets that have one, gets poses of identity and intrinsics of a field of view of 53 degrees; no mask
@@ -163,6 +172,7 @@ def mix(
         classes: label -> its classes in the mix, by name: a list, or class -> other names for it in the sets; None
             holds names that are no class, and so not valid: {"semantic": {"road": [], "pavement": ["sidewalk"],
             None: ["rider"]}}. The label is named as in the mix.
+        exact: whether every batch holds the shares.
 
     Returns:
         A data set with the splits `train` and `validation`.
@@ -196,11 +206,13 @@ def mix(
     if ratio is not None and temperature is not None:
         raise UserError("mix(...): give a ratio or a temperature, not both.")
     if ratio is not None:
-        _check_ratio(ratio, sets)
-    if temperature is not None and not _positive(temperature):
+        check_ratio(ratio, sets)
+    if temperature is not None and not positive(temperature):
         raise UserError(f"mix(temperature={temperature!r}): expected a number above 0.")
     fitted = None if size is None else checked_size(size)
-    return Mix(sets, ratio, temperature or 1.0, fitted, checked_rename(rename, sets), checked_classes(classes))
+    return Mix(
+        sets, ratio, temperature or 1.0, fitted, checked_rename(rename, sets), checked_classes(classes), exact=exact
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +226,7 @@ class MixSource:
         size: (height, width) that all get, or None.
         starts: of `frame_index` and `sequence`, of each source the number that its 0 gets.
         kinds: of labels.
+        shares: of each source in every batch, in proportion; None where they hold on average.
     """
 
     sources: Sequence[Source]
@@ -222,6 +235,7 @@ class MixSource:
     size: tuple[int, int] | None
     starts: Mapping[str, Sequence[int]]
     kinds: Mapping[str, str] = dataclasses.field(default_factory=lambda: KINDS)
+    shares: Sequence[float] | None = None
 
     def __len__(self) -> int:
         return sum(self.counts)
@@ -244,6 +258,10 @@ class MixSource:
         number, place = self._place(index)
         length, count = len(self.sources[number]), self.counts[number]
         return index - place + -(-(place * length // count) * count // length)
+
+    def set_of(self, index: int) -> int:
+        """The number of the source that an example is of."""
+        return self._place(index)[0]
 
     def _place(self, index: int) -> tuple[int, int]:
         """The number of the source, and the place among its own."""
@@ -270,20 +288,3 @@ def _first_readable(source: Source, order: Sequence[int]) -> Example:
         except UserError:
             continue
     return source[last]
-
-
-def _check_ratio(ratio: Any, sets: Mapping[str, DataSet]) -> None:
-    if not isinstance(ratio, Mapping):
-        raise UserError(f"mix(ratio={ratio!r}): expected a number for each of {', '.join(sets)}.")
-    for key, value in ratio.items():
-        if key not in sets:
-            raise unknown("set in the ratio of mix:", str(key), sets)
-        if not _positive(value):
-            raise UserError(f"mix(ratio={{{key!r}: {value!r}}}): expected a number above 0.")
-    lacking = [key for key in sets if key not in ratio]
-    if lacking:
-        raise UserError(f"mix(ratio={dict(ratio)!r}): expected a number for {', '.join(lacking)} too.")
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf

@@ -6,12 +6,13 @@ from typing import SupportsIndex
 import numpy as np
 
 from mtljax.data.dataset import Example, Source
+from mtljax.data.shares import Within
 from mtljax.errors import UserError
 
 _PARTING = 0x9A47  # apart from other uses of the seed
 
 
-class Part:
+class Part(Within):
     """Of a source's n examples the first `ceil(share * n)` in a random order; they keep the order of the source.
 
     The random order depends on the seed alone, so that a smaller part is a part of every larger one, on every host.
@@ -48,8 +49,12 @@ class Part:
         return len(self._indices)
 
     def __getitem__(self, index: SupportsIndex) -> Example:
-        return self._source[int(self._indices[index])]
+        return self._source[self.inner(int(index))]
+
+    def inner(self, index: int) -> int:
+        """The index in the source."""
+        return int(self._indices[index])
 
     def original(self, index: int) -> int:
         """The index in the source that the example has, the first of them."""
-        return self._of(int(self._indices[index]))
+        return self._of(self.inner(index))

@@ -9,6 +9,7 @@ import numpy as np
 
 from mtljax.data.augment import Augmentation
 from mtljax.data.dataset import KINDS, Example, Source
+from mtljax.data.shares import shuffled
 from mtljax.errors import UserError, unknown
 
 Batch = dict[str, Any]
@@ -38,7 +39,7 @@ def train_batches(
     draws depends on the seed and the example's place in that order alone.
 
     Args:
-        source: of examples.
+        source: of examples; one with `shares`, such as an exact `mix`, has each set's share in every batch.
         batch_size: examples a batch, on this host.
         seed: of the order; with it a run can be repeated.
         keep: the labels wanted (`image` or `inputs`, `camera` and masks come along); all by default.
@@ -57,9 +58,8 @@ def train_batches(
     import grain
 
     index, count = shard
-    dataset = grain.MapDataset.source(source)
-    check_batch_size(batch_size * count, len(dataset))
-    dataset = dataset.seed(seed).shuffle().repeat()
+    check_batch_size(batch_size * count, len(source))
+    dataset = shuffled(source, seed)
     if augment is not None:
         dataset = dataset.map_with_index(_Augmented(augment, seed, keep, kinds))
     dataset = dataset[start + index :: count].map(Prepare(keep, raw, label))

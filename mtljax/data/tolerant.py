@@ -7,10 +7,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from mtljax.data.dataset import Example, Source
+from mtljax.data.shares import Within
 from mtljax.errors import UserError
 
 
-class Tolerant:
+class Tolerant(Within):
     """Puts an example without labels in the place of a record that cannot be read, and tells of it once.
 
     The place is filled with the next readable record, all of whose masks are False, so that every other example keeps

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.optimize import minimize
 
 import mtljax as mtl
 from mtljax.errors import UserError
@@ -62,7 +63,7 @@ def test_auto_lambda_moves_along_the_validation_losses_after_a_step(primary):
 
 
 def shortest(rows):
-    """The point of a triangle that is nearest to 0, by a fine grid over its weights."""
+    """The weights of the point of a triangle that is nearest to 0, by a fine grid."""
     grid = np.linspace(0, 1, 401)
     first, second = (x.ravel() for x in np.meshgrid(grid, grid))
     inside = first + second <= 1 + 1e-9
@@ -70,53 +71,76 @@ def shortest(rows):
     return weights[np.argmin(np.linalg.norm(weights @ rows, axis=1))]
 
 
-@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 3])
-def test_moml_moves_along_the_shortest_of_all_hypergradients(steps):
+def divided(rows, losses, normalise):
+    """The rows divided by what `normalise` says."""
+    by = {"none": 1.0, "l2": np.linalg.norm(rows, axis=1), "loss": losses}[normalise]
+    return rows / np.broadcast_to(by, T)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("steps", "normalise"),
+    [
+        pytest.param(1, "none", marks=pytest.mark.slow),
+        pytest.param(1, "loss", marks=pytest.mark.slow),
+        (3, "l2"),
+    ],
+)
+def test_moml_moves_along_the_shortest_of_all_hypergradients(steps, normalise):
     """Steps on these quadratics end at `mean + (1 - eta)^k (theta - mean)`, mean of the a_t by their weights."""
     weights = np.full(T, 1 / T)
     left = (1 - ETA) ** steps
     ahead = (1 - left) * weights @ A + left * THETA
     hyper = (ahead - B) @ A.T * (1 - left) @ slopes_of_softmax(weights)
-    logits = -RATE * shortest(hyper) @ hyper
-    balancer = mtl.moml(T, step_size=ETA, steps=steps, optimizer=optax.sgd(RATE))
+    shares = shortest(divided(hyper, np.sum((ahead - B) ** 2, axis=1) / 2, normalise))
+    logits = -RATE * shares @ hyper
+    balancer = mtl.moml(T, step_size=ETA, steps=steps, normalise=normalise, optimizer=optax.sgd(RATE))
     direction, state = updated(balancer)
     np.testing.assert_allclose(state.rule.logits, logits, atol=2e-3 * np.abs(logits).max())
     np.testing.assert_allclose(state.weights, softmax(np.asarray(state.rule.logits)), rtol=1e-5)
     np.testing.assert_allclose(direction, softmax(logits) @ (THETA - A), rtol=1e-3)
 
 
-def test_forum_follows_the_constraint_and_the_shares_that_solve_its_problem():
-    rho, steps, weights = 0.3, 2, np.full(T, 1 / T)
+def least(rows, constraint, enough):
+    """The d that makes `|d|^2 / 2 - min_t <row_t, d>` least where `<constraint, d> >= enough`, by SciPy."""
+    level = {"type": "ineq", "fun": lambda x: rows @ x[1:] - x[0]}
+    falls = {"type": "ineq", "fun": lambda x: constraint @ x[1:] - enough}
+    start = np.concatenate([[0.0], constraint])
+    found = minimize(lambda x: x[1:] @ x[1:] / 2 - x[0], start, constraints=[level, falls], options={"ftol": 1e-12})
+    assert found.success
+    return found.x[1:]
+
+
+@pytest.mark.parametrize(
+    ("normalise", "rho", "every"), [pytest.param("none", 1.0, 2, marks=pytest.mark.slow), ("l2", 0.45, 1)]
+)
+def test_forum_takes_the_direction_that_solves_its_problem(normalise, rho, every):
+    """Then it averages: the second step's rate is 2^(-3/4), and 1 where k counts pairs of steps."""
+    steps, weights = 2, np.full(T, 1 / T)
     left = (1 - ETA) ** steps
     lower = (1 - left) * weights @ A + left * THETA
     of_params = weights @ (THETA - A)
     fall = (np.sum((THETA - A) ** 2, axis=1) - np.sum((lower - A) ** 2, axis=1)) / 2
     of_logits = slopes_of_softmax(weights) @ fall
-    size = of_params @ of_params + of_logits @ of_logits
-    rows = THETA - B
+    constraint = np.concatenate([of_params, of_logits])
+    rows = divided(THETA - B, None, normalise)
+    whole = np.pad(rows, ((0, 0), (0, T)))
+    wanted = least(whole, constraint, rho * constraint @ constraint)
 
-    def pull(shares):
-        return max(rho - shares @ rows @ of_params / size, 0)
-
-    def objective(shares):
-        whole = np.concatenate([shares @ rows + pull(shares) * of_params, pull(shares) * of_logits])
-        return whole @ whole / 2 - pull(shares) * rho * size
-
-    grid = [np.array([i, j, 100 - i - j]) / 100 for i in range(101) for j in range(101 - i)]
-    best = min(grid, key=objective)
-    balancer = mtl.forum(T, step_size=ETA, steps=steps, rho=rho, optimizer=optax.sgd(RATE))
+    given = {"normalise": normalise, "every": every}
+    balancer = mtl.forum(T, step_size=ETA, steps=steps, rho=rho, optimizer=optax.sgd(RATE), **given)
     direction, state = updated(balancer)
-    np.testing.assert_allclose(state.rule.shares, best, atol=0.02)
-    assert objective(np.asarray(state.rule.shares, np.float64)) <= objective(best) + 1e-6
-    shares = np.asarray(state.rule.shares, np.float64)
-    np.testing.assert_allclose(state.rule.pull, pull(shares), rtol=1e-3, atol=1e-6)
-    logits = -RATE * pull(shares) * of_logits
+    shares, pull = (np.asarray(x, np.float64) for x in (state.rule.shares, state.rule.pull))
+    assert pull > 0.1
+    assert (shares > 0.05).sum() > 1
+    np.testing.assert_allclose(shares @ whole + pull * constraint, wanted, rtol=1e-3, atol=1e-4)
+    logits = -RATE * pull * of_logits
     np.testing.assert_allclose(state.rule.logits, logits, rtol=1e-3, atol=1e-6)
-    expected = shares @ rows + pull(shares) * softmax(logits) @ (THETA - A)
-    np.testing.assert_allclose(direction, expected, rtol=1e-3, atol=1e-5)
-    _, again = updated(balancer, state)
-    rate = 2**-0.75
-    assert np.abs(np.asarray(again.rule.shares) - shares).max() <= rate
+    np.testing.assert_allclose(direction, shares @ rows + pull * softmax(logits) @ (THETA - A), rtol=1e-3, atol=1e-5)
+    scales = np.linalg.norm(rows, axis=1) / np.linalg.norm(THETA - B, axis=1)
+    np.testing.assert_allclose(state.weights, shares * scales, rtol=1e-4)
+    before = [state._replace(rule=state.rule._replace(shares=row)) for row in jnp.eye(T)[:2]]
+    first, second = (updated(balancer, one)[1].rule.shares for one in before)
+    np.testing.assert_allclose(first - second, (1 - (2 / every) ** -0.75) * np.array([1, -1, 0]), atol=1e-5)
 
 
 METHODS = {"auto_lambda": mtl.auto_lambda, "moml": mtl.moml, "forum": mtl.forum}
@@ -210,8 +234,10 @@ def test_heads_have_a_part_in_the_step_ahead_and_are_scaled():
         ("auto_lambda(primary='edge')", "expected a list of tasks"),
         ("auto_lambda(primary=[3])", "there is no task 3; there are 3 tasks"),
         ("moml(steps=0)", "steps must be an integer of at least 1"),
+        ("moml(normalise='l1')", "expected one of none, l2, loss, loss\\+"),
         ("moml(optimizer='adam')", "optimizer must be an optax transformation"),
         ("forum(rho=0)", "rho must be positive"),
+        ("forum(every=0)", "every must be an integer of at least 1"),
         ("forum(beta=2.0)", "between 0 and 1"),
     ],
 )

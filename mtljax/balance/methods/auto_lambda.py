@@ -59,7 +59,10 @@ def auto_lambda(
 
     References:
         Liu, James, Davison and Johns, Auto-Lambda: Disentangling Dynamic Task Relationships, TMLR 2022,
-        arXiv 2202.03091, equations 4 and 5, by automatic differentiation in the place of finite differences.
+        arXiv 2202.03091. Start and rate are those of the authors' code for dense prediction (3e-4 for CIFAR-100). It
+        finds the derivative by finite differences, here it is exact; its step ahead is one of the optimiser of the
+        moment (learning rate, momentum, weight decay), here a plain one; its lambda may fall below 0, which pushes a
+        loss up without end; and its validation batch is of the training examples, in another order.
 
     Example:
         >>> import jax, jax.numpy as jnp, mtljax as mtl, optax

@@ -1,19 +1,15 @@
 """MGDA: the shortest vector in the convex hull of the gradients."""
 
-from typing import Literal, get_args
-
 import jax
 
-from mtljax.balance import among_present
+from mtljax.balance import normalise as divisors
 from mtljax.balance.balancer import Balancer
 from mtljax.balance.gramian import Gramian
 from mtljax.balance.rule import Observation, from_rule
 from mtljax.balance.solvers import quadratic_program
 
-Normalise = Literal["none", "l2", "loss", "loss+"]
 
-
-def mgda(num_tasks: int, normalise: Normalise = "none") -> Balancer:
+def mgda(num_tasks: int, normalise: divisors.Normalise = "none") -> Balancer:
     """The shortest vector in the convex hull of the gradients: `w = argmin w^T G w` over the simplex, `d = J^T w`.
 
     `d` is zero, or a direction along which no loss rises. With `measure="features"` this is MGDA-UB.
@@ -42,18 +38,11 @@ def mgda(num_tasks: int, normalise: Normalise = "none") -> Balancer:
         >>> [round(float(x), 3) for x in direction]
         [0.4, 0.8]
     """
-    if normalise not in get_args(Normalise):
-        raise ValueError(f"mgda(normalise={normalise!r}): expected one of {', '.join(get_args(Normalise))}.")
+    divisors.check("mgda", normalise)
 
     def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
-        norms, cosines = seen.gramian
-        if normalise == "l2":
-            norms = (norms > 0).astype(norms.dtype)
-        elif normalise == "loss":
-            norms = norms / among_present.positive(seen.losses).astype(norms.dtype)
-        elif normalise == "loss+":
-            norms = (norms > 0) / among_present.positive(seen.losses).astype(norms.dtype)
-        weights, solved = quadratic_program.min_norm(Gramian(norms, cosines), seen.present)
+        norms = divisors.divided(seen.gramian.norms, seen.losses, normalise)
+        weights, solved = quadratic_program.min_norm(Gramian(norms, seen.gramian.cosines), seen.present)
         return weights, state, solved
 
     by_loss = normalise.startswith("loss")

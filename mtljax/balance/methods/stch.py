@@ -64,8 +64,8 @@ def stch(
             sign, a reference of the wrong length, or an argument of the other form.
 
     References:
-        Lin et al., Smooth Tchebycheff Scalarization for Multi-Objective Optimization, ICML 2024, equation 9; warm-up
-        and log-losses as in the authors' multi-task experiments.
+        Lin et al., Smooth Tchebycheff Scalarization for Multi-Objective Optimization, ICML 2024, arXiv 2402.19078;
+        warm-up and log-losses as in the authors' code for multi-task learning, which has no preference.
 
     Example:
         >>> import jax.numpy as jnp, mtljax as mtl

@@ -62,8 +62,8 @@ def office(
     """One domain of Office-31 or Office-Home: images with a class, the label named as the domain in small letters.
 
     Several domains in one run, a task each, are a `mix`: `mix({'amazon': office('office31', 'amazon'), ...},
-    ratio={'amazon': 1, ...})`, as `configs/office.py` has it. The folder holds `amazon/images/CLASS/*.jpg`, `dslr`,
-    `webcam` (Office-31, 31 classes), or `Art/CLASS/*.jpg`, `Clipart`, `Product`, `Real World` (Office-Home, 65).
+    ratio={'amazon': 1, ...}, exact=True)`, as `configs/office.py` has it. The folder holds `amazon/images/CLASS/*.jpg`,
+    `dslr`, `webcam` (Office-31, 31 classes), or `Art/CLASS/*.jpg`, `Clipart`, `Product`, `Real World` (Office-Home).
 
     Args:
         path: of the folder.
