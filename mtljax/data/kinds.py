@@ -61,7 +61,8 @@ def kinds_of(data_set: Any) -> Mapping[str, str]:
 def fields(example: Example, kinds: Mapping[str, str] = KINDS) -> Iterator[Field]:
     """All that an example has but its image, each with its kind.
 
-    A mask is a `map` where it has the image's pixels, else one of `frames` where its label has frames, else `whole`.
+    A mask is a `map` where it has the image's pixels, else one of `frames` where its label has frames, else `whole`. A
+    map of other pixels than the image's, as beside features in the image's place, is of `frames`.
 
     Args:
         example: of images (s, H, W, C), or of `inputs`, which are left out.
@@ -108,4 +109,7 @@ def _kind(path: str, value: Any, frames: tuple[int, ...], kinds: Mapping[str, st
     else:
         framed = label != "instances" and kinds.get(label) in _FRAMED and np.ndim(value) > 0
         return "frames" if framed else "whole"
-    return "whole" if kind in MAPS and not dense else kind
+    if kind in MAPS and not dense:
+        framed = "/" not in path and np.ndim(value) == 4 and np.shape(value)[:1] == frames[:1]
+        return "frames" if framed else "whole"
+    return kind

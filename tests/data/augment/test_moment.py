@@ -37,6 +37,15 @@ def test_a_window_is_of_successive_frames_at_any_place(clips):
     np.testing.assert_array_equal(clips[0]["forward_flow_valid"].any(axis=(1, 2, 3)), [True, True, False])
 
 
+def test_maps_of_other_pixels_than_the_image_have_its_frames(clips):
+    """As labels beside features that stand in the image's place."""
+    clip = dict(clips[0]) | {"image": clips[0]["image"][:, ::2, ::2]}
+    found = augment.moment(2)(clip, np.random.default_rng(0))
+    at = started(clip, found)
+    for key in ("segmentations", "depth", "depth_valid"):
+        np.testing.assert_array_equal(found[key], clip[key][at : at + 2])
+
+
 def test_the_future_is_where_objects_will_be(clips):
     known = 0
     for seed in range(12):
