@@ -11,28 +11,21 @@ from mtljax.data.hidden import Hidden
 from mtljax.data.part import Part
 from mtljax.data.tolerant import Tolerant
 from mtljax.errors import UserError
+from tests.data.test_mix import Numbers
 
 
 @dataclasses.dataclass(frozen=True)
-class Numbers:
+class Images(Numbers):
     """A data set of so many images that are their index all over, beginning at a number."""
 
-    size: int
     first: int = 0
-    name: str = "numbers"
-
-    def split(self, name):
-        return self
-
-    def __len__(self):
-        return self.size
 
     def __getitem__(self, index):
         image = np.full((1, 2, 2, 3), int(index) + self.first, np.uint8)
         return {"image": image, "depth": image[..., :1] / 1.0, "depth_valid": image[..., :1] >= 0}
 
 
-SETS = {"few": Numbers(7), "many": Numbers(50, first=100)}
+SETS = {"few": Images(7), "many": Images(50, first=100)}
 
 
 def drawn(source, batches, size=6, **known):

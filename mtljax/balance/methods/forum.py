@@ -114,7 +114,8 @@ def forum(
     def learn(ahead: Ahead, present: jax.Array, state: FORUMState) -> tuple[FORUMState, tuple]:
         of_logits, of_params = _slope_of_q(ahead, state.logits, present, step_size, steps)
         there = rows_of(lambda p: ahead.validation(p).astype(jnp.float32), ahead.params, num_tasks)
-        products, along, scales = _products(*ahead.total(there), of_params, normalise)
+        losses, rows = ahead.total(there)
+        products, along, scales = _products(losses, rows, of_params, normalise)
         size = _squared(of_params) + _squared(of_logits)
         usable = present & (jnp.diagonal(products) > 0)
         found = _shares(products, along, size, rho, usable)
