@@ -7,8 +7,11 @@ import re
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
+
+import mtljax as mtl
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
@@ -21,7 +24,19 @@ def blocks(page, language):
 @pytest.fixture(scope="module")
 def readme():
     """What the names in README.md's code stand for after it has run from top to bottom."""
-    return run_page("README.md")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("init", "apply"):
+            patch.setattr(mtl.MultiTask, name, at_once(getattr(mtl.MultiTask, name)))
+        return run_page("README.md")
+
+
+def at_once(method):
+    """A method of a module as one program, which compiles in less time than one for each of its steps."""
+
+    def compiled(module, first, images, **chosen):
+        return jax.jit(lambda *given: method(module, *given, **chosen))(first, images)
+
+    return compiled
 
 
 def test_the_loop_of_ones_own_learns(readme):
