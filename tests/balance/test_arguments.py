@@ -32,10 +32,8 @@ def assert_the_same(one, two):
     jax.tree.map(np.testing.assert_array_equal, first.consts, second.consts)
 
 
-def step_by_step(balancer):
-    """A first update, which takes less time than to compile it."""
-    with jax.disable_jit():
-        return balancer.update(JACOBIAN, balancer.init(PARAMS), PARAMS, losses=LOSSES)
+def first_step(balancer):
+    return jax.jit(balancer.update)(JACOBIAN, balancer.init(PARAMS), PARAMS, losses=LOSSES)
 
 
 @pytest.mark.parametrize("method", BY_NAME)
@@ -61,9 +59,9 @@ def test_the_primary_task_by_name():
 
 
 def test_balancers_of_one_seed_in_a_composition_draw_numbers_of_their_own():
-    _, expected = step_by_step(mtl.random_weighting(3, seed=0))
+    _, expected = first_step(mtl.random_weighting(3, seed=0))
     parts = (mtl.random_weighting(3), mtl.random_direction(3), mtl.random_direction(3))
-    _, state = step_by_step(mtl.compose(*parts))
+    _, state = first_step(mtl.compose(*parts))
     first, (second, third) = state.rule[0].weights, (part.weights for part in state.rule[1].rule)
     np.testing.assert_array_equal(first, expected.weights)
     for one, two in ((first, second), (first, third), (second, third)):
@@ -71,6 +69,6 @@ def test_balancers_of_one_seed_in_a_composition_draw_numbers_of_their_own():
 
 
 def test_a_seed_draws_what_it_has_always_drawn():
-    _, state = step_by_step(mtl.random_weighting(3, seed=0))
+    _, state = first_step(mtl.random_weighting(3, seed=0))
     _, now = jax.random.split(jax.random.key(0))
     np.testing.assert_allclose(state.weights, jax.nn.softmax(jax.random.normal(now, (3,))), rtol=1e-6)
