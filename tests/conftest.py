@@ -1,8 +1,11 @@
 """Settings of the whole suite: eight simulated CPU devices, and where the real data is, if it is."""
 
+import atexit
 import gc
 import os
 import pathlib
+import shutil
+import tempfile
 
 from tests import quick
 
@@ -12,6 +15,11 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS"] = "0"  # which nobody reads, of programs that run for a moment
+if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    # What takes long to compile is compiled once for all tests and workers, which are children of the process that begins.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="mtljax-tests-")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import jax
 import pytest

@@ -1,6 +1,7 @@
 """The code of README.md and docs/, run; and the promises they make about commands and files."""
 
 import ast
+import functools
 import graphlib
 import pathlib
 import re
@@ -148,9 +149,14 @@ def test_rooms_import_downwards_only():
                 assert named <= floors, f"{file} imports {named - floors}"
 
 
+@functools.cache
+def parsed(file):
+    return ast.parse(file.read_text())
+
+
 def imported(file):
     """The names that a module's import statements may bring in, those within its functions too."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -179,9 +185,9 @@ def lines_of(function):
 def test_files_and_functions_are_short(part):
     long = []
     for file in sorted((ROOT / part).rglob("*.py")):
-        place, text = file.relative_to(ROOT).as_posix(), file.read_text()
-        if text.count("\n") > 300:
+        place = file.relative_to(ROOT).as_posix()
+        if file.read_bytes().count(b"\n") > 300:
             long.append(place)
-        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        functions = [node for node in ast.walk(parsed(file)) if isinstance(node, ast.FunctionDef)]
         long += [f"{place} {function.name}" for function in functions if lines_of(function) > 50]
     assert not set(long) - CLEARER_WHOLE
