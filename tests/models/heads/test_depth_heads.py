@@ -63,6 +63,7 @@ def test_vectors_are_refused():
         mtl.heads.InverseDepth().init(jax.random.key(0), jnp.ones((2, 8)))
 
 
+@pytest.mark.slow
 def test_parents_are_passed_on_without_a_parameter():
     heads = {"all": mtl.heads.Parents(), "a": mtl.heads.Dense(2, width=4), "b": mtl.heads.Linear(3)}
     model = mtl.MultiTask(mtl.encoders.UNet(width=4, levels=1), heads, parents={"all": ("a", "b")})
