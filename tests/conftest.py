@@ -1,8 +1,11 @@
 """Settings of the whole suite: eight simulated CPU devices, and where the real data is, if it is."""
 
+import atexit
 import gc
 import os
 import pathlib
+import shutil
+import tempfile
 
 from tests import quick
 
@@ -12,6 +15,11 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS"] = "0"  # which nobody reads, of programs that run for a moment
+if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    # What takes long to compile is compiled once for all tests and workers, which are children of the process that begins.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="mtljax-tests-")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import jax
 import pytest
@@ -27,11 +35,43 @@ SHARED = ROOT.parent / "shared"
 COMPILING = tuple(str(ROOT / "mtljax" / room) for room in ("balance", "geometry", "models", "objects", "tasks"))
 
 
+# Files that take longest: several workers begin with them, so that none is left alone with one at the end.
+LONG = tuple(
+    f"tests/{file}.py"
+    for file in (
+        "test_hosts", "studies/comparison/test_workers", "test_soak", "test_launch", "test_launch_faults", "test_notebooks",
+        "studies/test_cross_stitch", "models/heads/test_motion_heads", "tasks/values/test_learning",
+        "train/step/test_self_supervised", "balance/methods/test_many_tasks", "balance/methods/test_golden",
+        "balance/test_optax_wrappers", "studies/comparison/test_here", "train/run/test_frozen_networks", "studies/test_toy",
+    )
+)  # fmt: skip
+# Files that use programs which a process compiles once: one worker runs them all.
+TOGETHER = ("tests/balance/methods/test_memory.py", "tests/balance/methods/test_properties.py")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
         if isinstance(item, pytest.DoctestItem) and str(item.path).startswith(COMPILING):
             item.add_marker(pytest.mark.slow)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """As `--dist=loadfile`, which is asked for, but in the order of the items and with files that belong together."""
+    if config.option.dist != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return TOGETHER[0] if file in TOGETHER else file
+
+    config.option.loadscopereorder = False
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ def test_streets_and_a_kitchen_are_two_folders_in_one_argument():
             get_config(wrong)
 
 
+@pytest.mark.slow
 def test_a_data_set_of_tfds_trains_and_evaluates(cifar100_dir, tmp_path, capsys):
     config = load("cifar100")
     config.data = config.data.replace("tfds('cifar100'", f"tfds('cifar100', data_dir={cifar100_dir!r}")

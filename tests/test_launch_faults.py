@@ -5,10 +5,11 @@ import subprocess
 
 import pytest
 
+from mtljax import cli
 from mtljax.train.config.default import checked
-from mtljax.train.run import config_file
+from mtljax.train.run import config_file, loop
 from mtljax.train.run.workdir import sole_use
-from tests import runs, small_config
+from tests import in_process, runs, small_config
 from tests.frames import slanted, write_folder
 from tests.runs import CONFIG
 
@@ -32,13 +33,14 @@ def finished(compiled, frames):
     return run
 
 
-# Arguments, another config file than the small one if any, and what is said.
+# Arguments, another config file than the small one if any, and what is said: by the program itself, as it is started.
 MISUSES = [
     ([], None, "give --config, such as --config quickstart"),
-    (["--config.stepps=4"], "", "unknown config key 'stepps'; did you mean 'steps'?"),
-    (["--config.steps=many"], "", "steps"),
-    (["--mode=evaluate"], "", "unknown mode 'evaluate'; did you mean 'eval'?"),
     (["--workdr=x"], "", "unknown flag '--workdr'; did you mean '--workdir'?"),
+    (["--config.batch_size=6", "--simulate_devices=4"], "", "batch_size=6 cannot be divided over the 4 devices"),
+]
+# The same, told in this process; see tests/misuses.py for more.
+OTHERS = [
     (["steps=4"], "", "unexpected argument 'steps=4'"),
     (
         [],
@@ -46,55 +48,75 @@ MISUSES = [
         "unknown config file 'configs/quickstrat.py'; did you mean 'configs/quickstart.py'",
     ),
     (["--mode=eval", "--workdir=/nowhere/at/all"], None, "no config.json in '/nowhere/at/all'"),
-    (["--config.balance=pcgard()"], "", "unknown balancer 'pcgard'; did you mean 'pcgrad'?"),
-    (["--config.batch_size=6", "--simulate_devices=4"], "", "batch_size=6 cannot be divided over the 4 devices"),
     (["--config.data=rgbd('nowhere')"], "", "rgbd folder"),
     (["--config.tasks.dept="], "", "unknown key to drop of config.tasks: 'dept'; did you mean 'depth'?"),
     (["--config.tasks.depth=deph()"], "", "error: tasks.depth: unknown task 'deph'; did you mean 'depth'?"),
     ([], "tests/faulty_config.py:code", "the config's own code: invalid literal for int() with base 10: 'many' ("),
     (["--workdir=/proc/x"], "", "cannot write to workdir '/proc/x'"),
-    (["--workdir=HELD"], "", "held' is in use by another run"),
-    (["--images=a.png"], "", "--images goes with --mode=predict."),
+    (["--workdir={held}"], "", "held' is in use by another run"),
 ]
+
+
+def command(frames, arguments, config, workdir):
+    """The words of a command line; a workdir stands in it where the arguments name none."""
+    given = f"{CONFIG}:{frames}" if config == "" else config
+    named = any("workdir" in argument for argument in arguments) or config is None
+    return [*([f"--config={given}"] if given else []), *arguments, *([] if named else [f"--workdir={workdir}"])]
 
 
 @pytest.fixture(scope="module")
 def misused(base, frames, compiled):
-    """What was said to each misuse, by its place in the list; to another config in a workdir; and by `python -m mtljax`."""
-    used = base / "used"
-    config_file.write(checked(small_config.get_config(str(frames))), used)
-    commands, held = [], base / "held"
-    held.mkdir()
-    for arguments, config, _ in MISUSES:
-        arguments = [argument.replace("HELD", str(held)) for argument in arguments]
-        given = f"{CONFIG}:{frames}" if config == "" else config
-        has_workdir = any("workdir" in argument for argument in arguments) or config is None
-        workdir = [] if has_workdir else [f"--workdir={base / 'misused'}"]
-        commands.append(["launch.py", *([f"--config={given}"] if given else []), *arguments, *workdir])
-    another = ["--config.seed=3", "--config.optimizers.depth=sgd(1.0)"]
-    commands.append(["launch.py", f"--config={CONFIG}:{frames}", f"--workdir={used}", *another])
-    commands.append(["mtljax", "--mode=eval", "--workdir=/nowhere/at/all"])
-    before = (used / "config.json").read_bytes()
-    with sole_use(held):
-        told = runs.forked(compiled, base, commands)
+    """What was said to each misuse, by its place in the list; and by `python -m mtljax`."""
+    commands = [["launch.py", *command(frames, *given, base / "misused")] for *given, _ in MISUSES]
+    told = runs.forked(compiled, base, [*commands, ["mtljax", "--mode=eval", "--workdir=/nowhere/at/all"]])
     assert not (base / "misused").exists()
-    assert (used / "config.json").read_bytes() == before
-    assert {file.name for file in used.iterdir()} == {"config.json"}
     return told
+
+
+@pytest.fixture
+def said(frames, tmp_path, monkeypatch, capsys):
+    """Runs a command line in this process up to where a run begins: its exit status, and what it said."""
+    monkeypatch.setattr(cli, "_begin", lambda: None)  # signals and devices are those of the tests
+    monkeypatch.setattr(loop, "start", lambda *_: (None, ""))  # initial parameters take a while, and are right
+
+    def of(arguments, config=""):
+        status = in_process.command(*command(frames, arguments, config, tmp_path / "other"))
+        assert not (tmp_path / "other").exists()
+        return status, capsys.readouterr().err
+
+    return of
+
+
+def assert_one_message(status, err, message):
+    assert status == 2, err
+    assert message in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) <= 2
 
 
 @pytest.mark.parametrize("number", range(len(MISUSES)))
 def test_misuse_gets_one_message_and_status_2(misused, number):
     status, _, err = misused[number]
-    assert status == 2, err
-    assert MISUSES[number][-1] in err
-    assert "Traceback" not in err
-    assert len(err.strip().splitlines()) <= 2
+    assert_one_message(status, err, MISUSES[number][-1])
 
 
-def test_another_config_in_a_workdir_is_refused_with_the_keys(misused):
-    status, _, err = misused[-2]
+@pytest.mark.parametrize(("arguments", "config", "message"), OTHERS, ids=[message for *_, message in OTHERS])
+def test_so_does_misuse_of_other_kinds(said, tmp_path, arguments, config, message):
+    held = tmp_path / "held"
+    held.mkdir()
+    with sole_use(held):
+        status, err = said([argument.format(held=held) for argument in arguments], config)
+    assert_one_message(status, err, message)
+
+
+def test_another_config_in_a_workdir_is_refused_with_the_keys(said, frames, tmp_path):
+    used = tmp_path / "used"
+    config_file.write(checked(small_config.get_config(str(frames))), used)
+    before = (used / "config.json").read_bytes()
+    status, err = said([f"--workdir={used}", "--config.seed=3", "--config.optimizers.depth=sgd(1.0)"])
     assert status == 2, err
+    assert (used / "config.json").read_bytes() == before
+    assert {file.name for file in used.iterdir()} == {"config.json"}
     assert "seed: 0 there, 3 now" in err
     assert "optimizers.depth: 'adam(1e-2)' there, 'sgd(1.0)' now" in err
 

@@ -3,23 +3,17 @@
 import functools
 import shlex
 
-import grain  # noqa: F401  # which defines flags
 import numpy as np
 import optax
 import pytest
-from absl.testing import flagsaver
 
 import mtljax as mtl
 from mtljax import cli
 from mtljax.errors import UserError
 from mtljax.train.run import loop
-from tests import misuses, wrong_things
+from tests import in_process, misuses, wrong_things
 
-# Of ml_collections, and of the user's own code.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")  # of the user's own code
 
 
 class Begins(BaseException):  # which no program takes for a user's error
@@ -65,13 +59,10 @@ def said(command, capsys):
     for flag, value in (("--config", "experiment.py"), ("--workdir", "run")):
         if not any(word.startswith(f"{flag}=") for word in words):
             words.insert(0, f"{flag}={value}")
-    before = flagsaver.save_flag_values()
     try:
-        status = cli.main(["launch.py", *words])
+        status = in_process.command(*words)
     except Begins:
         status = None
-    finally:
-        flagsaver.restore_flag_values(before)
     return capsys.readouterr().err, status
 
 

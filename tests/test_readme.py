@@ -1,14 +1,18 @@
 """The code of README.md and docs/, run; and the promises they make about commands and files."""
 
 import ast
+import functools
 import graphlib
 import pathlib
 import re
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
+
+import mtljax as mtl
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
@@ -21,7 +25,19 @@ def blocks(page, language):
 @pytest.fixture(scope="module")
 def readme():
     """What the names in README.md's code stand for after it has run from top to bottom."""
-    return run_page("README.md")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("init", "apply"):
+            patch.setattr(mtl.MultiTask, name, at_once(getattr(mtl.MultiTask, name)))
+        return run_page("README.md")
+
+
+def at_once(method):
+    """A method of a module as one program, which compiles in less time than one for each of its steps."""
+
+    def compiled(module, first, images, **chosen):
+        return jax.jit(lambda *given: method(module, *given, **chosen))(first, images)
+
+    return compiled
 
 
 def test_the_loop_of_ones_own_learns(readme):
@@ -133,9 +149,14 @@ def test_rooms_import_downwards_only():
                 assert named <= floors, f"{file} imports {named - floors}"
 
 
+@functools.cache
+def parsed(file):
+    return ast.parse(file.read_text())
+
+
 def imported(file):
     """The names that a module's import statements may bring in, those within its functions too."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -164,9 +185,9 @@ def lines_of(function):
 def test_files_and_functions_are_short(part):
     long = []
     for file in sorted((ROOT / part).rglob("*.py")):
-        place, text = file.relative_to(ROOT).as_posix(), file.read_text()
-        if text.count("\n") > 300:
+        place = file.relative_to(ROOT).as_posix()
+        if file.read_bytes().count(b"\n") > 300:
             long.append(place)
-        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        functions = [node for node in ast.walk(parsed(file)) if isinstance(node, ast.FunctionDef)]
         long += [f"{place} {function.name}" for function in functions if lines_of(function) > 50]
     assert not set(long) - CLEARER_WHOLE

@@ -19,6 +19,7 @@ def close(a, b):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6), a, b)
 
 
+@pytest.mark.slow
 def test_both_loops_learn(page):
     untrained = page["errors"]({"price": 0, "size": 0}, page["batch"])
     for losses in (page["losses"], page["nnx_losses"]):
@@ -30,6 +31,7 @@ def test_both_loops_learn(page):
     assert page["model"].norm.mean[...].any()
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_are_the_batch(page):
     close(
         (page["mean_losses"], page["mean_jacobian"]),
@@ -37,12 +39,14 @@ def test_parts_of_a_batch_are_the_batch(page):
     )
 
 
+@pytest.mark.slow
 def test_half_precision_stays_in_the_network(page):
     assert {leaf.dtype for leaf in jax.tree.leaves((page["losses16"], page["jacobian16"]))} == {jnp.dtype("float32")}
     np.testing.assert_allclose(page["losses16"], page["mean_losses"], rtol=0.05)
     assert not np.array_equal(page["losses16"], page["mean_losses"])
 
 
+@pytest.mark.slow
 def test_the_rest_of_the_page(page):
     whole = page["mean_jacobian"]
     close(page["again"], whole)

@@ -27,6 +27,7 @@ def test_help_names_every_mode_every_flag_and_every_config():
     assert max(map(len, told.splitlines())) <= 120
 
 
+@pytest.mark.slow
 def test_help_of_a_config_tells_its_keys_in_a_process_of_its_own():
     command = [sys.executable, "-m", "mtljax", "--config", "quickstart", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -108,13 +108,17 @@ def test_slices_of_stacked_heads_are_their_tasks_own(form):
     ids=["mean", "constant"],
 )
 def test_a_loss_weighting_scales_each_slice_and_a_gradient_method_none(balancer, own):
-    at = linearize_at(HEADS_STACKED["vmap"], STACKED)
-    jacobian, state = at.jacobian(), balancer.init(STACKED)
-    update = jax.jit(lambda j: balancer.update(j, state, STACKED, losses=at.losses, owners=at.owners))
-    direction, _ = update(jacobian)
+    state, alone = balancer.init(STACKED), {"encoder": STACKED["encoder"]}
+
+    @jax.jit
+    def found(params):
+        at = linearize_at(HEADS_STACKED["vmap"], params)
+        jacobian = at.jacobian()
+        direction, _ = balancer.update(jacobian, state, params, losses=at.losses, owners=at.owners)
+        return jacobian, direction, balancer.update({"encoder": jacobian["encoder"]}, state, alone, losses=at.losses)[0]
+
+    jacobian, direction, shared = found(STACKED)
     np.testing.assert_allclose(direction["heads"], np.reshape(own, (2, 1, 1)) * jacobian["heads"], rtol=1e-6)
-    alone = {"encoder": STACKED["encoder"]}
-    shared, _ = balancer.update({"encoder": jacobian["encoder"]}, state, alone, losses=at.losses)
     np.testing.assert_allclose(direction["encoder"], shared["encoder"], rtol=1e-5)
 
 

@@ -47,7 +47,7 @@ def test_each_row_is_the_gradient_of_its_loss(losses, vectorised):
             rows(losses, vectorised)
         return
     for t, row in enumerate(rows(losses, vectorised)):
-        expected = jax.grad(lambda x, t=t: losses(x)[t])(FIELD)
+        expected = jax.jit(jax.grad(lambda x, t=t: losses(x)[t]))(FIELD)
         np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5 * float(jnp.max(jnp.abs(expected))))
 
 

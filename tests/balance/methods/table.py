@@ -76,6 +76,11 @@ METHODS = {
     "upgrad": Method(never_conflicts=True),
     "xtc": Method({"direct": 0}, permutes=False),
 }
+# One of each kind, by what they look at and solve with: for what depends on that, and not on the method.
+KINDS = (
+    "aligned_mtl", "auto_lambda", "cagrad", "constant", "db_mtl", "graddrop", "gradnorm", "imtl", "mgda", "modo",
+    "nash_mtl", "pcgrad", "trimmed_mean", "uncertainty",
+)  # fmt: skip
 
 
 def make(name: str, num_tasks: int) -> Any:

@@ -72,6 +72,7 @@ def test_unpooling_puts_values_back_where_they_were():
         np.testing.assert_array_equal(found, np.where(window == window.max(), window, 0))
 
 
+@pytest.mark.slow
 def test_segnet_is_vgg_16_and_its_mirror_image():
     net, image = encoders.SegNet(), jnp.ones((1, 32, 64, 3))
     variables = jax.eval_shape(net.init, jax.random.key(0), image)

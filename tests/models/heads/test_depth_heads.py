@@ -25,6 +25,7 @@ def test_inverse_depth_is_between_its_bounds_at_every_scale():
         np.testing.assert_allclose(apply(loud), bound, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_lower_is_nearer_at_first_where_there_is_a_ground():
     heads = [mtl.heads.InverseDepth(scales=2, width=8, ground=ground) for ground in (0.0, 2.0)]
     variables = jax.jit(lambda: heads[0].init(jax.random.key(0), PYRAMID, size=(32, 48)))()
@@ -62,6 +63,7 @@ def test_vectors_are_refused():
         mtl.heads.InverseDepth().init(jax.random.key(0), jnp.ones((2, 8)))
 
 
+@pytest.mark.slow
 def test_parents_are_passed_on_without_a_parameter():
     heads = {"all": mtl.heads.Parents(), "a": mtl.heads.Dense(2, width=4), "b": mtl.heads.Linear(3)}
     model = mtl.MultiTask(mtl.encoders.UNet(width=4, levels=1), heads, parents={"all": ("a", "b")})

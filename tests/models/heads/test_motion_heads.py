@@ -146,6 +146,7 @@ def test_motion_is_found_without_training_where_depth_is_known(tall):
         assert metric.value(sums) < 0.25 * still_world(labels)[metric.name], metric.name
 
 
+@pytest.mark.slow
 def test_motion_is_found_for_the_depth_of_a_parent_that_it_does_not_train(compared):
     variables, head = compared["ego_motion"][0], HEADS["ego_motion"]
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests import runs
+from mtljax import cli
+from tests import in_process
 from tests.studies.comparison.digits_config import write_digits
 
 CONFIG = "tests/studies/comparison/digits_config.py"
@@ -43,30 +44,27 @@ MISUSES = [
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
-    """What was said to each misuse, by its place in the list."""
+def folders(tmp_path_factory):
+    """Digits, what misuses go to by name, and a place for what none may write."""
     base = tmp_path_factory.mktemp("misused")
-    digits = write_digits(base / "mnist")
+    write_digits(base / "mnist")
     (base / "run/checkpoints").mkdir(parents=True)
     (base / "comparison/equal/seed-0").mkdir(parents=True)
     (base / "comparison/equal/seed-0/job.json").write_text(json.dumps({"method": "equal()", "outcome": "done"}))
     (base / "study").mkdir()
     (base / "study/relations.json").write_text("{}")
-    commands = []
-    for arguments, _ in MISUSES:
-        places = {name: base / name for name in ("run", "comparison", "study")}
-        given = [argument.format(**places) for argument in arguments]
-        workdir = [] if "--workdir" in str(given).replace("--workdirs", "") else [f"--workdir={base / 'new'}"]
-        commands.append(["launch.py", f"--config={CONFIG}:{digits}", *given, *workdir])
-    found = runs.forked(base / "compiled", base, commands)
-    assert not (base / "new").exists()
-    return found
+    return {name: base / name for name in ("mnist", "run", "comparison", "study", "new")}
 
 
-@pytest.mark.parametrize("number", range(len(MISUSES)), ids=[message for _, message in MISUSES])
-def test_misuse_gets_one_message_and_status_2(told, number):
-    status, out, err = told[number]
+@pytest.mark.parametrize(("arguments", "message"), MISUSES, ids=[message for _, message in MISUSES])
+def test_misuse_gets_one_message_and_status_2(folders, arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_begin", lambda: None)  # signals and devices are those of the tests
+    given = [argument.format(**folders) for argument in arguments]
+    workdir = [] if "--workdir" in str(given).replace("--workdirs", "") else [f"--workdir={folders['new']}"]
+    status = in_process.command(f"--config={CONFIG}:{folders['mnist']}", *given, *workdir)
+    out, err = capsys.readouterr()
     assert status == 2, out + err
-    assert MISUSES[number][-1] in err
+    assert message in err
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) <= 2
+    assert not folders["new"].exists()

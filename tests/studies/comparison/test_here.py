@@ -118,6 +118,7 @@ def added(compared, digits):
     return base, trained
 
 
+@pytest.mark.slow
 def test_what_is_named_later_is_added_and_nothing_is_trained_again(added):
     base, trained = added
     assert trained == ["geometric_mean/seed-5", "equal/seed-0"]
@@ -129,11 +130,12 @@ def test_what_is_named_later_is_added_and_nothing_is_trained_again(added):
     }
 
 
-def test_another_config_in_the_workdir_is_refused(added, digits):
+def test_another_config_in_the_workdir_is_refused(compared, digits):
     with pytest.raises(UserError, match="steps: 3 there, 4 now"):
-        studies.compare(config(digits, steps=4), added[0], METHODS, seeds=2)
+        studies.compare(config(digits, steps=4), compared[0], METHODS, seeds=2)
 
 
+@pytest.mark.slow
 def test_a_baseline_may_be_there_or_named(added, digits):
     base, _ = added
     assert studies.compare(config(digits), base, "equal()", seeds=1, baseline="geometric_mean()") == 0

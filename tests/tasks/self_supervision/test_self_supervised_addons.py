@@ -83,6 +83,7 @@ def test_flow_is_held_to_the_rigid_flow(plain):
     assert gradient["flow"][..., 0].sum() < 0
 
 
+@pytest.mark.slow
 def test_the_residual_makes_the_rigid_flow_whole(plain):
     """A wrong rigid flow is made good by its residual, which learns; depth and motion do not learn from that."""
     off = np.float32([1, 0])
@@ -138,6 +139,7 @@ def test_what_a_neighbour_does_not_show_is_left_out(rule):
     assert abs(loss) < NOTHING
 
 
+@pytest.mark.slow
 def test_without_flows_both_ways_rigid_ones_tell():
     depth = TRUTH["depth"].copy()
     depth[:, 1:, 5:14, 9:20] = 0.5  # near, in all frames but the first, so that it covers the wall of the first
@@ -187,6 +189,7 @@ def test_a_mask_learns_what_moves():
         assert np.abs(gradient[key][:, 0][:, elsewhere]).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_where_flows_agree_the_mask_is_static_whatever_the_errors():
     """Both motions are equally wrong: 1[E_R <= E_F] is noise's to say, |flow_rigid - flow| < 0.01 is not."""
     wrong = TRUTH | {"ego_motion": 0.6 * TRUTH["ego_motion"]}

@@ -44,6 +44,7 @@ def test_a_second_seed_compiles_nothing_and_gives_what_it_gives_alone(config, tm
     assert any((value != state(tmp_path / "0", 2)[key]).any() for key, value in found.items() if "kernel" in key)
 
 
+@pytest.mark.slow
 def test_the_seed_is_an_input_of_what_is_compiled(config):
     """So that the persistent cache finds in another process what a run of another seed has compiled."""
 

@@ -87,6 +87,7 @@ def test_a_resumed_run_has_the_same_mean(looked):
     assert (looked[0] / AFFINITY_FILE).read_text() == (looked[1] / AFFINITY_FILE).read_text()
 
 
+@pytest.mark.slow
 def test_a_gradient_method_has_the_first_order_from_its_own_step_alone(config, tmp_path):
     config = changed(config, balance="imtl_g()", affinity_every=1, affinity_step=0.0, steps=1)
     assert experiment.build(checked(config)).affinity() is None

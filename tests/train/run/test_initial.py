@@ -20,6 +20,7 @@ from tests.models.test_pretrained import torch_names
 HEADS = {"a": mtl.heads.Linear(2), "b": mtl.heads.Linear(1)}
 
 
+@pytest.mark.slow  # two runs; what each part of a start does is tested below
 def test_networks_trained_alone_are_stitched_and_trained_on(tmp_path, capsys):
     images = np.random.default_rng(0).integers(0, 256, (12, 28, 28), np.uint8)
     digits = write(tmp_path / "digits", "train", images, (np.arange(12) % 10).astype(np.uint8))

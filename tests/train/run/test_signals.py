@@ -29,7 +29,7 @@ with signals.saving(ask) as something_to_save:
 @pytest.mark.parametrize(
     ("code", "number", "asked", "status"),
     [
-        ("compile()", signal.SIGTERM, False, 0),
+        pytest.param("compile()", signal.SIGTERM, False, 0, marks=pytest.mark.slow),  # as where a run starts
         pytest.param("something_to_save(); compile()", signal.SIGINT, True, 130, marks=pytest.mark.slow),
         ("something_to_save(); compile()", signal.SIGTERM, True, 143),
     ],

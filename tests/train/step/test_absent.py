@@ -136,6 +136,7 @@ def test_the_head_of_a_parent_is_its_childs_as_well():
     assert found["heads_b"]["Dense_0"] == {"bias": (1, 2), "kernel": (1, 2)}
 
 
+@pytest.mark.slow
 def test_any_optimiser_is_held():
     """One for all parameters, without groups: moments stay leaf by leaf, what is of all goes on."""
     model, balancer = toys.model(), mtl.equal(3)

@@ -1,5 +1,7 @@
 """What a step on one task's loss does to every task's: exact, and to first order."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,7 @@ def affinities(spread=None, absent=(), norm="none", h=H, **options):
     return jax.tree.map(np.asarray, step(given, place(toys.batch(absent=absent)))[0])
 
 
+@functools.cache
 def by_hand(absent=(), norm="none"):
     """From the encoder's gradients, one task at a time, with the functions for arrays."""
     batch, variables = toys.batch(absent=absent), toys._variables(norm)
@@ -59,7 +62,7 @@ def close(found, expected):
     ("spread", "options"),
     [
         (None, {}),
-        (None, {"accumulate": 2}),
+        pytest.param(None, {"accumulate": 2}, marks=pytest.mark.slow),  # on a mesh, below
         (train.pmap, {}),
         (lambda: train.mesh(data=4), {"accumulate": 2}),
         (lambda: train.mesh(data=2, fsdp=2, smallest=8), {}),

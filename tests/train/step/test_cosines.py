@@ -98,6 +98,7 @@ def test_they_are_those_that_a_gradient_method_sees_in_the_same_step(digits, tmp
     assert -1 < found[0] < 1
 
 
+@pytest.mark.slow
 def test_pairs_without_a_cosine_are_left_out_for_gradient_methods_too(digits, tmp_path):
     loop.train(changed(digits, balance="pcgrad()", missing=0.999, log_every=1, parallel="mesh(data=1)"), tmp_path / "r")
     assert not [key for line in lines(tmp_path / "r", "train") for key in line if key.startswith("balance/cosine")]

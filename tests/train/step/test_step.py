@@ -23,7 +23,7 @@ def losses_fn(params, batch, tasks=toys.TASKS):
     return tuple(total / jnp.maximum(count, 1) for total, count in found)
 
 
-@pytest.mark.parametrize("balance", BALANCERS)
+@pytest.mark.parametrize("balance", [pytest.param("equal", marks=pytest.mark.slow), "pcgrad", "gradnorm"])
 def test_the_step_is_the_library_used_by_hand(balance):
     balancer = getattr(mtl, balance)(3)
     params = toys.setup()[0].params
@@ -48,7 +48,7 @@ MESH, SLOW = train.mesh, pytest.mark.slow
 @pytest.mark.parametrize(
     ("balance", "measure", "norm", "spread"),
     [
-        ("equal", "shared", "none", MESH),
+        pytest.param("equal", "shared", "none", MESH, marks=SLOW),  # parameters in parts go its way
         ("pcgrad", "shared", "batch", MESH),
         ("gradnorm", "features", "batch", MESH),
         ("pcgrad", "shared", "batch", train.pmap),

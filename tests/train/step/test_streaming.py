@@ -39,11 +39,16 @@ def model(axis=None, dtype=None, remat=False):
     return mtl.MultiTask(Encoder(axis, dtype), {name: task.head for name, task in toys.TASKS.items()}, remat=remat)
 
 
+@functools.cache
+def variables_of_all():
+    return jax.jit(model().init)(jax.random.key(0), jnp.ones((2, 6)))
+
+
 def found(balance, streamed, spread=None, **kwargs):
     """What the steps leave: one of all tasks, one without labels of one, one whose loss is infinite."""
     spread = spread and spread()
     m, balancer = model(spread and spread.axis, **kwargs), balancer_of(balance, 3, seed=0)
-    variables = model().init(jax.random.key(0), jnp.ones((2, 6)))
+    variables = jax.tree.map(jnp.copy, variables_of_all())  # a step may write where its state was
     tx = train.partition(dict.fromkeys(("shared", *toys.TASKS), optax.sgd(1e-2)), m.groups(variables["params"]))
     made = train.make_train_step(m, toys.TASKS, balancer, tx, spread=spread, streamed=streamed)
     state = train.create(variables, balancer, tx)
