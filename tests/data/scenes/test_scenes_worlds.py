@@ -80,7 +80,7 @@ def test_clips_are_what_they_were():
 @pytest.mark.parametrize("category", HITS)
 def test_no_ray_that_meets_a_solid_is_passed_over(category):
     """Rays of any lengths, from the camera, from within, and from all around."""
-    rng, passed = np.random.default_rng(category), 0
+    rng, hits, passed = np.random.default_rng(category), 0, 0
     world = sample_world(rng, range(3))
     solids = tuple(dataclasses.replace(solid, category=category) for solid in world.solids)
     at, direction = moment(dataclasses.replace(world, solids=solids), 2), rng.normal(size=(400, 3))
@@ -88,10 +88,10 @@ def test_no_ray_that_meets_a_solid_is_passed_over(category):
         for origin in (at.eye, solid.position, solid.position + 0.7 * rng.normal(size=(400, 3))):
             met = np.isfinite(solid.hit(origin, direction)[0])
             near = np.isin(np.arange(400), solid.near(origin, direction, np.sum(direction**2, axis=1)))
-            assert met.any()
             assert near[met].all()
-            passed += np.count_nonzero(~near)
-    assert passed > 800 * len(solids) / 2
+            hits, passed = hits + np.count_nonzero(met), passed + np.count_nonzero(~near)
+    assert hits > 100
+    assert passed > 400 * len(solids)
 
 
 def test_frames_may_be_several_steps_apart():
