@@ -39,6 +39,23 @@ def test_windows(tmp_path):
     assert not last["future"][2:].any()
 
 
+def test_windows_may_all_go_ahead(tmp_path):
+    still = [f"{10 * f} 9 4.0 2.0" for f in range(20)]
+    path = write(tmp_path / "paths", biwi_eth=rows(20), biwi_hotel=rows(20), crowds_zara01=still + rows(20))
+    plain, ahead = (eth_ucy(path, test="zara1", ahead=way) for way in (False, True))
+    one, turned = plain.split("validation"), ahead.split("validation")
+    assert len(one) == len(turned) == 3
+    for a, b in zip(one, turned, strict=True):
+        np.testing.assert_allclose(*(np.linalg.norm(x["future"], axis=1) for x in (a, b)), rtol=1e-5)
+        np.testing.assert_allclose(b["inputs"]["seen"][0, 1], 0, atol=1e-6)
+        assert b["inputs"]["seen"][0, 0] <= 0
+    train = ahead.split("train")
+    assert len(train) == 2 * len(plain.split("train")) == 8
+    for key in range(4):
+        np.testing.assert_allclose(train[key]["future"] * [1, -1], train[key + 4]["future"])
+    check(ahead)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
