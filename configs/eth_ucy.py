@@ -13,15 +13,15 @@ from mtljax.train import default_config
 def get_config(chosen: str = "data/eth_ucy;eth"):
     path, _, test = chosen.partition(";")
     config = default_config()
-    config.data = f"eth_ucy({path!r}, test={test or 'eth'!r}, ahead=True)"
+    config.data = f"eth_ucy({path!r}, test={test or 'eth'!r}, ahead=True, varied=True)"
     config.model = "MultiTask(encoder=MLP((128, 128)))"
     config.tasks = {"trajectory": "trajectory(track=None, modes=20, steps=12, history=8)"}
     config.balance = "sum()"
     adam = "adam(cosine_decay_schedule(1e-3, steps))"
     config.optimizers = {"shared": adam, "trajectory": adam}
     config.batch_size = 64
-    config.steps = 1500
-    config.eval_every = 1500
-    config.checkpoint_every = 1500
+    config.steps = 2000
+    config.eval_every = 2000
+    config.checkpoint_every = 2000
     config.panel_images = 0
     return config

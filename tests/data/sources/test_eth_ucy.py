@@ -49,11 +49,22 @@ def test_windows_may_all_go_ahead(tmp_path):
         np.testing.assert_allclose(*(np.linalg.norm(x["future"], axis=1) for x in (a, b)), rtol=1e-5)
         np.testing.assert_allclose(b["inputs"]["seen"][0, 1], 0, atol=1e-6)
         assert b["inputs"]["seen"][0, 0] <= 0
-    train = ahead.split("train")
-    assert len(train) == 2 * len(plain.split("train")) == 8
-    for key in range(4):
-        np.testing.assert_allclose(train[key]["future"] * [1, -1], train[key + 4]["future"])
     check(ahead)
+
+
+def test_training_windows_may_be_varied(tmp_path):
+    path = write(tmp_path / "paths", biwi_eth=rows(20), biwi_hotel=rows(20))
+    plain, varied = (eth_ucy(path, test="eth", varied=way) for way in (False, True))
+    assert len(varied.split("validation")) == len(plain.split("validation")) == 2
+    whole = varied.split("train")
+    assert len(whole) == 8
+    for i, one in enumerate(plain.split("train")):
+        np.testing.assert_allclose(whole[i]["future"], one["future"])
+        np.testing.assert_allclose(whole[i + 2]["future"], one["future"] * [1, -1])
+        speed = whole[i + 4]["future"][:, 0] / one["future"][:, 0]
+        np.testing.assert_allclose(speed, speed[0], rtol=1e-5)
+        assert 0.4 <= speed[0] <= 1.1
+    check(varied)
 
 
 @pytest.mark.parametrize(
