@@ -3,7 +3,7 @@
 python launch.py --config 'configs/eth_ucy.py:FOLDER;hotel'
 
 FOLDER holds the text files of the scenes (docs/data.md); after a semicolon comes the scene that is left out: eth,
-which is the default, hotel, univ, zara1 or zara2. What to expect of all 2000 steps, one seed, in metres (`full` protocol,
+which is the default, hotel, univ, zara1 or zara2. What to expect of all steps, one seed, in metres (`full` protocol,
 zara2's file not there; of the likeliest way, and in brackets of constant velocity; of the best of 20):
 
 | scene | ADE | minADE_20 | minFDE_20 |
