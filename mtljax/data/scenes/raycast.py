@@ -4,6 +4,8 @@ Rays are `origin + t * direction`, t > 0. Every function gives t (N,), infinite 
 normal (N, 3) there, in the frame of its input and of any length.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 Hit = tuple[np.ndarray, np.ndarray]
@@ -13,7 +15,7 @@ _NEAR = 1e-6
 
 def hit_sphere(o: np.ndarray, d: np.ndarray) -> Hit:
     """The unit sphere; o (N, 3) or (3,), d (N, 3)."""
-    a, b, c = np.sum(d * d, 1), np.sum(o * d, -1), np.sum(o * o, -1) - 1
+    a, b, c = dot(d, d), dot(o, d), dot(o, o) - 1
     t = _nearest_root(a, b, c)
     return t, o + _finite(t)[:, None] * d
 
@@ -34,8 +36,8 @@ def hit_box(o: np.ndarray, d: np.ndarray) -> Hit:
 def hit_cylinder(o: np.ndarray, d: np.ndarray) -> Hit:
     """The cylinder x^2 + y^2 <= 1, |z| <= 1."""
     o = np.broadcast_to(o, d.shape)
-    a, b = np.sum(d[:, :2] ** 2, 1), np.sum(o[:, :2] * d[:, :2], 1)
-    side = _nearest_root(a, b, np.sum(o[:, :2] ** 2, 1) - 1)
+    a, b = _across(d, d), _across(o, d)
+    side = _nearest_root(a, b, _across(o, o) - 1)
     point = o + _finite(side)[:, None] * d
     side = np.where(np.abs(point[:, 2]) <= 1, side, np.inf)
     best = side, point * [1, 1, 0]
@@ -48,9 +50,9 @@ def hit_cone(o: np.ndarray, d: np.ndarray) -> Hit:
     """The cone with its tip at z = 1 and a base of radius 1 at z = -1."""
     o = np.broadcast_to(o, d.shape)
     top = 1 - o[:, 2]
-    a = np.sum(d[:, :2] ** 2, 1) - d[:, 2] ** 2 / 4
-    b = np.sum(o[:, :2] * d[:, :2], 1) + top * d[:, 2] / 4
-    c = np.sum(o[:, :2] ** 2, 1) - top**2 / 4
+    a = _across(d, d) - d[:, 2] ** 2 / 4
+    b = _across(o, d) + top * d[:, 2] / 4
+    c = _across(o, o) - top**2 / 4
     best = np.full(len(d), np.inf), np.zeros_like(d)
     for root in _roots(a, b, c):
         point = o + _finite(root)[:, None] * d
@@ -76,11 +78,21 @@ def hit_room(o: np.ndarray, d: np.ndarray, half: float, height: float) -> tuple[
     return leave[np.arange(len(d)), axis], normal, side
 
 
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Products of vectors (..., 3), added up in turn: several times as fast as a sum along an axis of 3."""
+    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
+
+
+def _across(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Products of what vectors have across z."""
+    return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1]
+
+
 def _hit_disc(o: np.ndarray, d: np.ndarray, z: float) -> Hit:
     safe = np.where(np.abs(d[:, 2]) < 1e-12, 1e-12, d[:, 2])
     t = (z - o[:, 2]) / safe
     point = o + t[:, None] * d
-    inside = (np.sum(point[:, :2] ** 2, 1) <= 1) & (t > _NEAR)
+    inside = (_across(point, point) <= 1) & (t > _NEAR)
     return np.where(inside, t, np.inf), np.broadcast_to([0.0, 0.0, z], d.shape)
 
 
@@ -107,3 +119,10 @@ def _finite(t: np.ndarray) -> np.ndarray:
 
 
 HITS = {1: hit_sphere, 2: hit_box, 3: hit_cylinder, 4: hit_cone}
+# The farthest that a solid of half sizes (3,) reaches from its origin.
+REACH: dict[int, Callable[[np.ndarray], float]] = {
+    1: lambda scale: float(np.max(scale)),
+    2: lambda scale: float(np.linalg.norm(scale)),
+    3: lambda scale: float(np.hypot(np.max(scale[:2]), scale[2])),
+    4: lambda scale: float(np.hypot(np.max(scale[:2]), scale[2])),
+}

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from mtljax.data.labels.edges import edges_of_surfaces
 from mtljax.data.scenes import raycast
+from mtljax.data.scenes.moment import Moment, moment
 from mtljax.data.scenes.world import HEIGHT, ROOM, World, clip_rng, sample_world
 from mtljax.geometry.camera import backproject, pinhole
 from mtljax.geometry.rotations import quaternions_of
@@ -52,42 +53,43 @@ def render_clip(size: int, frames: int, seed: int, split: str, index: int, step:
     times = range(0, frames * step, step)
     world = sample_world(rng, times)
     k = intrinsics(size, size).astype(np.float64)
-    views = [_view(world, k, size, time) for time in times]
-    timed = list(zip(times, views, strict=True))
-    colours = [_shade(world, view, t) + rng.normal(0, _NOISE, (size, size, 3)) for t, view in timed]
+    before, *shown, after = [moment(world, time) for time in range(-step, (frames + 1) * step, step)]
+    around = list(zip([before, *shown[:-1]], shown, [*shown[1:], after], strict=True))
+    views = [_view(at, k, size) for at in shown]
+    colours = [_shade(world, v, at) + rng.normal(0, _NOISE, v.point.shape) for at, v in zip(shown, views, strict=True)]
     ids = np.stack([view.instance for view in views])
     category = np.array([0, *(solid.category for solid in world.solids)])
-    to_camera = [world.camera.rotation(time).T for time in times]
+    flows = [_flows(k, view, *three) for view, three in zip(views, around, strict=True)]
     return {
         "video": (255 * np.clip(np.stack(colours), 0, 1) + 0.5).astype(np.uint8),
         "depth": np.stack([view.depth for view in views])[..., None].astype(np.float32),
-        "normal": np.stack([v.normal @ r.T for v, r in zip(views, to_camera, strict=True)]).astype(np.float32),
+        "normal": np.stack([v.normal @ at.look for v, at in zip(views, shown, strict=True)]).astype(np.float32),
         "segmentations": ids[..., None].astype(np.uint8),
         "semantic": category[ids][..., None].astype(np.uint8),
         "edge": np.stack([edges_of_surfaces(v.point, v.depth, v.normal, v.instance) for v in views])[..., None],
-        "forward_flow": np.stack([_flow(world, k, view, t, t + step) for t, view in timed]),
-        "backward_flow": np.stack([_flow(world, k, view, t, t - step) for t, view in timed]),
-        "camera": _camera(world, size, times),
-        "instances": _instances(world, ids, times),
+        "forward_flow": np.stack([forward for forward, _ in flows]),
+        "backward_flow": np.stack([backward for _, backward in flows]),
+        "camera": _camera(shown, size),
+        "instances": _instances(world, ids, shown),
     }
 
 
-def _view(world: World, k: np.ndarray, size: int, time: float) -> View:
+def _view(at: Moment, k: np.ndarray, size: int) -> View:
     # The camera-frame z of these directions is 1, so that t along a ray is z-depth.
     in_camera = backproject(np.ones((size, size, 1)), k, np).reshape(-1, 3)
-    origin = world.camera.position(time)
-    direction = in_camera @ world.camera.rotation(time).T
-    depth, normal, side = raycast.hit_room(origin, direction, ROOM, HEIGHT)
-    instance = np.zeros(len(direction), int)
-    for index, solid in enumerate(world.solids, 1):
-        t, n = _hit_solid(solid, origin, direction, time)
-        nearer = t < depth
-        depth, instance = np.where(nearer, t, depth), np.where(nearer, index, instance)
-        normal = np.where(nearer[:, None], n, normal)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    normal *= -np.sign(np.sum(normal * direction, axis=1, keepdims=True) + 1e-30)
+    direction = in_camera @ at.look.T
+    depth, normal, side = raycast.hit_room(at.eye, direction, ROOM, HEIGHT)
+    instance, square = np.zeros(len(direction), int), raycast.dot(direction, direction)
+    for index, solid in enumerate(at.placed, 1):
+        near = solid.near(at.eye, direction, square)
+        t, n = solid.hit(at.eye, direction[near])
+        nearer = t < depth[near]
+        pixels = near[nearer]
+        depth[pixels], instance[pixels], normal[pixels] = t[nearer], index, n[nearer]
+    normal /= np.sqrt(raycast.dot(normal, normal))[:, None]
+    normal *= -np.sign(raycast.dot(normal, direction) + 1e-30)[:, None]
     shape = (size, size)
-    point = origin + depth[:, None] * direction
+    point = at.eye + depth[:, None] * direction
     return View(
         depth.reshape(shape),
         normal.reshape(*shape, 3),
@@ -97,38 +99,40 @@ def _view(world: World, k: np.ndarray, size: int, time: float) -> View:
     )
 
 
-def _hit_solid(solid: Any, origin: np.ndarray, direction: np.ndarray, time: float) -> raycast.Hit:
-    turn = solid.rotation(time).as_matrix()
-    o = ((origin - solid.position(time)) @ turn) / solid.scale
-    d = (direction @ turn) / solid.scale
-    t, n = raycast.HITS[solid.category](o, d)
-    return t, (n / solid.scale) @ turn.T
-
-
-def _shade(world: World, view: View, time: float) -> np.ndarray:
+def _shade(world: World, view: View, at: Moment) -> np.ndarray:
     """Lambert shading with hard shadows, (h, w, 3) in [0, 1] before noise; textures move with their objects."""
-    size = view.depth.shape[0]
-    point, normal = view.point.reshape(-1, 3), view.normal.reshape(-1, 3)
-    instance, side = view.instance.reshape(-1), view.side.reshape(-1)
-    checker = _pattern(point, world.room_pattern)[:, None]
-    walls = world.walls[np.maximum(side, 1) - 1] * np.where(checker, 1.0, 0.85)
-    colour = np.where((side == 0)[:, None], np.where(checker, *world.floor), walls) * _shades(point, world)
-    lit = np.ones(len(point), bool)
-    start = point + 1e-4 * normal
-    towards = np.broadcast_to(world.light, point.shape)
-    for index, solid in enumerate(world.solids, 1):
-        mine = instance == index
-        local = (point[mine] - solid.position(time)) @ solid.rotation(time).as_matrix()
-        checker = _pattern(local / solid.scale, solid.pattern)[:, None]
-        colour[mine] = np.where(checker, *solid.colours) * _shades(local, world)
-        lit &= ~np.isfinite(_hit_solid(solid, start, towards, time)[0])
-    cosine = np.maximum(normal @ world.light, 0)
-    return (colour * (_AMBIENT + (1 - _AMBIENT) * cosine * lit)[:, None]).reshape(size, size, 3)
+    point, instance, side = view.point.reshape(-1, 3), view.instance.reshape(-1), view.side.reshape(-1)
+    colour = np.empty_like(point)
+    room = np.flatnonzero(instance == 0)
+    checker = _pattern(point[room], world.room_pattern)[:, None]
+    walls = world.walls[np.maximum(side[room], 1) - 1] * np.where(checker, 1.0, 0.85)
+    floor = np.where(checker, *world.floor)
+    colour[room] = np.where((side[room] == 0)[:, None], floor, walls) * _shades(point[room], world)
+    for index, placed in enumerate(at.placed, 1):
+        mine = np.flatnonzero(instance == index)
+        local = placed.local(point[mine])
+        checker = _pattern(local / placed.solid.scale, placed.solid.pattern)[:, None]
+        colour[mine] = np.where(checker, *placed.solid.colours) * _shades(local, world)
+    light = _light(view.normal.reshape(-1, 3), point, world.light, at)
+    return (colour * (_AMBIENT + (1 - _AMBIENT) * light)[:, None]).reshape(view.point.shape)
+
+
+def _light(normal: np.ndarray, point: np.ndarray, light: np.ndarray, at: Moment) -> np.ndarray:
+    """What comes from the light at each point, (N,): the cosine, or 0 in the shadow of a solid."""
+    cosine = np.maximum(normal @ light, 0)
+    left = np.flatnonzero(cosine > 0)  # those that turn away from it have none in any case
+    start = point[left] + 1e-4 * normal[left]
+    for solid in at.placed:
+        near = solid.near(start, light, 1.0)
+        towards = np.broadcast_to(light, (len(near), 3))
+        cosine[left[near[np.isfinite(solid.hit(start[near], towards)[0])]]] = 0
+    return cosine
 
 
 def _pattern(point: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     """A wavy checker, (N,) bool."""
-    return np.sum(np.sin(point * frequency), axis=1) > 0
+    waves = np.sin(point * frequency)
+    return waves[:, 0] + waves[:, 1] + waves[:, 2] > 0
 
 
 def _shades(point: np.ndarray, world: World) -> np.ndarray:
@@ -137,45 +141,49 @@ def _shades(point: np.ndarray, world: World) -> np.ndarray:
     return 1 + _SHADES * waves.mean(axis=1, keepdims=True)
 
 
-def _flow(world: World, k: np.ndarray, view: View, time: float, other: float) -> np.ndarray:
-    """(h, w, 2) float32: where each visible point is at another time, less where it is now, in pixels (x, y)."""
+def _flows(k: np.ndarray, view: View, before: Moment, at: Moment, after: Moment) -> tuple[np.ndarray, np.ndarray]:
+    """Where each visible point is a frame later, and earlier, less where it is now: (h, w, 2) pixels (x, y)."""
+    now = _project(at, k, view.point)
+    forward, backward = (_project(other, k, _moved(view, at, other)) - now for other in (after, before))
+    return forward.astype(np.float32), backward.astype(np.float32)
+
+
+def _moved(view: View, at: Moment, other: Moment) -> np.ndarray:
+    """Where each visible point is at another time: (h, w, 3) in the world."""
     moved = view.point.copy()
-    for index, solid in enumerate(world.solids, 1):
+    for index, (now, then) in enumerate(zip(at.placed, other.placed, strict=True), 1):
         mine = view.instance == index
-        turn = solid.rotation(other).as_matrix() @ solid.rotation(time).as_matrix().T
-        moved[mine] = (view.point[mine] - solid.position(time)) @ turn.T + solid.position(other)
-    now = _project(world, k, view.point, time)
-    return (_project(world, k, moved, other) - now).astype(np.float32)
+        moved[mine] = (view.point[mine] - now.position) @ (then.turn @ now.turn.T).T + then.position
+    return moved
 
 
-def _project(world: World, k: np.ndarray, point: np.ndarray, time: float) -> np.ndarray:
-    in_camera = (point - world.camera.position(time)) @ world.camera.rotation(time)
+def _project(at: Moment, k: np.ndarray, point: np.ndarray) -> np.ndarray:
+    in_camera = (point - at.eye) @ at.look
     # A point behind the other camera has no image; a depth of 1 cm keeps its flow finite.
     z = np.maximum(in_camera[..., 2:], 0.01)
     return in_camera[..., :2] / z * np.diagonal(k)[:2] + k[:2, 2]
 
 
-def _camera(world: World, size: int, times: Sequence[float]) -> dict[str, np.ndarray]:
-    rotations = Rotation.from_matrix([world.camera.rotation(t) for t in times])
+def _camera(shown: Sequence[Moment], size: int) -> dict[str, np.ndarray]:
     return {
-        "positions": np.stack([world.camera.position(t) for t in times]).astype(np.float32),
-        "quaternions": quaternions_of(rotations).astype(np.float32),
+        "positions": np.stack([at.eye for at in shown]).astype(np.float32),
+        "quaternions": quaternions_of(Rotation.from_matrix([at.look for at in shown])).astype(np.float32),
         "intrinsics": intrinsics(size, size),
     }
 
 
-def _instances(world: World, ids: np.ndarray, times: Sequence[float]) -> dict[str, np.ndarray]:
-    solids = world.solids
-    boxes = np.stack([[_bounds(frame == i) for frame in ids] for i in range(1, len(solids) + 1)])
-    positions = np.stack([[solid.position(t) for t in times] for solid in solids])
-    quaternions = [quaternions_of(Rotation.concatenate([solid.rotation(t) for t in times])) for solid in solids]
-    counts = [np.count_nonzero(ids == i, axis=(1, 2)) for i in range(1, len(solids) + 1)]
+def _instances(world: World, ids: np.ndarray, shown: Sequence[Moment]) -> dict[str, np.ndarray]:
+    number = len(world.solids)
+    boxes = np.stack([[_bounds(frame == i) for frame in ids] for i in range(1, number + 1)])
+    positions = np.stack([[at.placed[i].position for at in shown] for i in range(number)])
+    quaternions = [quaternions_of(Rotation.concatenate([at.rotations[i] for at in shown])) for i in range(number)]
+    counts = [np.count_nonzero(ids == i, axis=(1, 2)) for i in range(1, number + 1)]
     return {
         "bboxes": boxes.astype(np.float32),
         "positions": positions.astype(np.float32),
         "quaternions": np.stack(quaternions).astype(np.float32),
-        "scale": np.stack([solid.scale for solid in solids]).astype(np.float32),
-        "category": np.array([solid.category for solid in solids], np.int32),
+        "scale": np.stack([solid.scale for solid in world.solids]).astype(np.float32),
+        "category": np.array([solid.category for solid in world.solids], np.int32),
         "visibility": np.array(counts, np.int32),
     }
 

@@ -20,10 +20,11 @@ SCENES = {
     "zara2": ("crowds_zara02.txt",),
 }
 SEEN, PREDICTED = 8, 12
+_SPEEDS = (0.4, 1.1)  # of varied paths
 _SHORTEST = SEEN + 2  # places of a path that `any_length` takes
 
 
-def eth_ucy(path: str, test: str = "eth", protocol: str = "full") -> Folder:
+def eth_ucy(path: str, test: str = "eth", protocol: str = "full", ahead: bool = False, varied: bool = False) -> Folder:
     """Windows of single pedestrians' paths: `inputs`, of `seen`, 8 places, and `future`, the next 12, in metres.
 
     Places are 0.4 seconds apart and relative to the last one seen. The files hold `frame pedestrian x y`, in metres.
@@ -34,6 +35,10 @@ def eth_ucy(path: str, test: str = "eth", protocol: str = "full") -> Folder:
         protocol: `full` (Gupta et al. 2018): each 20 successive frames that a file has, pedestrians that are in all of
             them, where there are two at least. `any_length` (Schoeller et al. 2020): of each pedestrian, from each
             place on, up to 20 of its places, at least 10; gaps do not count, and what lacks of `future` is not valid.
+        ahead: whether each window is turned so that the way from the first place seen to the last goes along x. What is
+            learned of one scene's directions then holds for another's; distances, and so figures, stay what they are.
+        varied: whether the training set has the mirror image of each window as well, and both of them walked at 0.4 to
+            1.1 times the speed, drawn once: people do not walk alike in all scenes.
 
     Returns:
         A data set with the splits `train`, of the other scenes, and `validation`, of the scene that is left out.
@@ -53,7 +58,7 @@ def eth_ucy(path: str, test: str = "eth", protocol: str = "full") -> Folder:
     if protocol not in _WINDOWS:
         raise unknown("protocol of ETH/UCY", protocol, _WINDOWS)
     root = pathlib.Path(path).expanduser()
-    return Folder(f"eth_ucy/{test}", functools.partial(_paths, root, test, protocol), _example)
+    return Folder(f"eth_ucy/{test}", functools.partial(_paths, root, test, protocol, ahead, varied), _example)
 
 
 def read_places(file: pathlib.Path) -> np.ndarray:
@@ -105,8 +110,8 @@ def any_windows(rows: np.ndarray) -> Iterator[np.ndarray]:
 _WINDOWS = {"full": full_windows, "any_length": any_windows}
 
 
-def _paths(root: pathlib.Path, test: str, protocol: str, split: str) -> list[np.ndarray]:
-    """The windows of a split."""
+def _paths(root: pathlib.Path, test: str, protocol: str, ahead: bool, varied: bool, split: str) -> list[np.ndarray]:
+    """The windows of a split, each (20, 2)."""
     if not root.is_dir():
         raise missing_folder("eth_ucy", root)
     wanted = [test] if split == "validation" else [scene for scene in SCENES if scene != test]
@@ -117,7 +122,23 @@ def _paths(root: pathlib.Path, test: str, protocol: str, split: str) -> list[np.
     if not found:
         named = ", ".join(file.name for file in files) or "none of the other scenes' files"
         raise UserError(f"eth_ucy folder {str(root)!r} has no window of {SEEN + PREDICTED} frames in {named}.")
-    return found
+    found = [_turned(path) for path in found] if ahead else found
+    return _varied(found) if varied and split == "train" else found
+
+
+def _varied(paths: list[np.ndarray]) -> list[np.ndarray]:
+    """Paths, their mirror images, and all of these at other speeds; always the same ones."""
+    both = paths + [path * [1, -1] for path in paths]
+    speeds = np.random.default_rng(0).uniform(*_SPEEDS, len(both))
+    return both + [path * speed for path, speed in zip(both, speeds, strict=True)]
+
+
+def _turned(path: np.ndarray) -> np.ndarray:
+    """A path whose way from the first place seen to the last goes along x; as it is where that has no length."""
+    x, y = path[SEEN - 1] - path[0]
+    length = np.hypot(x, y)
+    cos, sin = (x / length, y / length) if length else (1.0, 0.0)
+    return path @ np.array([[cos, -sin], [sin, cos]])
 
 
 def _example(path: np.ndarray) -> Example:

@@ -19,7 +19,7 @@ CLASSES = ("background", "pedestrian")
 _HELD_OUT = 5  # every fifth image
 
 
-def pennfudan(path: str, size: tuple[int, int] = (128, 128), objects: int = OBJECTS) -> Folder:
+def pennfudan(path: str, size: tuple[int, int] = (128, 128), objects: int = OBJECTS, cache_mb: int = 512) -> Folder:
     """Images of pedestrians: `segmentations`, `instances` with boxes of the visible pixels, and `semantic`.
 
     The folder holds `PNGImages/X.png` and `PedMasks/X_mask.png`, of 8 bits: 0, and 1 to n for the pedestrians. All are
@@ -30,6 +30,7 @@ def pennfudan(path: str, size: tuple[int, int] = (128, 128), objects: int = OBJE
         path: of the folder.
         size: (height, width) within which images are shown; they keep their aspect, in the middle of black.
         objects: M, to which the pedestrians of an image are padded.
+        cache_mb: megabytes of examples that a split keeps once they are read; all of them at 128 x 128 are about 25.
 
     Returns:
         A data set with the splits `train` and `validation`.
@@ -44,10 +45,12 @@ def pennfudan(path: str, size: tuple[int, int] = (128, 128), objects: int = OBJE
         >>> pennfudan("data/PennFudanPed").name
         'pennfudan/PennFudanPed'
     """
+    if type(cache_mb) is not int or cache_mb < 0:
+        raise UserError(f"pennfudan(cache_mb={cache_mb!r}): expected a whole number, 0 for none.")
     root = pathlib.Path(path).expanduser()
     read = functools.partial(_example, checked_size(size), checked_objects("pennfudan", objects))
     said = {"semantic": CLASSES, "category": CLASSES}
-    return Folder(f"pennfudan/{root.name}", functools.partial(_files, root), read, said)
+    return Folder(f"pennfudan/{root.name}", functools.partial(_files, root), read, said, cache_mb)
 
 
 def _files(root: pathlib.Path, split: str) -> list[pathlib.Path]:

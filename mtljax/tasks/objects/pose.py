@@ -63,7 +63,8 @@ def pose(
     The loss is `mtljax.tasks.losses.poses`': nothing is paid for a turn after which an object looks the same. Metrics
     over the objects that count; one that was not found fails every share and is in no median. ADD_S and ADD: shares
     whose ADD-S, and ADD (ADD-S where an object is symmetric), is below a tenth of the diameter; metres of the
-    translation and degrees to the nearest rotation that looks the same, medians (degrees_plain: to the true one);
+    translation and degrees to the nearest rotation that looks the same, medians (degrees_plain: to the true one;
+    spheres are in neither, since no image shows how they are turned);
     AUC_ADD_S and AUC_ADD: areas up to 0.1 m; close: the share within 5 cm and 5 degrees. The share of the objects that
     were found is told. The baseline puts each detection on the ray of its box's centre at the training set's median
     depth, with one rotation and one size.
@@ -153,9 +154,14 @@ class _Pose:
         broken = np.isnan(decoded["score"]) & objects.labelled[..., None]
         return {
             CLIPS: clips_of(batch),
-            "errors": rows_where(wanted, batch) | columns,
+            "errors": rows_where(wanted, batch, turned=self._turned(objects)) | columns,
             "broken": rows_where(broken, batch),
         }
+
+    def _turned(self, objects: Listed) -> np.ndarray:
+        """Whether an image can show how an object is turned: (B, s, M)."""
+        kinds = np.array([kind for kind, _ in self.solids])
+        return kinds[np.clip(objects.category, 0, len(kinds) - 1)] != SPHERE  # what is not wanted may be of any class
 
     def _errors(
         self,
@@ -182,7 +188,10 @@ class _Pose:
         errors = Errors(
             **{key: rows[key].astype(bool if key in ("found", "symmetric") else float) for key in Errors._fields}
         )
+        turned = Errors(*(x[rows["turned"]] for x in errors))
         figures = pose_figures(errors, self.close)
+        if not np.isnan(figures["ADD-S < 0.1 d"]):
+            figures |= {key: x for key, x in pose_figures(turned, self.close).items() if "degrees" in key}
         named = {key: figures[name] for key, (name, _) in FIGURES.items()}
         named["found"] = float(np.mean(errors.found)) if len(errors.found) else float("nan")
         return dict.fromkeys(named, float("nan")) if len(tables["broken"]["frame"]) else named

@@ -162,7 +162,7 @@ def _check_fits(folder: pathlib.Path, state: Any) -> None:
     if difference.can_start_from(there, now):
         way = f"--config.init_from={workdir} with another --workdir starts from the parameters that both have"
     else:
-        way = "another --workdir starts from none of it (init_from needs parameters of the same name in the same shape)"
+        way = "another --workdir starts from none of it (init_from needs parameters of the same name and shape)"
     raise UserError(
         f"checkpoint {folder} can be read, but not into the state that this config makes:\n{difference.told(lines)}\n"
         f"Nothing was changed. The config it was saved with goes on from it; {way}."

@@ -72,6 +72,17 @@ def told(lines: list[str]) -> str:
 
 
 def can_start_from(there: Shapes, now: Shapes) -> bool:
-    """Whether `init_from` can take the saved variables: some have the same name, and all of those the same shape."""
+    """Whether `init_from` can take saved variables: some have the same name and shape, others none but of heads."""
     both = [path for path in there.keys() & now.keys() if path.split("/")[0] in ("params", "model_state")]
-    return any(path.startswith("params/") for path in both) and all(there[path] == now[path] for path in both)
+    same = [path for path in both if there[path] == now[path]]
+    return any(path.startswith("params/") for path in same) and all(map(of_a_head, set(both) - set(same)))
+
+
+def of_a_head(path: str) -> bool:
+    """Whether an array is one of a task's head, which may be for another number of classes than that of another run.
+
+    Example:
+        >>> of_a_head("params/heads_segment/Dense_0/kernel"), of_a_head("params/encoder/conv1/kernel")
+        (True, False)
+    """
+    return any(part.startswith("heads_") for part in path.split("/")[1:2])

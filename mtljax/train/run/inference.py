@@ -33,7 +33,7 @@ def seconds_of_prediction(parts: Experiment, fitted: Fitted, state: TrainState) 
     device = jax.local_devices()[0]
     variables = jax.device_put(jax.tree.map(np.asarray, {"params": saved.params, **saved.model_state}), device)
 
-    program, inputs = parts.program("inference", lambda: jax.jit(_predict(parts))), _inputs(fitted)
+    program, inputs = parts.program("inference", lambda: jax.jit(_predict(parts))), _inputs(parts, fitted)
     return {
         name: _median(
             program, variables, jax.device_put(jax.tree.map(lambda x, n=number: _of_size(x, n), inputs), device)
@@ -49,16 +49,25 @@ def forward_flops(parts: Experiment, fitted: Fitted) -> float | None:
         parts: of the run.
         fitted: what is known of them.
     """
-    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), _inputs(fitted))
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), _inputs(parts, fitted))
     return flops_of(jax.jit(_predict(parts)).lower(fitted.shapes, one))
 
 
 def _predict(parts: Experiment) -> Callable[[Any, Any], Any]:
-    return lambda variables, inputs: parts.model.apply(variables, inputs_of(inputs), camera=inputs.get("camera"))
+    def predict(variables: Any, inputs: Any) -> Any:
+        labels = {"labels": inputs} if _reads_labels(parts) else {}
+        return parts.model.apply(variables, inputs_of(inputs), camera=inputs.get("camera"), **labels)
+
+    return predict
 
 
-def _inputs(fitted: Fitted) -> dict[str, Any]:
-    return for_model(dict(fitted.sample))
+def _inputs(parts: Experiment, fitted: Fitted) -> dict[str, Any]:
+    return dict(fitted.sample) if _reads_labels(parts) else for_model(dict(fitted.sample))
+
+
+def _reads_labels(parts: Experiment) -> bool:
+    """Whether labels stand in the place of a parent's prediction, also where nothing trains."""
+    return "truth" in (getattr(parts.model, "edges", None) or {}).values()
 
 
 def _of_size(array: Any, number: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import jax
 
 from mtljax.errors import UserError
 from mtljax.models import pretrained
+from mtljax.train.run.difference import of_a_head
 
 Variables = Mapping[str, Any]
 
@@ -65,7 +66,8 @@ def from_run(
 ) -> tuple[dict[str, Any], str]:
     """Variables with those that another run ended with, where it has some of the same name, and a line that says so.
 
-    So networks that were trained for each task alone (`SingleTask`) are stitched and trained on (`CrossStitch`).
+    So networks that were trained for each task alone (`SingleTask`) are stitched and trained on (`CrossStitch`). Arrays
+    of heads that have another shape there, as those for another number of classes have, stay at random, and are told.
 
     Args:
         workdir: of the other run.
@@ -73,16 +75,20 @@ def from_run(
         load: gives the newest step of a workdir and its variables.
 
     Raises:
-        UserError: where none has the same name, or one has another shape.
+        UserError: where none has the same name and shape, or one that is no head's has another shape.
     """
     step, other = load(pathlib.Path(workdir))
     there = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(dict(other))}
     new: list[str] = []
+    other_shape: list[str] = []
 
     def chosen(path: Any, leaf: Any) -> Any:
         name = _name(path)
         if name not in there:
             new.append(name)
+            return leaf
+        if there[name].shape != leaf.shape and of_a_head(name):
+            other_shape.append(f"{name.partition('/')[2]} {leaf.shape}, there {there[name].shape}")
             return leaf
         if there[name].shape != leaf.shape:
             raise UserError(
@@ -91,11 +97,12 @@ def from_run(
         return there[name]
 
     result = jax.tree_util.tree_map_with_path(chosen, dict(variables))
-    number = len(jax.tree.leaves(result)) - len(new)
+    number = len(jax.tree.leaves(result)) - len(new) - len(other_shape)
     if number == 0:
-        raise UserError(f"init_from={workdir!r}: no parameter there has the name of one of this model.")
+        raise UserError(f"init_from={workdir!r}: no parameter there has the name and shape of one of this model.")
     parts = sorted({name.split("/")[1] for name in new})
     started = f"; at random: {', '.join(parts)}" if parts else ""
+    started += f"; at random, since their shape is another: {'; '.join(other_shape)}" if other_shape else ""
     return result, f"{number} arrays of {workdir} at step {step}{started}"
 
 

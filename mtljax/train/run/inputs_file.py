@@ -100,7 +100,7 @@ def _tree(example: Any, batch: Any, valid: Any = None) -> Any:
     known = known[np.isfinite(known)] if known.dtype.kind == "f" else known
     if not known.size:
         low = high = None
-    elif valid is None:
+    elif valid is None or known.dtype == bool:
         low, high = float(known.min()), float(known.max())
     else:  # a label: without the few that are far from the others
         low, high = (float(x) for x in np.percentile(known, (1, 99)))

@@ -1,8 +1,12 @@
 """The worlds that `scenes` draws: how objects and the camera move, and the random stream behind them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from mtljax.data.scenes.moment import moment
+from mtljax.data.scenes.raycast import HITS
 from mtljax.data.scenes.render import render_clip
 from mtljax.data.scenes.world import ARENA, HEIGHT, ROOM, clip_rng, sample_world
 
@@ -71,6 +75,23 @@ def test_clips_are_what_they_were():
         for clip in [render_clip(*args)]
     }  # fmt: skip
     assert sums == SUMS
+
+
+@pytest.mark.parametrize("category", HITS)
+def test_no_ray_that_meets_a_solid_is_passed_over(category):
+    """Rays of any lengths, from the camera, from within, and from all around."""
+    rng, hits, passed = np.random.default_rng(category), 0, 0
+    world = sample_world(rng, range(3))
+    solids = tuple(dataclasses.replace(solid, category=category) for solid in world.solids)
+    at, direction = moment(dataclasses.replace(world, solids=solids), 2), rng.normal(size=(400, 3))
+    for solid in at.placed:
+        for origin in (at.eye, solid.position, solid.position + 0.7 * rng.normal(size=(400, 3))):
+            met = np.isfinite(solid.hit(origin, direction)[0])
+            near = np.isin(np.arange(400), solid.near(origin, direction, np.sum(direction**2, axis=1)))
+            assert near[met].all()
+            hits, passed = hits + np.count_nonzero(met), passed + np.count_nonzero(~near)
+    assert hits > 100
+    assert passed > 400 * len(solids)
 
 
 def test_frames_may_be_several_steps_apart():

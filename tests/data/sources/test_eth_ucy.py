@@ -39,6 +39,34 @@ def test_windows(tmp_path):
     assert not last["future"][2:].any()
 
 
+def test_windows_may_all_go_ahead(tmp_path):
+    still = [f"{10 * f} 9 4.0 2.0" for f in range(20)]
+    path = write(tmp_path / "paths", biwi_eth=rows(20), biwi_hotel=rows(20), crowds_zara01=still + rows(20))
+    plain, ahead = (eth_ucy(path, test="zara1", ahead=way) for way in (False, True))
+    one, turned = plain.split("validation"), ahead.split("validation")
+    assert len(one) == len(turned) == 3
+    for a, b in zip(one, turned, strict=True):
+        np.testing.assert_allclose(*(np.linalg.norm(x["future"], axis=1) for x in (a, b)), rtol=1e-5)
+        np.testing.assert_allclose(b["inputs"]["seen"][0, 1], 0, atol=1e-6)
+        assert b["inputs"]["seen"][0, 0] <= 0
+    check(ahead)
+
+
+def test_training_windows_may_be_varied(tmp_path):
+    path = write(tmp_path / "paths", biwi_eth=rows(20), biwi_hotel=rows(20))
+    plain, varied = (eth_ucy(path, test="eth", varied=way) for way in (False, True))
+    assert len(varied.split("validation")) == len(plain.split("validation")) == 2
+    whole = varied.split("train")
+    assert len(whole) == 8
+    for i, one in enumerate(plain.split("train")):
+        np.testing.assert_allclose(whole[i]["future"], one["future"])
+        np.testing.assert_allclose(whole[i + 2]["future"], one["future"] * [1, -1])
+        speed = whole[i + 4]["future"][:, 0] / one["future"][:, 0]
+        np.testing.assert_allclose(speed, speed[0], rtol=1e-5)
+        assert 0.4 <= speed[0] <= 1.1
+    check(varied)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

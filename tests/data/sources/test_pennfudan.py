@@ -1,5 +1,6 @@
 """PennFudan folders: what is read, and what is said of folders that are not as they should be."""
 
+import pickle
 import shutil
 
 import numpy as np
@@ -89,3 +90,18 @@ def test_the_real_ones(shared):
     data = pennfudan(str(shared / "data" / "pennfudan"))
     check(data)
     assert [len(data.split(name)) for name in ("train", "validation")] == [104, 26]
+
+
+def test_examples_are_kept_while_there_is_room(tmp_path):
+    root = write_pedestrians(tmp_path / "made")
+    kept, few, none = (pennfudan(str(root), (H, W), cache_mb=n).split("train") for n in (1, 1, 0))
+    first, again = kept[0], kept[0]
+    assert again is not first
+    assert again["image"] is first["image"]
+    assert not first["segmentations"].flags.writeable
+    few._kept._bytes = 10**6 - 1
+    assert few[0]["image"] is not few[0]["image"]
+    assert none[0]["segmentations"].flags.writeable
+    assert pickle.loads(pickle.dumps(kept))._kept.examples == {}
+    with pytest.raises(UserError, match=r"cache_mb=-1\): expected a whole number"):
+        pennfudan(str(root), cache_mb=-1)

@@ -7,6 +7,8 @@ import pytest
 
 import mtljax as mtl
 from mtljax.errors import UserError
+from mtljax.objects.frames import PIXELS
+from mtljax.tasks.objects.rows import objects_of
 from mtljax.train.run.evaluate import Accumulator
 from tests.tasks.objects import truth
 
@@ -46,6 +48,18 @@ def figures(name, prediction, batch=None):
 def test_of_the_truth_every_figure_is_the_best(decoded, name):
     found = figures(name, decoded[name])
     assert {key: found[key] for key in BEST[name]} == pytest.approx(BEST[name], abs=2e-4)
+
+
+def test_degrees_are_of_objects_whose_turn_an_image_shows(decoded):
+    """A sphere looks the same however it is turned: it would flatter the median."""
+    upright = {**decoded["pose"], "rotation": np.broadcast_to(np.eye(3), decoded["pose"]["rotation"].shape)}
+    rows, objects = TASKS["pose"].host_rows(upright, truth.batch())["errors"], objects_of(truth.batch(), PIXELS)
+    known, category = ~np.isnan(rows["degrees_symmetric"]), objects.category[objects.counts]
+    assert (rows["degrees_symmetric"][known & (category == 0)] < 1e-3).all()
+    wanted = np.median(rows["degrees_symmetric"][known & (category > 0)])
+    found = figures("pose", upright)
+    assert found["degrees"] == pytest.approx(wanted)
+    assert np.median(rows["degrees_symmetric"][known]) < wanted - 0.5
 
 
 @pytest.mark.parametrize("name", sorted({*TASKS} - {"track"}))

@@ -12,7 +12,7 @@ from mtljax.errors import UserError
 from mtljax.train import default_config
 from mtljax.train.config.default import checked
 from mtljax.train.config.experiment import build
-from mtljax.train.run import config_file, initial, loop, start
+from mtljax.train.run import config_file, difference, initial, loop, start
 from mtljax.train.run.start import newest_variables
 from tests.data.sources.test_multi_mnist import write
 from tests.models.test_pretrained import torch_names
@@ -54,8 +54,27 @@ def test_another_shape_or_no_common_name_is_refused():
     variables = {"params": {"encoder": {"kernel": jnp.zeros((2, 3))}}}
     with pytest.raises(UserError, match=r"params/encoder/kernel has shape \(2, 4\) there, but \(2, 3\)"):
         initial.from_run("w", variables, lambda _: (1, {"params": {"encoder": {"kernel": jnp.zeros((2, 4))}}}))
-    with pytest.raises(UserError, match="no parameter there has the name"):
+    with pytest.raises(UserError, match="no parameter there has the name and shape"):
         initial.from_run("w", variables, lambda _: (1, {"params": {"other": jnp.zeros(2)}}))
+
+
+def test_heads_for_another_number_of_classes_stay_at_random_and_are_told():
+    model = {classes: mtl.MultiTask(mtl.encoders.MLP((3,)), {"a": mtl.heads.Linear(classes)}) for classes in (4, 1)}
+    made = {classes: one.init(jax.random.key(classes), jnp.zeros((1, 2))) for classes, one in model.items()}
+    found, note = initial.from_run("w", made[1], lambda _: (7, made[4]))
+    kept = jax.tree.map(np.array_equal, found["params"], made[1]["params"])
+    taken = jax.tree.map(np.array_equal, found["params"]["encoder"], made[4]["params"]["encoder"])
+    assert all(jax.tree.leaves([kept["heads_a"], taken]))
+    assert note.startswith("2 arrays of w at step 7; at random, since their shape is another: heads_a/")
+    assert "kernel (3, 1), there (3, 4)" in note
+    shapes = [
+        {f"params/{jax.tree_util.keystr(path, simple=True, separator='/')}": leaf.shape
+         for path, leaf in jax.tree_util.tree_leaves_with_path(made[classes]["params"])}
+        for classes in (4, 1)
+    ]  # fmt: skip
+    assert difference.can_start_from(*shapes)
+    shapes[1]["params/encoder/Dense_0/kernel"] = (2, 5)
+    assert not difference.can_start_from(*shapes)
 
 
 @pytest.mark.parametrize("way", [mtl.MultiTask, mtl.CrossStitch])

@@ -12,7 +12,7 @@ from mtljax.train import default_config
 from mtljax.train.config import checks
 from mtljax.train.config import default as run_config
 from mtljax.train.config.experiment import build
-from mtljax.train.run import loop
+from mtljax.train.run import inputs_file, loop
 
 RNG = np.random.default_rng(0)
 WORDS = RNG.integers(0, 7, (24, 5))
@@ -149,3 +149,9 @@ def test_a_mix_is_of_images(inputs):
     one = data.from_arrays(ARRAYS, inputs=inputs)
     with pytest.raises(UserError, match=r"is of images \(s, H, W, C\); one of its sets gives vectors or `inputs`"):
         data.mix({"a": one, "b": one}).split("train")
+
+
+def test_what_is_true_or_false_has_a_range_too():
+    ignored = np.array([[[True], [False]]])
+    found = inputs_file._tree({"ignored": ignored[0]}, {"ignored": ignored}, np.ones((1, 2, 1), bool))
+    assert found["ignored"] == {"shape": [2, 1], "dtype": "bool", "low": 0.0, "high": 1.0}

@@ -106,7 +106,7 @@ def groups(*names):
         pytest.param(
             {"tasks": {"left": LEFT, "right": "classify(num_classes=11, label='right')"}},
             ["bias: (10,) there, (11,) now"],
-            False,
+            True,
             id="classes",
             marks=slow,
         ),
