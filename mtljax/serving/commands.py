@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from mtljax.errors import UserError
 from mtljax.serving.files import Clip, clips_of, found, leave, names_of, read_ahead
+from mtljax.serving.following import Following, shared
 from mtljax.serving.images import check_photographs
 from mtljax.serving.loaded import answers_of, loaded, look, pictures_of
 from mtljax.serving.network import Network
@@ -99,15 +100,18 @@ class _Predictions:
 
     def __init__(self, network: Network, out: pathlib.Path, files: Sequence[pathlib.Path], bar: tqdm) -> None:
         self._network, self._out, self._bar = network, out, bar
-        self._clips, self._names = clips_of(files, network.frames or 1), names_of(files)
+        self._clips, self._names = clips_of(files, network.frames or 1, shared(network)), names_of(files)
         self._waiting: collections.deque[Clip] = collections.deque()
         self.unread, self.not_finite = 0, collections.Counter[str]()
 
     def leave_all(self) -> "_Predictions":
         """Leaves them; says how it went."""
+        following = Following()
         for clip, seen, prediction in look(self._network, self._read(), min(_BATCH, len(self._clips))):
             self._bar.set_description("predicting", refresh=False)
-            of, pictures = self._waiting.popleft(), pictures_of(self._network, clip, seen, prediction)
+            of = self._waiting.popleft()
+            prediction = following.named(of.files, prediction)
+            pictures = pictures_of(self._network, clip, seen, prediction)
             for i in range(len(of.files) - of.new, len(of.files)):  # the others were left with the clip before
                 answers = answers_of(self._network, prediction, clip, i)
                 self.not_finite.update(name for name, (_, told) in answers.items() if "not_finite" in told)

@@ -53,12 +53,13 @@ def found(patterns: str) -> list[pathlib.Path]:
     return list(files)
 
 
-def clips_of(files: Sequence[pathlib.Path], frames: int) -> list[Clip]:
+def clips_of(files: Sequence[pathlib.Path], frames: int, shared: int = 0) -> list[Clip]:
     """Files as clips: the frames of a video are those of one folder, by name. The last clip may overlap the one before.
 
     Args:
         files: found.
         frames: of a clip.
+        shared: how many of them the clip before must have too; fewer than `frames`.
 
     Raises:
         UserError: for a folder of fewer frames.
@@ -81,9 +82,11 @@ def clips_of(files: Sequence[pathlib.Path], frames: int) -> list[Clip]:
                 "folder each."
             )
         inside = sorted(inside)
-        for end in range(frames, len(inside) + frames, frames):
-            last = min(end, len(inside))
-            clips.append(Clip(tuple(inside[last - frames : last]), frames - (end - last)))
+        done = 0
+        while done < len(inside):
+            last = min(max(done - shared, 0) + frames, len(inside))
+            clips.append(Clip(tuple(inside[last - frames : last]), last - done))
+            done = last
     return clips
 
 
@@ -147,7 +150,7 @@ def leave(
         name: may have a folder of its own.
         picture: (h, w, 3) uint8.
         answers: task -> arrays by name, and plain values. The first array is called as its task, others `task/name`.
-        clip: the files of its frames; of one of more than one the first is told as well, as ids are of one clip alone.
+        clip: the files of its frames; of one of more than one the first is told as well.
         frame: which of them it is.
 
     Raises:

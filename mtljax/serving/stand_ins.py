@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from mtljax.tasks import Task
+from mtljax.tasks.task import NAMES
 
 INSTANCES = "instances"
 _NO_TURN = np.array([1, 0, 0, 0], np.float32)  # a quaternion
@@ -27,8 +28,8 @@ def batch_for(task: Task, prediction: Any, image: np.ndarray, inputs: Mapping[st
         inputs: as `mtljax.train.run.inputs_file.described` has it.
 
     Returns:
-        `image` (2, s, h, w, C), labels with their masks, `camera` where the run has one, which stays at the world's
-        origin.
+        `image` (2, s, h, w, C), labels with their masks, `names` of their classes, `camera` where the run has one,
+        which stays at the world's origin.
     """
     batch: dict[str, Any] = {"image": np.stack([image, image])}
     if inputs["intrinsics"] is not None:
@@ -37,6 +38,7 @@ def batch_for(task: Task, prediction: Any, image: np.ndarray, inputs: Mapping[st
             "positions": np.zeros((2, len(image), 3), np.float32),
             "quaternions": np.broadcast_to(_NO_TURN, (2, len(image), 4)),
         }
+    batch[NAMES] = {key: label["names"] for key, label in inputs["labels"].items() if label.get("names")}
     network_size = (inputs["given"].get("image") or {}).get("shape", [0])[1:3]
     for key in (*task.labels, *task.optional_labels):
         label = inputs["labels"].get(key)

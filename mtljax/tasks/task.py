@@ -12,6 +12,7 @@ from mtljax.errors import UserError, unknown
 Batch = Mapping[str, Any]
 Sums = Mapping[str, Any]
 KINDS = ("numbers", "gaussian", "classes", "tags", "probability", "points", "directions", "flow", "objects")
+NAMES = "names"  # label -> those of its classes by their numbers, in batches that are drawn, where the data tells them
 PLACE = "place"  # of each example of a batch in its split, and of rows in it
 Prediction = Any  # of a head: an array; of a task that ties others together, it may be a dict of arrays
 Rows = Mapping[str, Mapping[str, np.ndarray]]  # table -> column -> array, of as many rows as the table has
@@ -67,7 +68,7 @@ class Task:
             (NumPy, with masks): the baseline every model must beat; (H, W, C) where it depends on the place. Or None,
             where a constant means nothing.
         draw: `(prediction, batch) -> (prediction_rgb, label_rgb)`, both `(B, s, H, W, 3)` uint8 (NumPy); None for
-            a task that is no picture.
+            a task that is no picture. The batch may have `names`: label -> those of its classes, where data tells them.
         drawn_frame: which frame of a clip its picture shows, in a panel; -1 for the last.
         fits: `(prediction, batch)`, of shapes alone, raises a `UserError` where they do not fit each other. By default
             the labels that are maps and the prediction agree in all axes but the last.

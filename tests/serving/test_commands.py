@@ -67,6 +67,12 @@ def test_files_that_are_not_there_are_told(photos):
 def test_a_video_is_cut_into_clips(photos, tmp_path):
     files = [tmp_path / "video" / f"{i}.png" for i in range(5)]
     assert [clip.new for clip in clips_of(files, 3)] == [3, 2]
+    shared = clips_of([*files, tmp_path / "video" / "5.png"], 3, shared=1)
+    assert [([int(file.stem) for file in clip.files], clip.new) for clip in shared] == [
+        ([0, 1, 2], 3),
+        ([2, 3, 4], 2),
+        ([3, 4, 5], 1),
+    ]
     with pytest.raises(UserError, match="5 frames; this run takes clips of 6"):
         clips_of(files, 6)
 

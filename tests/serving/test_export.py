@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
 import mtljax as mtl
 from mtljax.errors import UserError
+from mtljax.serving.export import onnx
 from tests.serving import sets
 
 TASKS = ["depth", "kind"]
@@ -70,6 +72,30 @@ def test_onnx_says_the_same_in_a_fresh_process(run, tmp_path):
     assert sorted(found) == TASKS
     for name in TASKS:
         np.testing.assert_allclose(found[name], wanted[name], rtol=1e-4, atol=1e-4)
+
+
+PASSES = ("remove_redundant_transpose_pairs_ir", "fold_ir")
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_transposes_are_kept_and_the_converter_is_left_as_it_was(listed, monkeypatch):
+    """As jax2onnx has its passes: functions of a module, called by name (0.13), or a list of them (0.17)."""
+    ran = []
+    converter = types.SimpleNamespace(**{name: lambda graph, name=name: ran.append(name) for name in PASSES})
+    if listed:
+        converter._OPTIMIZER_PASSES = tuple(types.SimpleNamespace(name=n, run=vars(converter)[n]) for n in PASSES)
+
+    def optimize():
+        if listed:
+            return [one.run(None) for one in converter._OPTIMIZER_PASSES]
+        return [getattr(converter, name)(None) for name in PASSES]
+
+    monkeypatch.setitem(sys.modules, "jax2onnx.converter.ir_optimizations", converter)
+    before = dict(vars(converter))
+    with onnx._transposes_kept():
+        optimize()
+    assert ran == ["fold_ir"]
+    assert vars(converter) == before
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import mtljax as mtl
 from mtljax.errors import UserError
 from mtljax.serving import commands
 from mtljax.serving.answers import Question, answer
+from mtljax.serving.following import Following, shared
 from mtljax.serving.images import example_of
 from mtljax.serving.object_pictures import draw_objects
 from mtljax.serving.objects import at_own_size
@@ -119,6 +120,48 @@ def test_pictures_of_objects_need_no_labels():
     np.testing.assert_array_equal(drawn["instances"].any(axis=-1)[[0, 119, 121], [0, 159, 161]], [True, True, False])
 
 
+def walkers(places, ids, at=0):
+    """A clip of boxes 4 pixels wide whose left sides, and ids, are those of each frame's slots."""
+    left = np.float32(places)[..., None]
+    return {"track": {"boxes": np.concatenate([left, left, left + 4, left + 4], axis=-1) + at, "ids": np.int32(ids)}}
+
+
+def test_ids_of_a_video_go_on_from_clip_to_clip():
+    files = [pathlib.Path(f"video/{i}.png") for i in range(6)]
+    following = Following()
+    first = following.named(files[:3], walkers([[0, 40], [1, 41], [42, 2]], [[1, 2], [1, 2], [2, 1]]))
+    np.testing.assert_array_equal(first["track"]["ids"], [[1, 2], [1, 2], [2, 1]])
+    # the slots of the frame that both have are the other way round, a third comes, and one ends
+    second = following.named(files[2:5], walkers([[2, 42], [3, 80], [4, 81]], [[1, 2], [1, 3], [1, 3]], at=0.1))
+    np.testing.assert_array_equal(second["track"]["ids"], [[1, 2], [1, 3], [1, 3]])
+    # the last clip has two frames of the one before; nobody is where any was but one, who lost an id in the last frame
+    third = following.named(files[3:6], walkers([[3, 80], [60, 0], [61, 0]], [[7, 8], [9, 0], [9, 0]]))
+    np.testing.assert_array_equal(third["track"]["ids"], [[1, 3], [4, 0], [4, 0]])
+    other = following.named([pathlib.Path("b/0.png")], walkers([[3, 80]], [[5, 0]]))
+    np.testing.assert_array_equal(other["track"]["ids"], [[1, 0]])
+    boxes = {"detect": FOUND}
+    assert following.named(files[:1], boxes) == boxes
+
+
+def test_clips_share_a_frame_where_somebody_is_followed():
+    tasks = {"track": mtl.tasks.track(), "flow": mtl.tasks.flow()}
+    assert [shared(Asked(comparing=names, tasks=tasks)) for names in ((), ("flow",), ("flow", "track"))] == [0, 0, 1]
+
+
+def test_boxes_are_drawn_with_the_names_of_their_classes():
+    clip, task = np.zeros((1, 240, 320, 3), np.uint8), mtl.tasks.detect(2)
+    inputs = {"given": {"image": {"shape": [1, *SEEN, 3]}}, "labels": {}, "intrinsics": None}
+
+    def drawn(names):
+        labels = {"instances": {"arrays": {}, "names": names}}
+        return draw_objects(task, FOUND, clip, SEEN, inputs | {"labels": labels})[0]
+
+    numbered, named = drawn(None), drawn(list(NAMES))
+    ink = [int(picture[:120, :160].any(axis=-1).sum()) for picture in (numbered, named)]
+    assert ink[1] > ink[0] + 20  # "cube" is more than "2"
+    np.testing.assert_array_equal(drawn(["none"]), numbered)
+
+
 @dataclasses.dataclass
 class Asked:
     """A network of clips of two frames, of which one task compares them."""
@@ -126,6 +169,7 @@ class Asked:
     names: tuple[str, ...] = ("detect", "track")
     comparing: tuple[str, ...] = ("track",)
     frames: int = 2
+    tasks: dict = dataclasses.field(default_factory=dict)
 
     @property
     def untold(self):

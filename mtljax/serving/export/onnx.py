@@ -16,6 +16,7 @@ import numpy as np
 
 from mtljax.errors import UserError
 from mtljax.serving.export.function import INPUT, Served, must_agree
+from mtljax.serving.export.inline import inlined
 
 FILE = "model.onnx"
 _TRANSPOSES = ("remove_redundant_transpose", "remove_orphan_transposes")
@@ -71,13 +72,16 @@ class _Traced:
         with contextlib.ExitStack() as originals:
             for module, name, original in _ORIGINALS:
                 originals.enter_context(_holding(module, name, original))
-            found = self.served(images)
-        return tuple(found[name] for name in self.names)
+            return tuple(inlined(self._outputs, images))
+
+    def _outputs(self, images: jax.Array) -> list[jax.Array]:
+        found = self.served(images)
+        return [found[name] for name in self.names]
 
 
 @contextlib.contextmanager
 def _holding(module: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(module, name, None)
+    before = getattr(module, name)
     setattr(module, name, value)
     try:
         yield
@@ -107,8 +111,13 @@ _ORIGINALS = (
 def _transposes_kept() -> Iterator[None]:
     """Without the converter's passes over transposes, which break sums of residual blocks; ONNX Runtime has its own."""
     passes = importlib.import_module("jax2onnx.converter.ir_optimizations")
-    known = getattr(passes, "_OPTIMIZER_PASSES", ())
-    with _holding(passes, "_OPTIMIZER_PASSES", tuple(one for one in known if not one.name.startswith(_TRANSPOSES))):
+    with contextlib.ExitStack() as held:
+        if (known := getattr(passes, "_OPTIMIZER_PASSES", None)) is not None:
+            kept = tuple(one for one in known if not one.name.startswith(_TRANSPOSES))
+            held.enter_context(_holding(passes, "_OPTIMIZER_PASSES", kept))
+        else:  # as it was before there was a list: functions, called by their names
+            for name in [name for name in vars(passes) if name.startswith(_TRANSPOSES)]:
+                held.enter_context(_holding(passes, name, lambda graph: None))
         yield
 
 

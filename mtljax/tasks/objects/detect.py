@@ -17,7 +17,7 @@ from mtljax.tasks.metrics.objects.precision import AREAS, Found, Truth, precisio
 from mtljax.tasks.metrics.objects.slots import LEAST, rows_by_class, sides_of
 from mtljax.tasks.objects.boxes import clustered
 from mtljax.tasks.objects.rows import BESIDE, CLIPS, FRAME, check_categories, clips_of, objects_of, once, rows_where
-from mtljax.tasks.task import PLACE, Baseline, Batch, Metric, Rows, Task
+from mtljax.tasks.task import NAMES, PLACE, Baseline, Batch, Metric, Rows, Task
 
 FIGURES = ("AP", "AP50", "AP75", "AP50_any", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 _TOLD = 20  # classes whose figures are told one by one
@@ -152,8 +152,9 @@ class _Detect:
         objects = objects_of(batch, self.least)
         wanted = np.where(objects.counts, 1.0, 0.0)
         best = np.argmax(decoded["probability"], axis=-1)
-        found = draw_boxes(batch["image"], decoded["boxes"], decoded["score"], best, scores=True)
-        return found, draw_boxes(batch["image"], objects.boxes, wanted, objects.category)
+        names = batch.get(NAMES, {}).get("instances", ())
+        found = draw_boxes(batch["image"], decoded["boxes"], decoded["score"], best, scores=True, names=names)
+        return found, draw_boxes(batch["image"], objects.boxes, wanted, objects.category, names=names)
 
 
 def _true(rows: Mapping[str, np.ndarray], category: np.ndarray) -> Truth:

@@ -76,14 +76,20 @@ def described(parts: Experiment, sample: Mapping[str, Any]) -> dict[str, Any]:
         if key in sample:
             one = example[key] if key in example else jax.tree.map(lambda x: x[0], sample[key])
             label = _tree(one, sample[key], sample.get(f"{key}_valid"))
-            labels[key] = {"arrays": label, "names": _names(key, label, said)}
+            labels[key] = {"arrays": label, "names": names(key, label, said)}
     intrinsics = np.asarray(camera["intrinsics"][0]).tolist() if "intrinsics" in camera else None
     return {"version": VERSION, "given": given, "intrinsics": intrinsics, "labels": labels}
 
 
-def _names(key: str, label: Mapping[str, Any], said: Mapping[str, Meaning]) -> list[str] | None:
-    """Of a label's classes, by their numbers; None where nothing tells them."""
-    for one in (key, *(() if is_leaf(label) else label)):
+def names(key: str, label: Any, said: Mapping[str, Meaning]) -> list[str] | None:
+    """Of a label's classes, by their numbers; None where nothing tells them.
+
+    Args:
+        key: of the label.
+        label: an array, or a dict of arrays, one of which may be known by its name; or what `described` says of it.
+        said: `meanings` of the data.
+    """
+    for one in (key, *(label if isinstance(label, Mapping) and not is_leaf(label) else ())):
         found = said.get(one)
         if isinstance(found, tuple):
             return list(found)

@@ -1,15 +1,18 @@
 """The panel: a few validation images with the label and the prediction of every task side by side."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from mtljax.data.meanings import meanings
 from mtljax.data.pipeline import size_of
 from mtljax.errors import UserError
 from mtljax.tasks import Task
+from mtljax.tasks.task import NAMES
 from mtljax.train.config.parts import Experiment
+from mtljax.train.run import inputs_file
 from mtljax.train.run.workdir import replacing
 from mtljax.train.spread import hosts
 from mtljax.train.step.state import TrainState
@@ -40,13 +43,24 @@ def leave_panel(parts: Experiment, state: TrainState, workdir: pathlib.Path) -> 
     file = workdir / PANEL_FILE
     try:
         with replacing(file) as temporary:
-            draw_panel(temporary, batch, parts.spread.collect(predictions), parts.tasks, number)
+            draw_panel(temporary, batch, parts.spread.collect(predictions), parts.tasks, number, names_of(parts, batch))
     except OSError as error:
         raise UserError(f"cannot write {str(file)!r}: {error.strerror or error}.") from error
 
 
+def names_of(parts: Experiment, batch: Any) -> dict[str, list[str]]:
+    """Label -> the names of its classes by their numbers, of those labels of a batch whose names the data tells."""
+    said = {key: inputs_file.names(key, batch[key], meanings(parts.data)) for key in parts.labels if key in batch}
+    return {key: names for key, names in said.items() if names}
+
+
 def draw_panel(
-    path: pathlib.Path, batch: Any, predictions: Mapping[str, np.ndarray], tasks: Mapping[str, Task], images: int
+    path: pathlib.Path,
+    batch: Any,
+    predictions: Mapping[str, np.ndarray],
+    tasks: Mapping[str, Task],
+    images: int,
+    names: Mapping[str, Sequence[str]],
 ) -> None:
     """Writes a picture: a row an image (a clip's first frame, or the one that a task says), a pair of columns a task.
 
@@ -57,14 +71,16 @@ def draw_panel(
         predictions: task -> decoded prediction for the batch.
         tasks: name -> task; those without a `draw` are left out.
         images: number of rows, at most B.
+        names: label -> names of its classes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns: list[tuple[str, np.ndarray]] = [("image", _in_unit_range(batch["image"])[:, 0])] if _shows(batch) else []
+    drawn_of = {**batch, NAMES: names}
     for name, task in tasks.items():
         if task.draw is not None:
-            prediction, label = (pictures[:, task.drawn_frame] for pictures in task.draw(predictions[name], batch))
+            prediction, label = (pictures[:, task.drawn_frame] for pictures in task.draw(predictions[name], drawn_of))
             columns += [(f"{name}: label", label), (f"{name}: predicted", prediction)]
     rows = max(1, min(images, size_of(batch)))
     height, width = columns[0][1].shape[-3:-1]
