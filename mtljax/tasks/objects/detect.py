@@ -16,7 +16,17 @@ from mtljax.tasks.metrics.objects.overlap import box_areas
 from mtljax.tasks.metrics.objects.precision import AREAS, Found, Truth, precision_figures
 from mtljax.tasks.metrics.objects.slots import LEAST, rows_by_class, sides_of
 from mtljax.tasks.objects.boxes import clustered
-from mtljax.tasks.objects.rows import BESIDE, CLIPS, FRAME, check_categories, clips_of, objects_of, once, rows_where
+from mtljax.tasks.objects.rows import (
+    BESIDE,
+    CLIPS,
+    FRAME,
+    check_categories,
+    check_limits,
+    clips_of,
+    objects_of,
+    once,
+    rows_where,
+)
 from mtljax.tasks.task import NAMES, PLACE, Baseline, Batch, Metric, Rows, Task
 
 FIGURES = ("AP", "AP50", "AP75", "AP50_any", "APs", "APm", "APl", "AR1", "AR10", "AR100")
@@ -55,7 +65,7 @@ def detect(
         The task; its primary metric is AP.
 
     Raises:
-        UserError: for fewer than one class.
+        UserError: for no class, no slot, or areas that fall.
 
     Example:
         >>> import jax.numpy as jnp, mtljax as mtl
@@ -65,6 +75,9 @@ def detect(
     """
     if classes < 1:
         raise UserError(f"detect(classes={classes}): expected at least 1.")
+    if slots < 1:
+        raise UserError(f"detect(slots={slots}): expected at least 1.")
+    check_limits("detect", least, areas)
     it = _Detect(classes, name, least, areas)
     options = {"classes": classes, "slots": slots, "by_class": by_class, "width": width, "stride": stride}
     return Task(

@@ -19,7 +19,7 @@ from mtljax.tasks.metrics.objects.overlap import mask_areas, mask_overlap, pack
 from mtljax.tasks.metrics.objects.panoptic import Segments, panoptic_counts, panoptic_figures
 from mtljax.tasks.metrics.objects.precision import AREAS, Found, Truth, precision_figures
 from mtljax.tasks.metrics.objects.slots import rows_by_class
-from mtljax.tasks.objects.rows import BESIDE, CLIPS, FRAME, Listed, clips_of, objects_of, once, rows_where
+from mtljax.tasks.objects.rows import BESIDE, CLIPS, FRAME, Listed, check_limits, clips_of, objects_of, once, rows_where
 from mtljax.tasks.task import PLACE, Baseline, Batch, Metric, Rows, Task
 
 MASK_FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
@@ -53,11 +53,15 @@ def instances(
     Returns:
         The task; its primary metric is AP.
 
+    Raises:
+        UserError: for a negative number of pixels, or areas that fall.
+
     Example:
         >>> import mtljax as mtl
         >>> mtl.tasks.instances().parents
         {'boxes': 'detect'}
     """
+    check_limits("instances", least, areas)
     it = _Instances(name, stride, least, areas)
     return Task(
         name=name,

@@ -54,6 +54,20 @@ def objects_of(batch: Batch, least: int) -> Listed:
     return Listed(**{key: np.asarray(x) for key, x in {**found, **none}.items()})
 
 
+def check_limits(task: str, least: int, areas: tuple[float, float] = (0.0, 0.0)) -> None:
+    """Raises a `UserError` for numbers of pixels that leave no object, or no area, where it belongs.
+
+    Args:
+        task: as it is called.
+        least: pixels in which an object must be seen to count.
+        areas: up to which objects are small, and from which they are large.
+    """
+    if least < 0:
+        raise UserError(f"{task}(least={least}): expected at least 0 pixels.")
+    if not 0 <= areas[0] <= areas[1]:
+        raise UserError(f"{task}(areas={areas}): expected that up to which objects are small, then that of large ones.")
+
+
 def check_categories(batch: Batch, classes: int, known: str) -> None:
     """Raises a `UserError` for an object of a class that there is not.
 

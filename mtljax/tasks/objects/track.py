@@ -19,7 +19,7 @@ from mtljax.tasks.losses import objects as losses
 from mtljax.tasks.metrics.objects.slots import sides_of
 from mtljax.tasks.metrics.objects.tracking.figures import tracking_figures
 from mtljax.tasks.objects.joining import sequences
-from mtljax.tasks.objects.rows import BESIDE, CLIPS, clips_of, objects_of, rows_where
+from mtljax.tasks.objects.rows import BESIDE, CLIPS, check_limits, clips_of, objects_of, rows_where
 from mtljax.tasks.task import Baseline, Batch, Metric, Rows, Task
 
 FIGURES = {"HOTA": True, "MOTA": True, "IDF1": True, "DetA": True, "AssA": True, "LocA": True, "IDP": True,
@@ -59,11 +59,20 @@ def track(
     Returns:
         The task; its primary metric is HOTA.
 
+    Raises:
+        UserError: for scores that no detection has, or a negative number of frames or pixels.
+
     Example:
         >>> import mtljax as mtl
         >>> mtl.tasks.track().parents
         {'boxes': 'detect'}
     """
+    for key, value in {"found": found, "born": born}.items():
+        if not 0 <= value < 1:
+            raise UserError(f"track({key}={value}): expected a score, from 0 to less than 1.")
+    if unseen < 0:
+        raise UserError(f"track(unseen={unseen}): expected at least 0 frames.")
+    check_limits("track", least)
     it = _Track(name, found, born, unseen, stride, least)
     return Task(
         name=name,

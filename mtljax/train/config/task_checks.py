@@ -215,6 +215,8 @@ def _told(task: Task, prediction: Any, sample: Any, what: str) -> Iterator[None]
     except Exception as error:
         if isinstance(error, UserError) and repr(task.name) in str(error):
             raise
+        if isinstance(error, UserError) and isinstance(prediction, Mapping):  # whose shapes are long, and say little
+            raise UserError(f"task {task.name!r}: {told(error, where=False)}") from error
         unmasked = error.args[0].removesuffix("_valid") if isinstance(error, KeyError) and error.args else ""
         if unmasked in task.labels and unmasked in sample:
             raise UserError(
