@@ -65,7 +65,7 @@ def test_all_five_tasks_fit_each_other_and_their_data(config):
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ("detect", r"task 'detect', .*: category \d in 'instances' .*; detect.classes=2. has 1 to 2"),
+        ("detect", r"task 'detect': category \d in 'instances' .*; detect.classes=2. has 1 to 2"),
         ("track", "track wants clips of at least 2 frames; the data has 1"),
     ],
 )
