@@ -110,4 +110,13 @@ def _values(call: str, whole: Part, key: str) -> list[Any]:
     part = dataclasses.replace(whole, rows=rows)
     if key not in whole.row(0):
         raise unknown(f"key of {call}:", key, whole.row(0))
-    return [part.row(i).get(key) for i in range(len(part))]
+    return [_plain(call, part.place(i), key, part.row(i).get(key)) for i in range(len(part))]
+
+
+def _plain(call: str, place: str, key: str, value: Any) -> Any:
+    """A value by which rows are told apart: of an array of one number, of any library, that number."""
+    if getattr(value, "shape", None) in ((), (1,)):
+        value = np.asarray(value).reshape(()).item()
+    if not isinstance(value, Hashable):
+        raise UserError(f"{call}, {place}: {key!r} is a {type(value).__name__}; expected a name or a number.")
+    return value
