@@ -75,7 +75,8 @@ def _check_groups(parts: Experiment, params: Any) -> None:
     try:
         check_covered(places_of(parts.balancer.groups, params), shared, params)
     except ValueError as error:
-        raise UserError(f"config.balance_groups of model {parts.config.model!r}: {error}") from error
+        key = "balance_groups" if parts.config.balance_groups else "balance"
+        raise UserError(f"config.{key} of model {parts.config.model!r}: {error}") from error
 
 
 def notes(parts: Experiment, fitted: Fitted) -> list[str]:

@@ -121,7 +121,7 @@ def test_mistakes_are_named_before_any_data_is_read(changes, message):
         ),
         (
             {"balance": "per_group([('encoder/.*kernel', pcgrad())])"},
-            r"no group matches \d+ of the parameters that tasks share: encoder/",
+            r"config.balance of model .*no group matches \d+ of the parameters that tasks share: encoder/",
         ),
         ({"optimizers__norms": "sgd(0.1)"}, r"optimiser group .*'norms'; did you mean 'normals'"),
         ({"augment": "crop(64, 64)"}, r"crop\(64, 64\): an image is only 24 x 32 pixels"),
