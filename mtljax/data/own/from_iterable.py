@@ -86,7 +86,7 @@ def from_iterable(
     names = tuple(names or ())
     if list(given) == ["train"]:
         parts = splits.cut(
-            call, Part(given["train"], range(len(given["train"])), names), validation, split, together, seed
+            call, Part(given["train"], range(len(given["train"])), names), validation, split, [together], seed
         )
     elif split or together:
         raise UserError(f"{call}: splits are given; expected no split=... or together=... beside them.")
