@@ -154,6 +154,13 @@ def test_rows_are_not_held_where_the_balancer_needs_no_more_than_norms_and_angle
     build(config(jacobian="streamed", balance="pcgrad()"))
 
 
+def test_what_balancers_of_groups_cannot_do_is_told_of_their_key():
+    groups = [("encoder/.*", "pcgrad()")]
+    for changes in ({"measure": "features"}, {"jacobian": "streamed"}):
+        with pytest.raises(UserError, match=r"balance_groups=\[\('encoder/\.\*', 'pcgrad\(\)'\)\] (works|looks)"):
+            build(config(balance_groups=groups, **changes))
+
+
 def test_training_images_alone_are_augmented(ten_frames):
     parts = build(config(ten_frames, augment="compose(crop(16, 24), flip())"))
     checks.fit(parts)
