@@ -55,8 +55,9 @@ class Relabelled:
         return result
 
     def _looked_up(self, label: str, ids: np.ndarray, valid: np.ndarray, table: np.ndarray) -> np.ndarray:
-        if np.any(valid & ((ids < 0) | (ids >= len(table)))):
-            raise UserError(f"{self.where} has the class {ids.max()} of {label!r}; it names {len(table)}.")
+        strange = valid & ((ids < 0) | (ids >= len(table)))
+        if np.any(strange):
+            raise UserError(f"{self.where} has the class {ids[strange][0]} of {label!r}; it names {len(table)}.")
         return table[np.where(valid, ids, 0)]
 
     def _objects(self, instances: Example, valid: np.ndarray, table: np.ndarray) -> Example:
@@ -119,6 +120,12 @@ def checked_classes(classes: Any) -> dict[str, dict[str | None, tuple[str, ...]]
             raise UserError(f"mix(classes={{{label!r}: ...}}): {', '.join(twice)} stands for two classes.")
         ahead = {"background": ()} if label == CATEGORY and "background" not in known else {}
         result[label] = ahead | {key: tuple(names) for key, names in lists.items()}
+        first = next((key, *names) for key, names in result[label].items() if key is not None)
+        if label == CATEGORY and "background" not in first:
+            raise UserError(
+                f"mix(classes={{{label!r}: ...}}): 'background' is class 0 of objects, which is none: expected it "
+                "first, or not there at all; what is no class of yours stands under None."
+            )
     return result
 
 

@@ -61,7 +61,7 @@ class Table:
 
 
 def table(comparison: Comparison, metrics: Sequence[str] | None = None) -> Table:
-    """The table of a comparison, of the runs that saw all training examples.
+    """The table of a comparison, of the runs that saw all training examples or, where none did, the largest part.
 
     Args:
         comparison: with its baseline.
@@ -140,7 +140,7 @@ def _cost(comparison: Comparison) -> list[Column]:
 
 
 def _mark(comparison: Comparison, method: str) -> str:
-    statuses = {run.status for run in comparison.runs if run.method == method and run.share == 1}
+    statuses = {run.status for run in comparison.runs if run.method == method and run.share == comparison.whole}
     return (FAILED if statuses & {"failed", "killed"} else "") + (
         UNFINISHED if statuses & {"waiting", "running", "stopped"} else ""
     )
@@ -149,6 +149,8 @@ def _mark(comparison: Comparison, method: str) -> str:
 def _notes(comparison: Comparison, judged: Mapping[str, bool]) -> list[str]:
     results, baseline = comparison.results(), comparison.baseline
     notes = ["Mean ± standard error over n seeds."]
+    if comparison.whole < 1:
+        notes.append(f"Of runs on {comparison.whole:g} of the training examples; none was on all.")
     if baseline is None:
         notes.append("No Δm: there is no baseline.")
     elif not results[baseline]:
@@ -178,7 +180,7 @@ def _of_runs(comparison: Comparison) -> list[str]:
     notes, unfinished = [], dict.fromkeys(comparison.methods, 0)
     for run in comparison.runs:
         what = f"{run.method}, seed {run.seed}" + (f", {run.task} alone" if run.task else "")
-        if run.share != 1 or run.method not in unfinished:
+        if run.share != comparison.whole or run.method not in unfinished:
             continue
         if run.status in ("failed", "killed"):
             notes.append(f"{FAILED} {what}: {run.status} at step {run.step}{': ' if run.message else '.'}{run.message}")

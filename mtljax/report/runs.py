@@ -102,12 +102,18 @@ class Comparison:
                 raise unknown("metric:", name, known)
         return known if names is None else {name: up for name, up in known.items() if name in names}
 
-    def results(self, share: float = 1.0) -> dict[str, dict[int, dict[str, float]]]:
+    @property
+    def whole(self) -> float:
+        """The share of the training examples that tables are of: all of them or, where no run has all, the largest."""
+        return max((run.share for run in self.runs), default=1.0)
+
+    def results(self, share: float | None = None) -> dict[str, dict[int, dict[str, float]]]:
         """Method -> seed -> figures, of what is done: networks of single tasks count where all of a seed's are.
 
         Args:
-            share: of the training examples.
+            share: of the training examples; None for `whole`.
         """
+        share = self.whole if share is None else share
         tasks = {metric.task for metric in self.metrics}
         found: dict[str, dict[int, dict[str, float]]] = {method: {} for method in self.methods}
         covered: dict[tuple[str, int], set[str]] = {}
@@ -120,17 +126,20 @@ class Comparison:
             for method, seeds in found.items()
         }
 
-    def recorded(self, group: str, key: str, share: float = 1.0) -> dict[str, dict[int, dict[str | None, float]]]:
+    def recorded(
+        self, group: str, key: str, share: float | None = None
+    ) -> dict[str, dict[int, dict[str | None, float]]]:
         """Method -> seed -> task (None: all in one) -> a number that the run noted of itself; seeds as in `results`.
 
         Args:
             group: of the record, such as `seconds`.
             key: in it, such as `step_median`.
-            share: of the training examples.
+            share: of the training examples; None for `whole`.
 
         Returns:
             NaN where a run did not note it.
         """
+        share = self.whole if share is None else share
         whole = self.results(share)
         found: dict[str, dict[int, dict[str | None, float]]] = {m: {s: {} for s in seeds} for m, seeds in whole.items()}
         for run in self.runs:

@@ -186,6 +186,8 @@ def test_what_data_sets_say():
         ({"classes": {"semantic": {"road": "sky"}}}, "expected names, or names with lists"),
         ({"classes": {"semantic": {"road": ["sky"], "wall": ["sky"]}}}, "sky stands for two classes"),
         ({"classes": ["road"]}, "expected classes by label"),
+        ({"classes": {"category": ["car", "background"]}}, "'background' is class 0 of objects.*expected it first"),
+        ({"classes": {"category": {"car": [], None: ["background"]}}}, "'background' is class 0 of objects"),
         ({"classes": {"semantics": ["road"]}}, "unknown label in the classes of .*; did you mean 'semantic'"),
         ({"classes": {"semantic": ["road", "sky"]}}, "'b': wall, tree of 'semantic' in no class"),
     ],

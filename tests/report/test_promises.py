@@ -9,6 +9,7 @@ import pytest
 from mtljax import report
 from mtljax.errors import UserError
 from mtljax.report.statistics import promises
+from mtljax.report.statistics.training_time import Curve, training_time
 from tests.report import made
 
 close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-9)
@@ -99,6 +100,9 @@ def test_training_is_judged_over_seeds():
     some = verdict(1.0, 8.0, 1.0)
     assert (some.verdict, some.note) == ("not shown", "it is never reached with 1 of 3 seeds")
     assert "no ratio of seconds" in some.sentence
+    nowhere = training_time({"a": Curve([1], [math.nan], 1.0)}, {"a": Curve([1], [0.5], 1.0)}, {"a": True})
+    aimless = promises.training({0: nowhere, 1: nowhere})
+    assert (aimless.verdict, aimless.note) == ("not shown", "a single network has no finite figure with 2 of 2 seeds")
 
 
 def test_inference_is_the_ratio_of_costs():

@@ -101,7 +101,8 @@ def alone(folder, config, tasks=("depth", "segment")):
 
 
 def test_of_runs_trained_anyhow_the_method_is_what_differs(tmp_path):
-    folders = [alone(tmp_path / str(i), {"balance": b, "batch_size": 8, "seed": s, "log_every": i})
+    beside = ("log_every", "profile", "writers", "modules")
+    folders = [alone(tmp_path / str(i), {"balance": b, "batch_size": 8, "seed": s} | dict.fromkeys(beside, i))
                for i, (b, s) in enumerate([("equal()", 0), ("equal()", 1), ("famo()", 0)])]  # fmt: skip
     folders.append(alone(tmp_path / "s", {"balance": "equal()", "batch_size": 8, "seed": 0}, tasks=("depth",)))
     found = report.read(folders)

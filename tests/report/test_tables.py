@@ -146,3 +146,14 @@ def test_markdown_takes_any_name():
     lines = report.markdown(odd()).split("\n\n")[0].splitlines()
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
     assert "`` <b>\\|`x`&" in lines[-1]
+
+
+def test_runs_on_a_part_of_the_examples_are_shown_where_none_had_all():
+    parts = [joint("equal()", s, 0.25 + 0.01 * s, 0.8, 0.5, share=share) for s in range(2) for share in (0.25, 0.125)]
+    made = report.Comparison(comparison().metrics, parts, ["equal()"], baseline=None)
+    text = report.markdown(made)
+    assert "| `equal()` | 2 | 0.2550 ± 0.0050 |" in text
+    assert "Of runs on 0.25 of the training examples; none was on all." in text
+    both = report.Comparison(made.metrics, [*parts, joint("equal()", 0, 0.5, 0.8, 0.5)], ["equal()"], baseline=None)
+    assert "| `equal()` | 1 | 0.5000 |" in report.markdown(both)
+    assert "training examples" not in report.markdown(both)

@@ -83,7 +83,7 @@ def from_arrays(
     call = "from_arrays(...)"
     columns = _columns(call, arrays)
     if isinstance(validation, int | float):
-        parts = splits.cut(call, Part(columns, range(len(columns))), validation, split, together, seed)
+        parts = splits.cut(call, Part(columns, range(len(columns))), validation, split, [together], seed)
     elif split or together:
         raise UserError(f"{call}: validation is given; expected no split=... or together=... beside it.")
     else:

@@ -80,11 +80,13 @@ def from_iterable(
     call = "from_iterable(...)"
     given = _given(call, rows)
     if not isinstance(validation, int | float):
+        if "validation" in given:
+            raise UserError(f"{call}: rows have a split 'validation', and validation is given; expected one of them.")
         given["validation"] = _with_length(call, validation)
     names = tuple(names or ())
     if list(given) == ["train"]:
         parts = splits.cut(
-            call, Part(given["train"], range(len(given["train"])), names), validation, split, together, seed
+            call, Part(given["train"], range(len(given["train"])), names), validation, split, [together], seed
         )
     elif split or together:
         raise UserError(f"{call}: splits are given; expected no split=... or together=... beside them.")
@@ -117,7 +119,12 @@ def _given(call: str, rows: Any) -> dict[str, Any]:
                 f"{call}: a dict whose {key!r} is a {type(part).__name__} is no rows; expected {_EXPECTED}, or such by "
                 "split. Arrays by name are for from_arrays({...})."
             )
-    return {splits.named(key): _with_length(call, part) for key, part in rows.items()}
+    found: dict[str, Any] = {}
+    for key, part in rows.items():
+        if splits.named(key) in found:
+            raise UserError(f"{call}: splits {', '.join(map(str, rows))}: two of them are {splits.named(key)!r}.")
+        found[splits.named(key)] = _with_length(call, part)
+    return found
 
 
 def _first(part: Any) -> Any:

@@ -38,7 +38,7 @@ def from_table(
     """A data set of pictures in a folder and a table, with a line of labels for each.
 
     An empty cell is a missing label. Names of classes are sorted, and kept in `meanings`. Rows of one picture are in
-    one split.
+    one split, unless `split` says otherwise.
 
     Args:
         table: a file with a header and commas, semicolons or tabs between cells.
@@ -84,8 +84,7 @@ def from_table(
     reading = Table(call, folder, file, tuple(features), labels)
     if isinstance(validation, int | float):
         whole = reading.part(path)
-        together = together or (None if features else _IMAGE)
-        parts = splits.cut(call, whole, validation, split, together, seed)
+        parts = splits.cut(call, whole, validation, split, [together, None if features else _IMAGE], seed)
     elif split or together:
         raise UserError(f"{call}: validation is given; expected no split=... or together=... beside it.")
     else:

@@ -77,13 +77,26 @@ class Kind:
             return {} if is_missing(value) else decoding.label(key, images.class_ids(value), "classes")
         if self.what in ("number", "class"):
             return _scalar(key, value, self.what, how)
-        return decoding.label(key, as_array(key, value), how, self.numbers)
+        return self._array(key, as_array(key, value), how)
 
     def is_missing(self, value: Any) -> bool:
         """Whether a value says that there is no label."""
         if self.what in ("number", "class") and isinstance(value, str) and value.strip().lower() in _NO_NUMBER:
             return True
         return is_missing(value)
+
+    def _array(self, key: str, array: np.ndarray, how: decoding.How | None) -> Example:
+        """An array as the first of its label was: whole numbers among others are numbers, and no classes."""
+        wanted = np.dtype(self.form[1])
+        if how is None and array.dtype.kind in "iu" and wanted.kind == "f" and array.dtype != wanted:
+            array = decoding.as_numbers(key, array)
+        found = decoding.label(key, array, how, self.numbers)
+        if found[key].dtype != wanted:
+            raise UserError(
+                f"{key!r} holds {array.dtype}, which makes {found[key].dtype}; other rows' makes {wanted}. Expected "
+                f"one of them in all rows; decode={{{key!r}: 1.0}} reads all as numbers."
+            )
+        return found
 
     def _nothing(self, key: str) -> Example:
         if self.what == "tags":
@@ -147,6 +160,8 @@ def found_out(key: str, value: Any, how: decoding.How | None = None, places: str
     numbers = PLACES[places] if places else 0
     if array.shape in ((), (1,)) and how is None and not numbers:
         return Kind("number" if array.dtype.kind == "f" else "class")
+    if numbers and how is None and array.dtype.kind in "iu":
+        array = decoding.as_numbers(key, array)
     example = decoding.label(key, array, how, numbers)
     if f"{key}_valid" not in example:
         raise UserError(f"{key!r} is no label to learn from.")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mtljax.data.dataset import SPLITS
+from mtljax.data.own.kinds import is_missing
 from mtljax.data.own.rows import Part
 from mtljax.errors import UserError, unknown
 
@@ -25,9 +26,11 @@ def named(name: Any) -> str:
 
 
 def cut(
-    call: str, whole: Part, validation: Any, column: str | None, together: str | None, seed: int
+    call: str, whole: Part, validation: Any, column: str | None, together: Sequence[str | None], seed: int
 ) -> dict[str, Part]:
     """Rows in splits: by what each says under the key `column`, or a share drawn at random.
+
+    Rows with one value under any of the keys `together` (None is no key) are drawn together.
 
     Raises:
         UserError: where rows lack what is asked for, or a split would be empty.
@@ -38,8 +41,8 @@ def cut(
         places = [whole.place(i) for i in range(len(whole))]
         found = by_column(call, column, _values(call, whole, column), places)
     else:
-        groups = range(len(whole)) if together is None else _values(call, whole, together)
-        found = by_share(call, groups, validation, seed)
+        keys = [_values(call, whole, key) for key in together if key is not None]
+        found = by_share(call, joined(len(whole), keys), validation, seed)
     return {key: dataclasses.replace(whole, indices=indices) for key, indices in found.items()}
 
 
@@ -63,12 +66,44 @@ def by_share(call: str, groups: Sequence[Hashable], share: Any, seed: int) -> di
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
         raise UserError(f"{call}: validation={share!r}; expected a share between 0 and 1, or what is held out itself.")
     kinds = list(dict.fromkeys(groups))
+    if len(kinds) < 2 <= len(groups):
+        raise UserError(f"{call}: all {len(groups)} rows go together, so that none can be held out; expected 2 groups.")
     if len(kinds) < 2:
         raise UserError(f"{call}: {len(groups)} rows are too few to hold some out; expected at least 2.")
     number = min(max(1, round(share * len(kinds))), len(kinds) - 1)
     held_out = {kinds[i] for i in np.random.default_rng(seed).permutation(len(kinds))[:number]}
     is_held_out = [group in held_out for group in groups]
     return {split: tuple(i for i, out in enumerate(is_held_out) if out == (split == "validation")) for split in SPLITS}
+
+
+def joined(number: int, keys: Iterable[Sequence[Hashable]]) -> list[int]:
+    """The group of each row, by its first row: those are in one that are alike in any key, or by way of others.
+
+    A value that is missing makes no two rows alike.
+
+    Args:
+        number: of rows.
+        keys: of each key the rows' values.
+
+    Example:
+        >>> joined(5, [["ann", "ann", "bob", "", ""], ["1.png", "2.png", "2.png", "3.png", "4.png"]])
+        [0, 0, 0, 3, 4]
+    """
+    group = list(range(number))
+
+    def first(i: int) -> int:
+        while group[i] != i:
+            group[i] = group[group[i]]
+            i = group[i]
+        return i
+
+    for values in keys:
+        seen: dict[Hashable, int] = {}
+        for i, value in enumerate(values):
+            if not is_missing(value):
+                a, b = first(i), first(seen.setdefault(value, i))
+                group[max(a, b)] = min(a, b)
+    return [first(i) for i in range(number)]
 
 
 def by_column(call: str, column: str, values: Sequence[Any], places: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -110,4 +145,13 @@ def _values(call: str, whole: Part, key: str) -> list[Any]:
     part = dataclasses.replace(whole, rows=rows)
     if key not in whole.row(0):
         raise unknown(f"key of {call}:", key, whole.row(0))
-    return [part.row(i).get(key) for i in range(len(part))]
+    return [_plain(call, part.place(i), key, part.row(i).get(key)) for i in range(len(part))]
+
+
+def _plain(call: str, place: str, key: str, value: Any) -> Any:
+    """A value by which rows are told apart: of an array of one number, of any library, that number."""
+    if getattr(value, "shape", None) in ((), (1,)):
+        value = np.asarray(value).reshape(()).item()
+    if not isinstance(value, Hashable):
+        raise UserError(f"{call}, {place}: {key!r} is a {type(value).__name__}; expected a name or a number.")
+    return value

@@ -151,6 +151,11 @@ def label(key: str, value: ArrayLike, how: How | None = None, places: int = 0) -
     return _numbers(key, value, how)
 
 
+def as_numbers(key: str, value: np.ndarray) -> np.ndarray:
+    """Whole numbers as floats, to be read beside floats; those whose unit only `how` can tell stay as they are."""
+    return value if key in _MEASURED else value.astype(np.float64)
+
+
 def _places(key: str, value: np.ndarray, numbers: int) -> np.ndarray:
     """Points or boxes, with an axis of frames: (s, K, numbers)."""
     if value.ndim not in (2, 3) or value.shape[-1] != numbers:

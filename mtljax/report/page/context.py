@@ -37,7 +37,7 @@ class Context:
 
     @functools.cached_property
     def results(self) -> dict[str, dict[int, dict[str, float]]]:
-        """Method -> seed -> figures, with all examples."""
+        """Method -> seed -> figures, with all examples (`Comparison.whole`)."""
         return self.comparison.results()
 
     @functools.cached_property
@@ -62,9 +62,9 @@ class Context:
         return [method for method in self.comparison.methods if method != self.comparison.baseline]
 
     def whole(self, method: str) -> Iterator[tuple[Run, Curves]]:
-        """The runs of a method on all examples, each with its curves."""
+        """The runs of a method on all examples (`Comparison.whole`), each with its curves."""
         for run, curves in zip(self.comparison.runs, self.curves, strict=True):
-            if run.method == method and run.share == 1:
+            if run.method == method and run.share == self.comparison.whole:
                 yield run, curves
 
     @functools.cached_property

@@ -7,8 +7,9 @@ from mtljax.report.reading.folders import Folder
 from mtljax.report.runs import SINGLE
 
 _NOT_METHODS = ("seed", "train_share", "log_every", "eval_every", "checkpoint_every", "keep_checkpoints", "keep_best")
-# What is logged or kept, and how fast data is read.
-_NOR_THESE = ("panel_images", "loader_threads", "cosines_every", "affinity_every", "affinity_step")
+# What is logged or kept, how fast data is read, and where modules of one's own lie.
+_NOR_THESE = ("panel_images", "loader_threads", "cosines_every", "affinity_every", "affinity_step", "profile")
+_NOR_THOSE = ("writers", "modules")
 _DEFAULT = "balance"
 
 
@@ -42,7 +43,7 @@ def _share(config: Mapping[str, Any]) -> float:
 
 
 def _differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    keys = {key: None for config in configs for key in config if key not in (*_NOT_METHODS, *_NOR_THESE)}
+    keys = {key: None for config in configs for key in config if key not in (*_NOT_METHODS, *_NOR_THESE, *_NOR_THOSE)}
     return [key for key in keys if len({repr(config.get(key)) for config in configs}) > 1]
 
 

@@ -119,7 +119,10 @@ def training(times: Mapping[int, TrainingTime], level: float = LEVEL) -> Promise
         UserError: for a level that is not between 0 and 1.
     """
     figure = summarise({seed: time.ratio for seed, time in times.items()}, level)
-    never = sorted(seed for seed, time in times.items() if time.seconds_joint is None)
+    aimless = sum(not time.has_goals for time in times.values())
+    never = sorted(seed for seed, time in times.items() if time.seconds_joint is None and time.has_goals)
+    notes = [f"it is never reached with {len(never)} of {len(times)} seeds"] if never else []
+    notes += [f"a single network has no finite figure with {aimless} of {len(times)} seeds"] if aimless else []
     verdict = FAILS if len(never) == len(times) >= 2 else judged(figure, 1)
     return Promise(
         "training",
@@ -128,7 +131,7 @@ def training(times: Mapping[int, TrainingTime], level: float = LEVEL) -> Promise
         "ratio of seconds",
         1,
         verdict,
-        f"it is never reached with {len(never)} of {len(times)} seeds" if never else "",
+        "; ".join(notes),
     )
 
 

@@ -56,6 +56,11 @@ class TrainingTime:
     seconds_joint: float | None
 
     @property
+    def has_goals(self) -> bool:
+        """Whether every task has a quality to be reached."""
+        return all(task.goal is not None for task in self.tasks.values())
+
+    @property
     def ratio(self) -> float:
         """Joint over alone; NaN where either is not known or alone takes no time."""
         return (

@@ -32,7 +32,9 @@ def check(config: ml_collections.ConfigDict, jobs: Sequence[Job]) -> list[str]:
         try:
             part = default.checked(config_of(config, job))
             parts = experiment.build(part)
-            others = {key: value for key, value in part.to_dict().items() if key not in _OF_BALANCERS}
+            looks = parts.balancer.groups or parts.balancer.needs or ":" in part.balance
+            unseen = () if looks else _OF_BALANCERS  # these balancers are held against parameters and data, too
+            others = {key: value for key, value in part.to_dict().items() if key not in unseen}
             if (key := json.dumps(others, sort_keys=True)) not in fitted:
                 fitted.add(key)
                 notes |= dict.fromkeys(checks.notes(parts, checks.fit(parts)))

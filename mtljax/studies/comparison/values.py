@@ -27,10 +27,14 @@ def keys_of(config: ml_collections.ConfigDict, vary: str) -> tuple[str, ...]:
         ('balance', 'measure')
     """
     keys = tuple(key.strip() for key in vary.split(","))
-    known = [key for key, value in flat(config).items() if key != "seed" and not isinstance(value, Mapping)]
+    known = [key for key, value in flat(config).items() if key != "seed" and isinstance(value, str | int | float)]
     for i, key in enumerate(keys):
         if key == "seed":
             raise UserError("--vary=seed: seeds are compared by --seeds.")
+        if key == "balance_groups":
+            raise UserError(
+                "--vary=balance_groups: expected --vary=balance, with per_group([('.*', equal())]) as a method."
+            )
         if key not in known and not re.fullmatch(r"optimizers\.\w+", key):
             raise unknown("config key to vary (--vary):", key, known)
         if key in keys[:i]:

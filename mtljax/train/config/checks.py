@@ -14,6 +14,7 @@ from mtljax.data.pipeline import inputs_of
 from mtljax.errors import UserError, told
 from mtljax.train.config import data_checks
 from mtljax.train.config.best_by import best_by
+from mtljax.train.config.default import balance_told
 from mtljax.train.config.own_balancers import check_balancer
 from mtljax.train.config.parts import Experiment
 from mtljax.train.config.task_checks import check_labels_there, check_on_host, check_shapes, notes_on_numbers
@@ -75,7 +76,8 @@ def _check_groups(parts: Experiment, params: Any) -> None:
     try:
         check_covered(places_of(parts.balancer.groups, params), shared, params)
     except ValueError as error:
-        raise UserError(f"config.balance_groups of model {parts.config.model!r}: {error}") from error
+        key = "balance_groups" if parts.config.balance_groups else "balance"
+        raise UserError(f"config.{key} of model {parts.config.model!r}: {error}") from error
 
 
 def notes(parts: Experiment, fitted: Fitted) -> list[str]:
@@ -166,6 +168,6 @@ def _no_pairs(parts: Experiment, fitted: Fitted) -> Iterator[str]:
 def _idle_balancer(parts: Experiment, fitted: Fitted) -> Iterator[str]:
     if parts.balancer.sees != "losses" and len(parts.tasks) > 1 and _shares_nothing(parts, fitted):
         yield (
-            f"balance={parts.config.balance!r} balances gradients of what tasks share, and in model "
+            f"{balance_told(parts.config)} balances gradients of what tasks share, and in model "
             f"{parts.config.model!r} they share nothing: it changes nothing."
         )

@@ -107,6 +107,12 @@ def default_config() -> ml_collections.ConfigDict:
     )
 
 
+def balance_told(config: RunConfig) -> str:
+    """What balances the tasks, as messages name it: the key of the config and its value."""
+    groups = [tuple(pair) for pair in config.balance_groups]
+    return f"balance_groups={groups}" if groups else f"balance={config.balance!r}"
+
+
 def checked(config: ml_collections.ConfigDict) -> RunConfig:
     """The config with defaults filled in. Folders of modules of the user's own are on Python's path from then on.
 

@@ -3,7 +3,7 @@
 from mtljax import balance
 from mtljax.balance import MEASURES
 from mtljax.errors import UserError, unknown
-from mtljax.train.config.default import RunConfig
+from mtljax.train.config.default import RunConfig, balance_told
 from mtljax.train.spread import parallel
 from mtljax.train.step.streaming import check_streams
 
@@ -18,15 +18,15 @@ def check_measure(config: RunConfig, balancer: balance.Balancer, spread: paralle
         raise unknown("measure", config.measure, MEASURES)
     if balancer.sees != "losses" and config.measure not in balancer.measures:
         raise UserError(
-            f"balance={config.balance!r} works with measure={' or '.join(balancer.measures)}, not {config.measure!r}."
+            f"{balance_told(config)} works with measure={' or '.join(balancer.measures)}, not {config.measure!r}."
         )
     if balancer.needs and config.accumulate > 1:
         raise UserError(
-            f"balance={config.balance!r} needs a {balancer.needs}, which accumulate={config.accumulate} cannot divide; "
+            f"{balance_told(config)} needs a {balancer.needs}, which accumulate={config.accumulate} cannot divide; "
             "expected accumulate=1."
         )
     for number, who in (
-        (balancer.samples, f"balance={config.balance!r}"),
+        (balancer.samples, balance_told(config)),
         (config.accumulate, f"accumulate={config.accumulate}"),
     ):
         if config.batch_size % (spread.num_devices * number):
@@ -43,7 +43,7 @@ def check_jacobian(config: RunConfig, balancer: balance.Balancer) -> None:
         UserError: where they cannot.
     """
     if config.jacobian == "streamed" and balancer.sees != "losses":
-        check_streams(balancer, config.measure, config.accumulate, f"balance={config.balance!r}")
+        check_streams(balancer, config.measure, config.accumulate, balance_told(config))
     if config.jacobian == "vmap":
         try:
             balance.check_vectorised()

@@ -24,6 +24,8 @@ def check_balancer(text: str, balancer: Balancer) -> None:
     """
     if not (":" in text or objects.is_mark(text)) or balancer.samples > 1:
         return
+    if balancer.needs or balancer.groups:  # they want a validation batch, and the model's own parameters
+        return
     params, number = jax.ShapeDtypeStruct((_SIZE,), jnp.float32), balancer.num_tasks
     jacobian = jax.ShapeDtypeStruct((number, _SIZE), jnp.float32)
 

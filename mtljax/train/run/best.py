@@ -15,7 +15,7 @@ BEST_FILE = "best.json"
 
 
 class Best:
-    """Keeps the checkpoint whose figure is best; of equal ones the first, and never one that is no number.
+    """Keeps the checkpoint whose figure is best; of equal ones the first, and never one that is not finite.
 
     What it was held against stands in `best.json` in the workdir, so that a run that goes on keeps to it; where it goes
     on by another figure, it begins anew.
@@ -55,7 +55,7 @@ class Best:
         """
         self._seen += 1
         figure, before = self._by.of(figures, self._of_constant()), self.step
-        if math.isnan(figure) or (before is not None and not self._better(figure, self._figures[before])):
+        if not math.isfinite(figure) or (before is not None and not self._better(figure, self._figures[before])):
             return
         self._figures = {s: f for s, f in self._figures.items() if s == before} | {step: figure}
         if hosts.first():
@@ -68,7 +68,7 @@ class Best:
         self._checkpoints.close()
         if self._seen and self.step is None and hosts.first():
             print(
-                f"warning: keep_best={self._by.name!r} was no number in any of {self._seen} evaluations: no best "
+                f"warning: keep_best={self._by.name!r} was not finite in any of {self._seen} evaluations: no best "
                 "checkpoint is kept.",
                 file=sys.stderr,
                 flush=True,

@@ -60,7 +60,7 @@ def _losses(
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Task -> sums and counts (B,) of its loss, of each example alone."""
     batch = pipeline.in_unit_range(batch)
-    predictions = model.apply(variables, batch["image"], **told_of(batch, model))
+    predictions = model.apply(variables, pipeline.inputs_of(batch), **told_of(batch, model))
 
     def one(example: Any) -> dict[str, tuple[jax.Array, jax.Array]]:
         predictions, batch = jax.tree.map(lambda x: x[None], example)
@@ -72,7 +72,12 @@ def _losses(
 def _of_split(parts: Experiment, split: str, step: Callable[[Any], Any]) -> dict[str, Any]:
     source = parts.data.split(split)
     batches = pipeline.eval_batches(
-        source, parts.config.batch_size, keep=parts.labels, num_threads=parts.config.loader_threads, raw=True
+        source,
+        parts.config.batch_size,
+        keep=parts.labels,
+        num_threads=parts.config.loader_threads,
+        raw=True,
+        label=parts.config.input,
     )
     found = [(np.asarray(batch["example_valid"]), jax.tree.map(np.asarray, step(batch))) for batch in batches]
     losses, mean = {}, {}

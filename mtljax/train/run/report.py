@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mtljax.errors import UserError
+from mtljax.train.config.default import balance_told
 from mtljax.train.config.parts import Experiment
 
 Report = Mapping[str, Any]  # as the training step gives it, of NumPy arrays
@@ -57,10 +58,10 @@ def check_losses(parts: Experiment, step: int, report: Report) -> None:
     Raises:
         UserError: for one that is not above 0.
     """
-    method, needy = parts.config.balance, getattr(parts.balancer, "needs_positive_losses", False)
+    needy = getattr(parts.balancer, "needs_positive_losses", False)
     for name, loss, there in zip(parts.tasks, report["losses"], report["present"], strict=True):
         if needy and there and loss <= 0:
             raise UserError(
-                f"step {step}: the loss of task {name!r} is {loss:.4g}, but balance={method!r} takes "
+                f"step {step}: the loss of task {name!r} is {loss:.4g}, but {balance_told(parts.config)} takes "
                 "logarithms or quotients of losses; expected losses above 0, or another balancer."
             )

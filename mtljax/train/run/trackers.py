@@ -55,7 +55,7 @@ def trackers_of(text: str, given: objects.Objects = objects.NONE) -> tuple[Track
         found = callstring.resolve(text, {"writers": _together}, kind="writer", nested=known) if found.strip() else ()
     found = tuple(found) if isinstance(found, Sequence) else (found,)
     for one in found:
-        if not isinstance(one, Tracker):
+        if not isinstance(one, Tracker) or isinstance(one, type):
             raise UserError(
                 f"writers: something of type {type(one).__name__}; expected begin, write, picture and close, or a "
                 "call-string: 'wandb(project=\"mine\")'."

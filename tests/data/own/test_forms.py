@@ -18,6 +18,7 @@ class Tensor:
 
     def __init__(self, array):
         self._array = array
+        self.shape = np.shape(array)
 
     def __array__(self, dtype=None, copy=None):
         return self._array
@@ -108,6 +109,23 @@ def test_arrays_as_labels_keep_the_form_of_their_name():
     assert first["pair_valid"].tolist() == [True, False]
     assert (second["tags"].tolist(), second["tags_valid"].tolist()) == ([0, 0], [True])  # known to have none
     assert not any(second[f"{key}_valid"].any() for key in ("depth", "keypoints", "pair"))
+
+
+@pytest.mark.parametrize("told", [None, {"marks": "points"}])
+def test_whole_numbers_among_others_are_numbers(told):
+    rows = [{"image": GREY, "marks": [[-1, 2]] if i % 2 else [[0.5, 1.0]], "pair": [-1, 2] if i % 2 else [0.5, 1.0]}
+            for i in range(4)]  # fmt: skip
+    for example in all_of(data.from_iterable(rows[:: -1 if told else 1], told)):
+        assert example["marks"].dtype == np.float32
+        assert example["marks"].ravel().tolist() in ([-1, 2], [0.5, 1])
+        assert example["marks_valid"].all()
+        assert told or (example["pair"].dtype, example["pair_valid"].tolist()) == (np.float32, [True, True])
+
+
+def test_rows_are_kept_together_by_numbers_of_any_library():
+    rows = [{"image": GREY, "n": i % 2, "who": (np.array, Tensor)[i % 2](np.array(i // 4))} for i in range(12)]
+    parts = data.from_iterable(rows, {"n": int}, together="who").parts.values()
+    assert {len({i // 4 for i in part.indices}) for part in parts} == {1, 2}
 
 
 def test_masks_of_ones_own_are_kept():

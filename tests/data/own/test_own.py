@@ -14,6 +14,7 @@ from PIL import Image
 from mtljax import data
 from mtljax.data import pipeline
 from mtljax.data.own import splits
+from mtljax.errors import UserError
 from mtljax.train.config.callstring import resolve
 from tests.data.own.test_forms import GREY, RGB, all_of
 
@@ -147,6 +148,23 @@ def test_one_picture_on_two_lines_is_in_one_split(tmp_path):
     sides = [{int(e["image"][0, 0, 0, 0]) for e in made.split(split)} for split in ("train", "validation")]
     assert [len(side) for side in sides] == [2, 1]
     assert not sides[0] & sides[1]
+
+
+def test_rows_go_together_by_picture_and_by_owner_and_not_by_what_is_missing(tmp_path):
+    for i in range(12):
+        Image.new("RGB", (6, 4), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    lines = [f"{i}.png,{i},{'ann' if i < 2 else ''}" for i in range(12)] + ["1.png,1,bob", "2.png,2,bob"]
+    (tmp_path / "a.csv").write_text("\n".join(["file,n,who", *lines]))
+    arguments = {"labels": {"n": "int"}, "together": "who", "validation": 0.4}
+    for seed in range(4):
+        made = data.from_table(str(tmp_path / "a.csv"), seed=seed, **arguments)
+        train, held_out = ({int(e["n"]) for e in made.split(split)} for split in ("train", "validation"))
+        assert len(train) + len(held_out) == 12  # no picture is in both
+        assert {0, 1, 2} <= train or {0, 1, 2} <= held_out  # ann's, bob's, and one of both
+        assert len(held_out) in (4, 6)  # four of ten groups
+    (tmp_path / "a.csv").write_text("\n".join(["file,n,who", *lines[:2]]))
+    with pytest.raises(UserError, match="all 2 rows go together"):
+        data.from_table(str(tmp_path / "a.csv"), **arguments)
 
 
 def test_arrays_and_a_file_of_them(tmp_path):

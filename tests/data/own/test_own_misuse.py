@@ -109,6 +109,16 @@ MISUSES = {
         lambda: iterable([{**row, "part": ("train", "val", None)[i % 3]} for i, row in enumerate(rows())], split="part"),
         "row 2 has no 'part'; expected the name of its split",
     ),
+    "two names of one split": (
+        lambda: iterable({"train": rows(), "val": rows(), "dev": rows()}),
+        "splits train, val, dev: two of them are 'validation'",
+    ),
+    "two validations": (lambda: iterable({"train": rows(), "val": rows()}, validation=rows()), "and validation is given; expected one"),
+    "lists to keep together": (lambda: iterable(rows(), together="image"), "row 0: 'image' is a ndarray; expected a name or a number"),
+    "maps of numbers among those of classes": (
+        lambda: iterable([{"image": GREY, "heat": np.full((4, 6), 0.5 if i > 2 else 1, [int, float][i > 2])} for i in range(6)]),
+        r"row [345]: 'heat' holds float64.* other rows' makes int32.*decode={'heat': 1.0}",
+    ),
     "a size for a tree": (lambda: iterable(rows(), inputs=["age"], size=(4, 4)), r"size=\(4, 4\) is for pictures"),
     "a size that is none": (lambda: iterable(rows(), size=4), r"size=4: expected \(height, width\)"),
     "another decode": (lambda: iterable(rows(), decode={"agge": 2}), "unknown key in decode .*'agge'; did you mean 'age'"),

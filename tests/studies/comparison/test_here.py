@@ -222,6 +222,7 @@ def test_runs_of_an_earlier_version_are_read_and_not_trained_again(digits, tmp_p
         ("equal()", {"part": "17/16"}, "--job=17/16: expected i/n"),
         ("equal()", {"shares": "2"}, "'2' is no share"),
         ("4;12", {"vary": "batch_size"}, "batch"),
+        ("equal();per_group({'nowhere.*': pcgrad()})", {}, "config.balance of model .* matches no parameter"),
     ],
 )
 def test_misuse_is_told_before_anything_is_trained(digits, tmp_path, methods, options, message):

@@ -121,7 +121,7 @@ def test_mistakes_are_named_before_any_data_is_read(changes, message):
         ),
         (
             {"balance": "per_group([('encoder/.*kernel', pcgrad())])"},
-            r"no group matches \d+ of the parameters that tasks share: encoder/",
+            r"config.balance of model .*no group matches \d+ of the parameters that tasks share: encoder/",
         ),
         ({"optimizers__norms": "sgd(0.1)"}, r"optimiser group .*'norms'; did you mean 'normals'"),
         ({"augment": "crop(64, 64)"}, r"crop\(64, 64\): an image is only 24 x 32 pixels"),
@@ -152,6 +152,13 @@ def test_rows_are_not_held_where_the_balancer_needs_no_more_than_norms_and_angle
     with pytest.raises(UserError, match=r"jacobian='streamed' is .* not to measure='features'"):
         build(config(jacobian="streamed", balance="pcgrad()", measure="features"))
     build(config(jacobian="streamed", balance="pcgrad()"))
+
+
+def test_what_balancers_of_groups_cannot_do_is_told_of_their_key():
+    groups = [("encoder/.*", "pcgrad()")]
+    for changes in ({"measure": "features"}, {"jacobian": "streamed"}):
+        with pytest.raises(UserError, match=r"balance_groups=\[\('encoder/\.\*', 'pcgrad\(\)'\)\] (works|looks)"):
+            build(config(balance_groups=groups, **changes))
 
 
 def test_training_images_alone_are_augmented(ten_frames):

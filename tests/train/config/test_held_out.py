@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from mtljax import balance
 from mtljax.errors import UserError
 from mtljax.train.config import checks
 from mtljax.train.config.default import checked
 from mtljax.train.config.experiment import build
+from mtljax.train.config.own_balancers import check_balancer
 from mtljax.train.run import loop
 from mtljax.train.step.ahead import HELD_OUT
 from tests.train.conftest import changed
@@ -34,6 +36,11 @@ def test_a_balancer_that_needs_none_trains_on_all(digits):
     parts = build(checked(changed(digits, validation_share=0.25, batch_size=2)))
     assert len(parts.training) == len(parts.data.split("train"))
     assert HELD_OUT not in next(parts.train_batches())
+
+
+@pytest.mark.parametrize("balancer", [balance.moml(2), balance.per_group({"encoder/.*": balance.pcgrad(2)})])
+def test_what_wants_more_than_gradients_may_be_given_as_an_object(balancer):
+    check_balancer("given('balancer')", balancer)
 
 
 def looked_at(config):

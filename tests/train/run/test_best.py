@@ -50,8 +50,8 @@ def test_a_run_that_goes_on_keeps_to_what_was_best(kept, tmp_path):
 
 
 def test_that_no_evaluation_had_a_figure_is_told(kept, capsys):
-    assert kept(UP, [math.nan, math.nan]) is None
-    assert "keep_best='a/accuracy' was no number in any of 2 evaluations" in capsys.readouterr().err
+    assert kept(UP, [math.nan, math.inf]) is None
+    assert "keep_best='a/accuracy' was not finite in any of 2 evaluations" in capsys.readouterr().err
 
 
 def test_delta_m_holds_primary_metrics_against_the_constant_predictors(kept):

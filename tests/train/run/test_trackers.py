@@ -107,6 +107,11 @@ def test_a_library_that_is_not_there_is_named_with_its_extra(text, monkeypatch):
         trackers_of(text)
 
 
+def test_a_class_is_no_writer_until_it_is_called():
+    with pytest.raises(UserError, match="something of type type; expected begin, write"):
+        trackers_of("", {"writers": Mine})
+
+
 def test_none_is_named_by_default():
     assert trackers_of("") == ()
     mine = Mine()
