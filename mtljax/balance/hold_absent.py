@@ -1,5 +1,7 @@
 """No gradient is not a zero gradient: parameters that no present task reaches stay as they are."""
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -59,7 +61,7 @@ def hold_absent(tx: optax.GradientTransformation, owners: Any = None) -> Holding
         reached = _reached(found, _present(present, after), owners)
         anything = _any([flag for flag in reached if flag is not None])
         after = _Leaves(found, reached).held(after, state)
-        return _where_reached(found, reached), _where(anything, after, state)
+        return where_reached(found, reached), _where(anything, after, state)
 
     return Holding(inner.init, update)
 
@@ -91,6 +93,39 @@ def parts_reached(owner: tuple[int, ...], present: Any, ndim: int) -> jax.Array:
     return jnp.stack(flags).reshape(-1, *[1] * (ndim - owner.axis - 1))
 
 
+def reached_leaves(
+    ndims: Sequence[int | None], owners: Sequence[tuple[int, ...]], present: Any
+) -> list[jax.Array | None]:
+    """`parts_reached` of many leaves: leaves of the same owners have one flag, which is computed once.
+
+    Args:
+        ndims: of each leaf, its number of axes; None for one of which nothing is asked.
+        owners: of each leaf, as in `reached_by`.
+        present: (T,) bool.
+
+    Returns:
+        For each leaf its flags; None where nothing is asked.
+    """
+    keys = [(owner, ndim if _sliced(owner) else 0) for ndim, owner in zip(ndims, owners, strict=True)]
+    asked = [key for key, ndim in zip(keys, ndims, strict=True) if ndim is not None]
+    flags = {key: parts_reached(key[0], present, key[1]) for key in dict.fromkeys(asked)}
+    return [None if ndim is None else flags[key] for key, ndim in zip(keys, ndims, strict=True)]
+
+
+def where_reached(updates: Any, reached: Sequence[jax.Array | None]) -> Any:
+    """A tree with zeros where its leaves are not reached, as `reached_leaves` says of them; where that is None, as is.
+
+    What stands where a leaf is not reached may be no number.
+    """
+    leaves, structure = jax.tree.flatten(updates, is_leaf=_masked)
+    pairs = zip(leaves, reached, strict=True)
+    return structure.unflatten([u if flag is None else jnp.where(flag, u, jnp.zeros_like(u)) for u, flag in pairs])
+
+
+def _sliced(owner: tuple[int, ...]) -> bool:
+    return isinstance(owner, Owners) and owner.axis is not None
+
+
 def _where(flag: Any, new: Any, old: Any) -> Any:
     """One of two trees of one structure, by a bool."""
     return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
@@ -117,15 +152,7 @@ def _reached(updates: Any, present: Any, owners: Any) -> list[jax.Array | None]:
     tuples = structure.flatten_up_to(owners)
     if any(t >= len(present) for owner in tuples for t in owner):
         raise ValueError(f"owners name task {max(map(max, filter(None, tuples)))}; present has {len(present)} tasks.")
-    pairs = [(None if _masked(leaf) else jnp.ndim(leaf), owner) for leaf, owner in zip(leaves, tuples, strict=True)]
-    flags = {key: None if key[0] is None else parts_reached(key[1], present, key[0]) for key in dict.fromkeys(pairs)}
-    return [flags[key] for key in pairs]
-
-
-def _where_reached(updates: Any, reached: list[jax.Array | None]) -> Any:
-    leaves, structure = jax.tree.flatten(updates, is_leaf=_masked)
-    pairs = zip(leaves, reached, strict=True)
-    return structure.unflatten([u if flag is None else jnp.where(flag, u, jnp.zeros_like(u)) for u, flag in pairs])
+    return reached_leaves([None if _masked(leaf) else jnp.ndim(leaf) for leaf in leaves], tuples, present)
 
 
 class _Leaves:
@@ -184,4 +211,6 @@ def _masked(node: Any) -> bool:
 
 
 def _any(flags: list[jax.Array]) -> jax.Array:
-    return jnp.any(jnp.stack([jnp.any(flag) for flag in flags])) if flags else jnp.array(True)
+    """Whether any flag is set, or there are none; many leaves have the same one, which is looked at once."""
+    unique = list({id(flag): jnp.any(flag) for flag in flags}.values())
+    return functools.reduce(jnp.logical_or, unique) if unique else jnp.array(True)

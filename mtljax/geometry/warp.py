@@ -47,15 +47,13 @@ def sample(image: jax.Array, pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
     left, top = (jax.lax.stop_gradient(jnp.floor(place)) for place in (x, y))
     to_right, down = (x - left)[..., None], (y - top)[..., None]
     column, row = left.astype(jnp.int32), top.astype(jnp.int32)
+    right, bottom = jnp.minimum(column + 1, width - 1), jnp.minimum(row + 1, height - 1)
     flat = image.reshape(*image.shape[:-3], height * width, channels)
-
-    def corner(i: int, j: int) -> jax.Array:
-        index = jnp.minimum(row + i, height - 1) * width + jnp.minimum(column + j, width - 1)
-        index = index.reshape(*index.shape[:-2], -1, 1)
-        return jnp.take_along_axis(flat, index, axis=-2, mode="clip").reshape(*row.shape, channels)
-
-    above = corner(0, 0) + to_right * (corner(0, 1) - corner(0, 0))
-    below = corner(1, 0) + to_right * (corner(1, 1) - corner(1, 0))
+    # All corners in one gather: it and its gradient are much for a compiler.
+    index = jnp.stack([j * width + i for j in (row, bottom) for i in (column, right)], axis=-3)
+    corners = jnp.take_along_axis(flat, index.reshape(*index.shape[:-3], -1, 1), axis=-2, mode="clip")
+    a, b, c, d = jnp.moveaxis(corners.reshape(*index.shape, channels), -4, 0)
+    above, below = a + to_right * (b - a), c + to_right * (d - c)
     return above + down * (below - above), inside(pixels, height, width)
 
 

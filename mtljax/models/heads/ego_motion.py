@@ -130,9 +130,13 @@ class EgoMotion(nn.Module):
         tolerance = jnp.exp(self.param(f"tolerance{stride}", _logarithms(0.3), ()))
         damping = self._damping(f"damping{stride}", inverse_depth)
         intrinsics = intrinsics / jnp.array([stride, stride, 1.0])[:, None]
-        for _ in range(_STEPS):
-            motion = aligned(motion, pair.first, pair.second, weight, inverse_depth, intrinsics, damping, tolerance)
-        return motion
+
+        def step(motion: jax.Array, _: None) -> tuple[jax.Array, None]:
+            args = (pair.first, pair.second, weight, inverse_depth, intrinsics, damping, tolerance)
+            return aligned(motion, *args), None
+
+        # A loop: written out, each step takes some hundred functions to compile.
+        return jax.lax.scan(step, motion, length=_STEPS)[0]
 
     def _damping(self, name: str, inverse_depth: jax.Array) -> jax.Array:
         """(N, 6), in the units of the motion field's squares.

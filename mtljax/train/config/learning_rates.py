@@ -1,16 +1,19 @@
-"""Whether an optimiser goes downhill: learning rates that cannot be meant, found before anything is trained."""
+"""Learning rates: those that cannot be meant are found before anything is trained, and all are told of as it goes."""
 
 import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 _NAME = "learning_rate"  # as optax's functions call it
 _LOOKED_AT = 8  # steps of a run at which a schedule is looked at
 _ROUNDING = 1e-6  # of its largest rate, that a schedule may be below 0
+_TABLE = 1024  # updates whose rates are computed together
 
 
 def check_learning_rate(function: str, given: Mapping[str, Any], steps: int) -> bool:
@@ -82,3 +85,33 @@ def climbs(transform: optax.GradientTransformation) -> bool:
     except Exception:  # of whatever kind: it could not be tried
         return False
     return along > 0
+
+
+class Rates:
+    """Learning rates after so many updates.
+
+    Schedules are programs of JAX, which would wait on the device for the step that is on its way: so the rates of many
+    updates are computed at once.
+
+    Args:
+        rates: group -> a number, or a schedule.
+
+    Example:
+        >>> Rates({"a": 0.5, "b": optax.linear_schedule(1.0, 0.0, 4)}).after(1)
+        {'a': 0.5, 'b': 0.75}
+    """
+
+    def __init__(self, rates: Mapping[str, Any]) -> None:
+        schedules = {group: rate for group, rate in rates.items() if callable(rate)}
+        self._rates = rates
+        self._begin: int | None = None
+        self._table: dict[str, np.ndarray] = {}
+        self._compute = jax.jit(jax.vmap(lambda n: {g: jnp.asarray(s(n), float) for g, s in schedules.items()}))
+
+    def after(self, updates: int) -> dict[str, float]:
+        """Group -> its rate."""
+        begin, at = updates - updates % _TABLE, updates % _TABLE
+        if begin != self._begin:
+            counts = jax.device_put(np.arange(begin, begin + _TABLE, dtype=np.int32))
+            self._begin, self._table = begin, jax.device_get(self._compute(counts))
+        return {g: float(self._table[g][at] if g in self._table else rate) for g, rate in self._rates.items()}

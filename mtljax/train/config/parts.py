@@ -22,6 +22,7 @@ from mtljax.train.config import decay
 from mtljax.train.config.default import RunConfig
 from mtljax.train.config.group_table import group_table, task_order
 from mtljax.train.config.labels_read import labels_of
+from mtljax.train.config.learning_rates import Rates
 from mtljax.train.config.part_of_data import part_of
 from mtljax.train.config.seeded import TrainStep, noise_of
 from mtljax.train.spread import hosts
@@ -196,7 +197,7 @@ class Experiment:
             )
             return self.spread.train(step, 1)
 
-        return TrainStep(self.program("train", made), self.config.seed)
+        return TrainStep(self.program("train", made), self.config.seed, self.spread.place_state)
 
     def cosines(self) -> Callable[[Any, Any], Any] | None:
         """`(state, batch) -> {"cosines": (T, T)}` of gradients on the shared parameters, before the step on that batch.
@@ -212,7 +213,7 @@ class Experiment:
             return self.spread.evaluate(make_cosine_step(self.model, self.tasks, self.spread, **options))
 
         program = self.program("cosines", made)
-        noise = noise_of(self.config.seed)
+        noise = self.spread.place_state(noise_of(self.config.seed))
         return lambda state, batch: program((state.params, state.model_state, state.step, noise), batch)[0]
 
     @property
@@ -240,7 +241,7 @@ class Experiment:
             return self.spread.evaluate(make_affinity_step(self.model, self.tasks, self.spread, **options))
 
         program = self.program("affinity", made)
-        known = (noise_of(self.config.seed), np.float32(self.config.affinity_step))
+        known = self.spread.place_state((noise_of(self.config.seed), np.float32(self.config.affinity_step)))
         return lambda state, batch: program((state.params, state.model_state, state.step, *known), batch)[0]
 
     def shapes(self, images: Any) -> Any:
@@ -280,12 +281,12 @@ class Experiment:
         return unbalanced.replace(balance=self.spread.place_state(self.balancer.init(unbalanced.params)))
 
     def learning_rates(self, updates: int) -> dict[str, float]:
-        """Group -> its learning rate after so many updates, by its schedule; of those that the config tells.
+        """Group -> its learning rate after so many updates, as far as the config tells; one that stood still lags."""
+        return self._rates.after(updates)
 
-        A group that has stood still, since its tasks were absent, is behind by as many steps.
-        """
-        now: dict[str, Any] = {g: rate(updates) if callable(rate) else rate for g, rate in self.rates.items()}
-        return {group: float(rate) for group, rate in now.items()}
+    @functools.cached_property
+    def _rates(self) -> Rates:
+        return Rates(self.rates)
 
     def group_table(self, params: Any) -> str:
         """Every optimiser group: its number of parameters, its optimiser and schedule; and the tasks' order."""

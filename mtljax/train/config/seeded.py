@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,21 @@ class TrainStep:
     Attributes:
         program: what is called, `(state, batch, seed of the noise) -> (state, report)`; one for all seeds.
         seed: of the run.
+        placed: puts an array of the host where programs take it on every device, as `Spread.place_state`.
     """
 
     program: Program
     seed: int
+    placed: Callable[[Any], Any] = np.asarray
 
     def __call__(self, state: Any, batch: Any) -> tuple[Any, Any]:
         """Takes the step."""
         return self.program(state, batch, self.noise)
 
     @functools.cached_property
-    def noise(self) -> np.ndarray:
-        """The seed of dropout and other noise, an array as programs take it."""
-        return noise_of(self.seed)
+    def noise(self) -> Any:
+        """The seed of dropout and other noise, an array as programs take it: put there once, and not in every step."""
+        return self.placed(noise_of(self.seed))
 
     def lower(self, state: Any, batch: Any) -> Any:
         """What is to be compiled; the result takes `noise` as a third argument."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import jax
-import numpy as np
 
 from mtljax.errors import UserError
 from mtljax.train.config.parts import Experiment
@@ -176,7 +175,7 @@ class Loop:
         if self._pending is None:
             return
         (step, report), self._pending = self._pending, None
-        report = jax.tree.map(np.asarray, report)
+        report = jax.device_get(report)
         looked = self._looks is not None and self._looks.due(step)
         if looked:
             self.record.pause()
@@ -289,7 +288,7 @@ class Loop:
         """Saves the state as that of the step it is of: the loop is one step ahead of what it has read."""
         taken, report = self._latest
         if taken > step:
-            self._tell(taken, jax.tree.map(np.asarray, report), bar)
+            self._tell(taken, jax.device_get(report), bar)
         self._save(taken, wait=True)
         raise UserError(
             f"{in_row} updates in a row were not finite (max_skipped_in_row), the last at step {step}; the last "

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from mtljax.balance import MEASURES, BalanceState, check_vectorised, is_private, parts_reached
+from mtljax.balance import MEASURES, BalanceState, check_vectorised, is_private, reached_leaves, where_reached
 from mtljax.data.pipeline import in_unit_range, size_of
 from mtljax.errors import UserError, unknown
 from mtljax.models.heads.frozen import FROZEN
@@ -138,14 +138,11 @@ def _alike(model_state: Any, axis_name: Axis | None) -> Any:
 
 def _of_present(found: Balanced) -> Any:
     """The gradient with zeros where no present task reaches: what an absent one gave there may be no number."""
-    leaves, structure = jax.tree.flatten(found.gradient)
-
-    def masked(leaf: jax.Array, owner: tuple[int, ...]) -> jax.Array:
-        if len(owner) == len(found.present) and not is_private(owner):
-            return leaf  # of all tasks: the balancer leaves absent ones out
-        return jnp.where(parts_reached(owner, found.present, leaf.ndim), leaf, jnp.zeros_like(leaf))
-
-    return structure.unflatten(map(masked, leaves, found.owners.leaves))
+    leaves, owners = jax.tree.leaves(found.gradient), found.owners.leaves
+    # What is of all tasks stays: the balancer leaves absent ones out.
+    of_all = [len(owner) == len(found.present) and not is_private(owner) for owner in owners]
+    ndims = [None if kept else leaf.ndim for leaf, kept in zip(leaves, of_all, strict=True)]
+    return where_reached(found.gradient, reached_leaves(ndims, owners, found.present))
 
 
 def from_raw(function: Callable[..., Any], axis_name: Axis | None) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize_at
 from mtljax.data.pipeline import inputs_of
 from mtljax.models import INITIAL, PENALTIES, PER_STEP
 from mtljax.tasks import Task
+from mtljax.train.step.finite import all_finite
 from mtljax.train.step.last_layer import last_shared_layer
 from mtljax.train.step.owners import Owners, through
 from mtljax.train.step.shards import FSDP, Shards
@@ -110,7 +111,7 @@ class Replica:
 
     def finite(self, tree: Any) -> jax.Array:
         """Whether all of a tree is, on every device."""
-        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+        finite = all_finite(tree)
         return finite if self._shards is None else jax.lax.pmin(finite.astype(jnp.int8), FSDP) > 0
 
     def from_losses(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:

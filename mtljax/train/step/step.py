@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import optax
 
 from mtljax.balance import Gramian, Holding, from_rule, hold_absent, reached_by
+from mtljax.balance.branches import branches_pay, unless
 from mtljax.data.pipeline import in_unit_range, inputs_of
 from mtljax.tasks import Task
 from mtljax.train.step import streams
 from mtljax.train.step.affinity import FIRST, first_order
+from mtljax.train.step.finite import still_finite
 from mtljax.train.step.frozen import frozen, kept_statistics
 from mtljax.train.step.gradients import OverDevices, balanced_gradient, from_raw
 from mtljax.train.step.replica import Balanced
@@ -75,8 +77,8 @@ def make_train_step(
     def train_step(state: TrainState, batch: Any, seed: Any = of_noise) -> tuple[TrainState, dict[str, jax.Array]]:
         found = replicas(state.params, state.model_state, state.balance, batch, state.step, seed)
         new = _moved(state, found, holding)
-        finite = found.finite & _still_finite(new, state)
-        kept = _where(finite, new, state)
+        finite = found.finite & still_finite(new, state)
+        kept = _kept(finite, new, state)
         kept = kept.replace(
             step=state.step + 1,
             skipped=state.skipped + ~finite,
@@ -140,18 +142,14 @@ def _moved(state: TrainState, found: Balanced, optimizer: Holding) -> TrainState
     )
 
 
+def _kept(finite: jax.Array, new: TrainState, old: TrainState) -> TrainState:
+    """The new state where it is finite, the old one elsewhere."""
+    # On the CPU a choice between arrays is a function to compile for each of them.
+    return unless(finite, new, lambda: old) if branches_pay() else _where(finite, new, old)
+
+
 def _where(flag: jax.Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)
-
-
-def _still_finite(new: TrainState, old: TrainState) -> jax.Array:
-    """Whether all numbers that were finite are: parameters, statistics, and what optimisers and balancers remember."""
-
-    def fine(after: jax.Array, before: jax.Array) -> jax.Array:
-        return jnp.all(jnp.isfinite(after) | ~jnp.isfinite(before))
-
-    pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
-    return jnp.all(jnp.stack([fine(a, b) for a, b in pairs if jnp.issubdtype(a.dtype, jnp.inexact)]))
 
 
 def make_eval_step(

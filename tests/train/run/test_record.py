@@ -6,6 +6,7 @@ import json
 import re
 import signal
 
+import jax
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ import mtljax
 from mtljax.errors import UserError
 from mtljax.train.config.programs import Programs
 from mtljax.train.run import evaluate as evaluation
-from mtljax.train.run import loop, record
+from mtljax.train.run import loop, record, steps
 from tests.runs import lines, state
 from tests.train.conftest import changed
 
@@ -119,6 +120,20 @@ def test_a_run_that_diverges_tells_its_last_good_losses_and_keeps_what_is_finite
     [newest] = [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit()]
     kept = state(tmp_path / "run", newest)
     assert all(np.isfinite(v).all() for v in kept.values() if v.dtype.kind == "f")
+
+
+def test_no_step_copies_between_host_and_device_unasked(ran, programs, tmp_path, monkeypatch):
+    guarded, taken = [], steps.Loop._steps
+
+    def under_guard(self, *args):
+        with jax.transfer_guard("disallow"):
+            taken(self, *args)
+        guarded.append(self.record.as_dict()["step"])
+
+    monkeypatch.setattr(steps.Loop, "_steps", under_guard)
+    config = changed(ran[1], eval_every=100, log_every=1)
+    loop.train(config, tmp_path / "run", programs=programs)
+    assert guarded == [6]
 
 
 def test_any_error_is_told_in_one_line(ran, programs, tmp_path, monkeypatch):

@@ -124,8 +124,14 @@ def gradients(x: jax.Array) -> tuple[jax.Array, jax.Array]:
         >>> print(across[0, 0, :, 0], down.any())
         [1. 2. 1.] False
     """
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    return (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2, (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
+    return _central(x, 2), _central(x, 1)
+
+
+def _central(x: jax.Array, axis: int) -> jax.Array:
+    """Central differences along an axis, at whose ends the outermost values go on: means of the steps on both sides."""
+    steps = jnp.diff(x, axis=axis)
+    before, after = ([pads if a == axis else (0, 0) for a in range(x.ndim)] for pads in ((1, 0), (0, 1)))
+    return (jnp.pad(steps, before) + jnp.pad(steps, after)) / 2
 
 
 def _unit(x: jax.Array) -> jax.Array:
