@@ -4,7 +4,7 @@ from mtljax.balance.balancer import MEASURES, Balancer, BalanceState, Weights, s
 from mtljax.balance.bilevel import VALIDATION, Ahead, look_ahead
 from mtljax.balance.compose import compose
 from mtljax.balance.gramian import Gramian, combine, gramian
-from mtljax.balance.hold_absent import Holding, hold_absent, reached_by, reached_leaves, where_reached
+from mtljax.balance.hold_absent import Holding, hold_absent, parts_reached, reached_by, reached_leaves, where_reached
 from mtljax.balance.jacobian import Linearized, linearize, linearize_at, value_and_jacobian
 from mtljax.balance.linearized.owners import is_private, private_from
 from mtljax.balance.linearized.vectorised import check_vectorised, mapped_rows_fail
@@ -105,6 +105,7 @@ __all__ = [
     "modo",
     "moml",
     "nash_mtl",
+    "parts_reached",
     "pbi",
     "pcd",
     "pcgrad",
