@@ -61,7 +61,7 @@ def instances(
     it = _Instances(name, stride, least, areas)
     return Task(
         name=name,
-        head=head or heads.Instances(width=width, stride=stride),
+        head=head or heads.Instances(width=width, stride=stride, least=least),
         labels=("instances", "segmentations"),
         optional_labels=BESIDE,
         parents={"boxes": detect},

@@ -65,9 +65,10 @@ def track(
         {'boxes': 'detect'}
     """
     it = _Track(name, found, born, unseen, stride, least)
+    rule = {"found": found, "born": born, "unseen": unseen}
     return Task(
         name=name,
-        head=head or heads.Track(found=found, born=born, unseen=unseen, width=width, stride=stride),
+        head=head or heads.Track(**rule, width=width, stride=stride, least=least),
         labels=("instances",),
         optional_labels=BESIDE,
         parents={"boxes": detect},

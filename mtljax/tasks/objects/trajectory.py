@@ -76,7 +76,8 @@ def trajectory(
     """
     if track is not None and space == WORLD and pose is None:
         raise UserError("trajectory(space='world') wants pose=..., a task that tells where objects are.")
-    options = {"modes": modes, "steps": steps, "history": history, "space": space, "width": width, "stride": stride}
+    options = {"modes": modes, "steps": steps, "history": history, "space": space}
+    options |= {"width": width, "stride": stride, "least": least}
     it: Any = _OfVectors(name, modes, steps, miss)
     parents = {}
     if track is not None:
