@@ -49,7 +49,7 @@ def shared_map(
     """What a head was given, as one map of the stride that it knows.
 
     Args:
-        head: with `stride`.
+        head: with `stride`, and `least`: pixels in which an object of labels counts.
         features: one map, or a pyramid, of which the finest level is taken.
         size: (H, W) of the images; None where nobody knows it.
         frames: s of a clip; None for single images.
