@@ -6,6 +6,7 @@ computed by NumPy, in the arguments' own precision: figures are, in float64.
 
 import itertools
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,7 @@ def _spun(guess: Array, truth: Array, xp: ModuleType) -> Array:
     return _product(truth, xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2), xp)
 
 
-def _product(a: Array, b: Array, xp: ModuleType) -> Array:
+def _product(a: Any, b: Any, xp: ModuleType) -> Any:
     """Matrices multiplied, in full precision on accelerators too."""
     return jnp.matmul(a, b, precision="highest") if xp is jnp else a @ b
 

@@ -170,7 +170,7 @@ _filled = jax.jit(_filled_in, static_argnums=3)
 def _with_masks(objects: Listed, batch: Batch) -> Listed:
     """The objects of clips that have a map of them; elsewhere, of a set that lists boxes alone, nothing is judged."""
     drawn = np.asarray(batch["segmentations"]).any(axis=(1, 2, 3, 4))
-    judged = drawn | ~(objects.counts | objects.ignored).any(axis=(1, 2))
+    judged = np.asarray(drawn | ~(objects.counts | objects.ignored).any(axis=(1, 2)))
     there = judged[:, None, None]
     return objects._replace(
         labelled=objects.labelled & judged[:, None], counts=objects.counts & there, ignored=objects.ignored & there
