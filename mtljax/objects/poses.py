@@ -66,7 +66,8 @@ def pose(numbers: Numbers, centres: jax.Array, intrinsics: jax.Array, stride: in
         The poses: the centre lies on the ray through S (c + shift), at z = exp(log_depth).
     """
     direction = ray(stride * (centres + numbers.shift), intrinsics)
-    rotation = ray_rotation(direction) @ rotation_from_six(numbers.six)
+    # Accelerators would round what a product of matrices reads.
+    rotation = jnp.matmul(ray_rotation(direction), rotation_from_six(numbers.six), precision="highest")
     translation = jnp.exp(numbers.log_depth)[..., None] * direction
     return Pose(rotation, translation, jnp.exp(numbers.log_sizes))
 

@@ -6,6 +6,7 @@ computed by NumPy, in the arguments' own precision: figures are, in float64.
 
 import itertools
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,27 +56,33 @@ def nearest(rotation: Array, truth: Array, kind: Array, half_sizes: Array, xp: M
     guess = jax.lax.stop_gradient(rotation) if xp is jnp else rotation
     kind, truth = xp.asarray(kind), xp.asarray(truth)
     turn = xp.asarray(TURNS, truth.dtype)
-    closeness = xp.einsum("...ji,...jk,nki->...n", guess, truth, turn)  # of R and R_g P, (..., 24)
+    between = _product(xp.swapaxes(guess, -1, -2), truth, xp)
+    closeness = xp.sum(between[..., None, :, :] * xp.swapaxes(turn, -1, -2), axis=(-1, -2))  # of R and R_g P, (..., 24)
     number = xp.where(kind == CUBE, 24, xp.where(kind == BOX, 4, 1))
     best = xp.argmax(xp.where(xp.arange(24) < number[..., None], closeness, -xp.inf), axis=-1)
     chosen = turn[best]
     upright = _spun(guess, truth, xp)
-    flipped = _spun(guess, truth @ xp.asarray(_FLIP, truth.dtype), xp)
+    flipped = _spun(guess, _product(truth, xp.asarray(_FLIP, truth.dtype), xp), xp)
     over = (kind == CYLINDER) & (_trace(guess, flipped, xp) > _trace(guess, upright, xp))
     round_one = xp.where(over[..., None, None], flipped, upright)
     is_round = ((kind == CYLINDER) | (kind == CONE))[..., None, None]
-    found = xp.where(is_round, round_one, truth @ chosen)
+    found = xp.where(is_round, round_one, _product(truth, chosen, xp))
     found = xp.where((kind == SPHERE)[..., None, None], guess, found)
-    return found, xp.einsum("...ji,...j->...i", xp.abs(chosen), half_sizes)
+    return found, xp.sum(xp.abs(chosen) * half_sizes[..., None], axis=-2)
 
 
 def _spun(guess: Array, truth: Array, xp: ModuleType) -> Array:
     """The truth, turned about its own z so that it is nearest to a guess."""
-    a = xp.swapaxes(guess, -1, -2) @ truth
+    a = _product(xp.swapaxes(guess, -1, -2), truth, xp)
     angle = xp.arctan2(a[..., 0, 1] - a[..., 1, 0], a[..., 0, 0] + a[..., 1, 1])
     cos, sin, zero, one = xp.cos(angle), xp.sin(angle), xp.zeros_like(angle), xp.ones_like(angle)
     rows = [[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]]
-    return truth @ xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+    return _product(truth, xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2), xp)
+
+
+def _product(a: Any, b: Any, xp: ModuleType) -> Any:
+    """Matrices multiplied, in full precision on accelerators too."""
+    return jnp.matmul(a, b, precision="highest") if xp is jnp else a @ b
 
 
 def _trace(a: Array, b: Array, xp: ModuleType) -> Array:

@@ -20,7 +20,8 @@ class View(NamedTuple):
         rotation: (B, s, M, 3, 3), object to camera.
         translation: (B, s, M, 3), metres.
         image: (B, s, M, 2), where their centres are seen, (x, y) in pixels.
-        in_front: (B, s, M) bool; elsewhere the image is that of a point at `NEAR`.
+        in_front: (B, s, M) bool, whether it lies so, as far as is known; elsewhere the image is that of a point at
+            `NEAR`. Quaternions or half sizes of 0 are those of no known pose, of a mix of sets.
     """
 
     rotation: jax.Array
@@ -47,7 +48,10 @@ def seen_by(camera: Mapping[str, Any] | None, objects: Objects, task: str) -> Vi
     offset = objects.positions - camera["positions"][:, :, None]
     translation = _turned(back, offset)
     rotation = jnp.einsum("...ij,...jk->...ik", back, rotation_of_quaternion(objects.quaternions), precision="highest")
-    in_front = translation[..., 2] > NEAR
+    known = jnp.any(objects.quaternions != 0, axis=-1)
+    if objects.half_sizes is not None:
+        known &= jnp.all(objects.half_sizes > 0, axis=-1)
+    in_front = known & (translation[..., 2] > NEAR)
     depth = jnp.maximum(translation[..., 2:], NEAR)
     intrinsics = camera["intrinsics"][:, None, None]
     focal = jnp.stack([intrinsics[..., 0, 0], intrinsics[..., 1, 1]], axis=-1)

@@ -5,6 +5,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mtljax.objects.poses import Numbers, pose, ray_rotation, rotation_from_six, split
+from mtljax.objects.symmetry import nearest
 from tests.tasks import golden
 
 K = np.array([[57.6, 0, 32], [0, 57.6, 32], [0, 0, 1]])
@@ -20,6 +21,17 @@ def test_golden_poses(shared):
     found = posed(numbers, pixel / 4 - shift, K, 4)
     np.testing.assert_allclose(found.translation, [one["t"] for one in given], atol=1e-5)
     np.testing.assert_allclose(found.rotation, [one["R"] for one in given], atol=1e-5)
+
+
+def test_products_of_rotations_are_of_full_precision():
+    """On accelerators they would be of ten bits, or of seven; the CPU does not tell."""
+    exact = "precision=(Precision.HIGHEST, Precision.HIGHEST)"
+    for made in (
+        jax.make_jaxpr(lambda raw: pose(split(raw), raw[..., :2], K, 4))(np.zeros((2, 12), np.float32)),
+        jax.make_jaxpr(nearest)(*np.zeros((2, 2, 3, 3), np.float32), np.zeros(2, int), np.ones((2, 3), np.float32)),
+    ):
+        text = " ".join(str(made).split())
+        assert text.count(exact) == text.count("dot_general[") > 0
 
 
 def test_zeros_look_at_the_camera():

@@ -38,17 +38,20 @@ def read_annotations(file: pathlib.Path) -> Annotations:
     """What an annotation file lists.
 
     Raises:
-        UserError: where it is no JSON or lacks a list, where an image lacks something, and where an annotation is of an
-            unknown image or category or its box has no area.
+        UserError: where it is no JSON or lacks a list, where an image lacks something, where two images or categories
+            have one id, and where an annotation is of an unknown image or category or its box has no area.
     """
     found = _json(file)
     for name in _LISTS:
         if not isinstance(found, dict) or not isinstance(found.get(name), list):
             raise UserError(f"{str(file)!r} has no list {name!r}; expected {', '.join(_LISTS)}.")
+    seen: dict[Any, int] = {}
     for name, keys in (("images", ("id", "file_name", "width", "height")), ("categories", ("id",))):
         for place, one in enumerate(found[name]):
             if lacking := [key for key in keys if not isinstance(one, dict) or key not in one]:
                 raise UserError(f"{str(file)!r}: {name}[{place}] has no {lacking[0]!r}.")
+            if (before := seen.setdefault((name, one["id"]), place)) != place:
+                raise UserError(f"{str(file)!r}: {name}[{place}] has id {one['id']!r}, as {name}[{before}] has.")
     categories = sorted(found["categories"], key=lambda one: one["id"])
     classes = {one["id"]: place for place, one in enumerate(categories, 1)}
     objects: dict[int, list[dict[str, Any]]] = {one["id"]: [] for one in found["images"]}

@@ -44,7 +44,7 @@ class Boxes:
         frame: (N,) int, from 1.
         id: (N,) int.
         box: (N, 4) float64, [left, top, width, height] in pixels.
-        more: (N, n) float64, the columns after these, NaN where a row is shorter.
+        more: (N, n) float64, the columns after these.
     """
 
     frame: np.ndarray
@@ -94,23 +94,23 @@ def read_boxes(file: pathlib.Path, length: int, ids: bool = True) -> Boxes:
         ids: whether ids tell objects apart: none may be twice in a frame. In `det.txt` they are all -1.
 
     Raises:
-        UserError: where a row has too few columns, a word that is no number, a frame out of range, no width or height,
-            or an id that is in the frame already: the file and the line.
+        UserError: where a row has too few columns or not as many as the first, a word that is no number, a frame out
+            of range, no width or height, or an id that is in the frame already: the file and the line.
     """
     rows, seen = [], {}
     for number, line in enumerate(lines(file), 1):
         if not line.strip():
             continue
         row = _row(line, f"{str(file)!r}, line {number}", length)
+        if rows and len(row) != len(rows[0]):
+            first = f"expected {len(rows[0])}, as the first row has"
+            raise UserError(f"{str(file)!r}, line {number}: {len(row)} columns; {first}.")
         key = row[0], row[1]
         if ids and (before := seen.setdefault(key, number)) != number:
             already = f"id {row[1]:g} is in frame {row[0]:g} already, in line {before}"
             raise UserError(f"{str(file)!r}, line {number}: {already}.")
         rows.append(row)
-    columns = max(map(len, rows), default=len(_COLUMNS))
-    found = np.full((len(rows), columns), np.nan)
-    for i, row in enumerate(rows):
-        found[i, : len(row)] = row
+    found = np.array(rows, np.float64).reshape(len(rows), len(rows[0]) if rows else len(_COLUMNS))
     return Boxes(found[:, 0].astype(int), found[:, 1].astype(int), found[:, 2:6], found[:, 6:])
 
 

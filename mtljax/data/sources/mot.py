@@ -63,7 +63,8 @@ def mot(
         sequences: their names.
         frames: s of a clip of successive frames.
         stride: frames from the start of a clip to that of the next; default: frames - 1, so that clips overlap by one
-            frame and each step from a frame to the next is in one clip.
+            frame and each step from a frame to the next is in one clip. What is left at the end of a half, and too
+            short for a clip, is in none.
         size: (height, width) within which frames are shown; they keep their aspect, in the middle of black.
         objects: M, to which the objects of a clip are padded.
 

@@ -9,6 +9,7 @@ import jax
 from mtljax.models.heads.objects.branch import Branch
 from mtljax.models.heads.objects.shared_map import BOXES, boxes_of, centres_of, given_back, parent_of, shared_map
 from mtljax.objects.detections import Detections
+from mtljax.objects.frames import PIXELS
 from mtljax.objects.masks import FEATURES, NUMBERS
 
 
@@ -22,6 +23,7 @@ class Instances(nn.Module):
         width: channels of the branches.
         reach: side of the window of cells that a controller is made of, odd.
         stride: pixels of a cell's side.
+        least: pixels in which an object of labels must be seen to count.
         dtype: of the computation; parameters and prediction are float32.
 
     Example:
@@ -38,6 +40,7 @@ class Instances(nn.Module):
     width: int = 48
     reach: int = 3
     stride: int = 4
+    least: int = PIXELS
     dtype: Any = None
     default_edge: ClassVar[str] = "detached"
     sees_frames_apart: ClassVar[bool] = True

@@ -13,6 +13,7 @@ from mtljax.models.heads.objects.shared_map import boxes_of, given_back, shared_
 from mtljax.objects.association import BORN, FOUND, UNSEEN
 from mtljax.objects.decoding import read
 from mtljax.objects.detections import Detections, tracked
+from mtljax.objects.frames import PIXELS
 
 
 class Track(nn.Module):
@@ -30,6 +31,7 @@ class Track(nn.Module):
         born: a new track has a higher score.
         unseen: a track ends when it is unseen for more frames.
         stride: pixels of a cell's side.
+        least: pixels in which an object of labels must be seen to count.
         dtype: of the computation; parameters and prediction are float32.
 
     Example:
@@ -48,6 +50,7 @@ class Track(nn.Module):
     born: float = BORN
     unseen: int = UNSEEN
     stride: int = 4
+    least: int = PIXELS
     dtype: Any = None
     default_edge: ClassVar[str] = "detached"
 

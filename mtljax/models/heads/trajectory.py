@@ -11,6 +11,7 @@ from mtljax.errors import UserError, unknown
 from mtljax.models.heads.objects.history import History, histories
 from mtljax.models.heads.objects.tracks import IMAGE, SPACES, Tracks, tracks_of
 from mtljax.objects.detections import Detections
+from mtljax.objects.frames import PIXELS as LEAST
 from mtljax.objects.views import at_rest
 
 TRACKS, POSES = "tracks", "poses"
@@ -34,6 +35,7 @@ class Trajectory(nn.Module):
         space: `world`, or `image`, where neither poses nor a camera are wanted.
         width: of the layers.
         stride: pixels of a cell's side.
+        least: pixels in which an object of labels must be seen to count.
         dtype: of the computation; parameters and prediction are float32.
 
     Example:
@@ -48,6 +50,7 @@ class Trajectory(nn.Module):
     space: str = "world"
     width: int = 128
     stride: int = 4
+    least: int = LEAST
     dtype: Any = None
     default_edge: ClassVar[str] = "detached"
     needs: ClassVar[tuple[str, ...]] = (POSES,)

@@ -84,8 +84,8 @@ def touched(boxes: jax.Array, valid: jax.Array, height: int, width: int) -> jax.
 def detection_loss(maps: DetectionMaps, wanted: Wanted) -> tuple[jax.Array, jax.Array]:
     """The focal loss of the heat, and each object's L1 errors of offset and size and cross-entropy of its class.
 
-    Sizes weigh 0.1 * 128 / max(h, w), so that an image's share counts the same on any map. Cells of ignored objects are
-    no negatives.
+    Sizes weigh 0.1 * 128 / max(h, w), so that an image's share counts the same on any map. Cells of ignored objects,
+    and of those whose class the head does not have, are no negatives.
 
     Args:
         maps: of each frame.
@@ -95,10 +95,12 @@ def detection_loss(maps: DetectionMaps, wanted: Wanted) -> tuple[jax.Array, jax.
         Total and count, two float32 scalars: the count is that of objects, and of listed frames without any.
     """
     height, width, number_of_maps = maps.heat.shape[-3:]
-    counts = wanted.counts & wanted.listed[..., None]
+    classes = number_of_maps if maps.logits is None else maps.logits.shape[-1]
+    known = (wanted.categories >= 0) & (wanted.categories < classes)
+    counts = wanted.counts & known & wanted.listed[..., None]
     heat_of = jnp.zeros_like(wanted.categories) if number_of_maps == 1 else wanted.categories
     target = heat_map(wanted.boxes, counts, heat_of, height, width, number_of_maps)
-    negatives = ~touched(wanted.boxes, wanted.ignored, height, width)
+    negatives = ~touched(wanted.boxes, wanted.ignored | (wanted.counts & ~known), height, width)
     heat = jnp.where(wanted.listed[..., None, None, None], maps.heat.astype(jnp.float32), 0.0)
     total = jnp.sum(jnp.where(wanted.listed, focal(jax.nn.sigmoid(heat), target, negatives), 0.0))
     at = places(wanted.boxes, height, width)
@@ -110,8 +112,7 @@ def detection_loss(maps: DetectionMaps, wanted: Wanted) -> tuple[jax.Array, jax.
     total += jnp.sum(errors(maps.offset, at.offset)) + weight * jnp.sum(errors(maps.size, at.size))
     if maps.logits is not None:
         logits = jnp.where(counts[..., None], read(maps.logits, at.cell).astype(jnp.float32), 0.0)
-        classes = jnp.clip(wanted.categories, 0, logits.shape[-1] - 1)
-        entropies = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
+        entropies = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(counts, wanted.categories, 0))
         total += jnp.sum(jnp.where(counts, entropies, 0.0))
     empty = wanted.listed & ~jnp.any(counts, axis=-1)
     return total, number(counts) + number(empty)

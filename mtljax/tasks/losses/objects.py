@@ -47,7 +47,7 @@ def detect(stride: int, least: int = PIXELS) -> Loss:
 
 
 def instances(stride: int, least: int = PIXELS) -> Loss:
-    """Of what `heads.Instances` predicts: the dice loss of the masks of objects that count.
+    """Of what `heads.Instances` predicts: the dice loss of the masks of objects that count, where there is a map.
 
     Args:
         stride: as of `detect`.
@@ -60,13 +60,15 @@ def instances(stride: int, least: int = PIXELS) -> Loss:
         centres = at_objects(prediction["centres"], cells) if "centres" in prediction else cells
         controller = at_objects(prediction["controller"], cells)
         logits = mask_logits(prediction["features"], controller, centres, stride)
-        return dice(logits, masks_of(batch), objects.counts)
+        masks = masks_of(batch)
+        # A clip of a set that lists boxes alone has no map.
+        return dice(logits, masks, objects.counts & jnp.any(masks, axis=(-2, -1)))
 
     return loss
 
 
 def pose_of(stride: int, kinds: Sequence[int] = (), least: int = PIXELS) -> Loss:
-    """Of what `heads.Pose` predicts, see `pose_loss`: over the objects that count and lie in front of the camera.
+    """Of what `heads.Pose` predicts, see `pose_loss`: over the objects that count and whose pose is known.
 
     Args:
         stride: as of `detect`.
@@ -153,7 +155,7 @@ def path(label: str = "future") -> Loss:
 def futures(
     batch: Batch, objects: Objects, steps: int, stride: int, space: str = "world"
 ) -> tuple[jax.Array, jax.Array]:
-    """Where every object is in the next frames: those of the clip, then those that `future` tells of.
+    """Where every object is in the next frames: those of the clip and, in the world, those that `future` tells of.
 
     Args:
         batch: it may have `future` (B, M, F, 2) and `future_valid` (B, M, F, 1), the frames behind the clip.
@@ -172,14 +174,15 @@ def futures(
         if objects.positions is None:
             raise UserError("trajectory reads 'positions' of 'instances', which the batch does not have.")
         places_now = objects.positions[..., :2]
-        known = jnp.broadcast_to(jnp.asarray(batch["instances_valid"], bool)[:, None], objects.counts.shape)
+        told = jnp.any(objects.positions != 0, axis=(1, 3))  # zeros in all frames are no places, of a mix of sets
+        known = jnp.broadcast_to((jnp.asarray(batch["instances_valid"], bool) & told)[:, None], objects.counts.shape)
     else:
         places_now = stride * (objects.boxes[..., :2] + objects.boxes[..., 2:]) / 2
         known = objects.counts
     frames, later, valid = known.shape[1], jnp.swapaxes(places_now, 1, 2), jnp.swapaxes(known, 1, 2)[..., None]
-    if "future" in batch:
+    if "future" in batch and space == "world":
         later = jnp.concatenate([later, jnp.asarray(batch["future"])], axis=2)
-        valid = jnp.concatenate([valid, jnp.asarray(batch["future_valid"], bool)], axis=2)
+        valid = jnp.concatenate([valid, jnp.asarray(batch["future_valid"], bool) & told[..., None, None]], axis=2)
     pad = ((0, 0), (0, 0), (0, steps), (0, 0))
     later, valid = jnp.pad(later, pad), jnp.pad(valid, pad)  # (B, M, s + F + T, ...)
     index = 1 + np.arange(frames)[:, None] + np.arange(steps)

@@ -65,7 +65,7 @@ def instances(
     it = _Instances(name, stride, least, areas)
     return Task(
         name=name,
-        head=head or heads.Instances(width=width, stride=stride),
+        head=head or heads.Instances(width=width, stride=stride, least=least),
         labels=("instances", "segmentations"),
         optional_labels=BESIDE,
         parents={"boxes": detect},
@@ -105,7 +105,7 @@ class _Instances:
             )
 
     def host_rows(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> Rows:
-        objects = objects_of(batch, self.least)
+        objects = _with_masks(objects_of(batch, self.least), batch)
         clip, frame = np.nonzero(objects.labelled)
         at, score = np.arange(len(clip)), decoded["score"]
         every, slot = rows_by_class(
@@ -169,6 +169,16 @@ def _filled_in(boxes: jax.Array, score: jax.Array, probability: jax.Array, size:
 
 
 _filled = jax.jit(_filled_in, static_argnums=3)
+
+
+def _with_masks(objects: Listed, batch: Batch) -> Listed:
+    """The objects of clips that have a map of them; elsewhere, of a set that lists boxes alone, nothing is judged."""
+    drawn = np.asarray(batch["segmentations"]).any(axis=(1, 2, 3, 4))
+    judged = np.asarray(drawn | ~(objects.counts | objects.ignored).any(axis=(1, 2)))
+    there = judged[:, None, None]
+    return objects._replace(
+        labelled=objects.labelled & judged[:, None], counts=objects.counts & there, ignored=objects.ignored & there
+    )
 
 
 def _true_rows(objects: Listed, batch: Batch) -> dict[str, np.ndarray]:

@@ -8,12 +8,14 @@ from mtljax.tasks.metrics.objects.tracking.sequence import Tracks
 from mtljax.tasks.objects.rows import FRAME, Table, going_on
 from mtljax.tasks.task import PLACE
 
+_ROUNDING = 1e-3  # pixels, of one frame that is read in two batches
+
 
 def sequences(truth: Table, found: Table, clips: Table) -> Iterator[tuple[Tracks, Tracks]]:
     """The objects and the tracks of each sequence: a clip, or clips that each go on from the last frame of another.
 
     Objects keep their ids from clip to clip, if `instances` has them. A track goes on as the one that has the same box
-    in the frame that two clips share; the others begin anew.
+    in the frame that two clips share, one for one; the others begin anew.
 
     Args:
         truth: rows of objects, with `place`, `frame` (within its clip), `id`, `box` and `ignored`.
@@ -65,9 +67,10 @@ def _named_on(
     """A clip's ids, as those of the clip before where a box of the shared frame is the same; else new ones."""
     names = {int(one): highest + 1 + i for i, one in enumerate(np.unique(ids))}
     if before is not None:
-        first = part[FRAME] == 0
+        first, free = part[FRAME] == 0, np.ones(len(before["id"]), bool)
         for box, one in zip(part["box"][first], ids[first], strict=True):
-            same = np.flatnonzero(np.all(before["box"] == box, axis=1)) if len(before["box"]) else []
-            if len(same):
-                names[int(one)] = int(before["id"][same[0]])
+            same = free & np.all(np.abs(before["box"] - box) <= _ROUNDING, axis=1)
+            if same.any():
+                names[int(one)] = int(before["id"][np.argmax(same)])
+                free[np.argmax(same)] = False
     return np.array([names[int(one)] for one in ids], np.int64)

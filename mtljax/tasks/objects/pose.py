@@ -96,7 +96,7 @@ def pose(
     it = _Pose(name, tuple(SOLIDS[solid] for solid in solids), stride, least, (close[0], close[1]))
     return Task(
         name=name,
-        head=head or heads.Pose(width=width, stride=stride),
+        head=head or heads.Pose(width=width, stride=stride, least=least),
         labels=("instances",),
         optional_labels=BESIDE,
         parents={"boxes": detect},

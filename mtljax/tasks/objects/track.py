@@ -74,9 +74,10 @@ def track(
         raise UserError(f"track(unseen={unseen}): expected at least 0 frames.")
     check_limits("track", least)
     it = _Track(name, found, born, unseen, stride, least)
+    rule = {"found": found, "born": born, "unseen": unseen}
     return Task(
         name=name,
-        head=head or heads.Track(found=found, born=born, unseen=unseen, width=width, stride=stride),
+        head=head or heads.Track(**rule, width=width, stride=stride, least=least),
         labels=("instances",),
         optional_labels=BESIDE,
         parents={"boxes": detect},
@@ -126,9 +127,7 @@ class _Track:
         objects = objects_of(batch, self.least)
         listed = objects.labelled[..., None]
         there = objects.counts | objects.ignored
-        shape = (len(there), there.shape[2])
-        ids = np.asarray(batch["instances"].get("id", np.broadcast_to(np.arange(shape[1]), shape)))
-        ids = np.broadcast_to(ids[:, None] if ids.ndim == 2 else np.swapaxes(ids, 1, 2), there.shape)
+        ids = np.broadcast_to(_ids(batch, there.shape[2])[:, None], there.shape)
         boxes = (sides_of(x.astype(np.float64)) for x in (objects.boxes, decoded["boxes"]))
         true, found = boxes
         return {
@@ -162,3 +161,10 @@ class _Track:
         return draw_tracks(batch["image"], decoded["boxes"], decoded["ids"]), draw_tracks(
             batch["image"], objects.boxes, true
         )
+
+
+def _ids(batch: Batch, number: int) -> np.ndarray:
+    """The ids of a batch's objects, (B, M); their places where none are told, or zeros, as of one set of a mix."""
+    places = np.arange(number)
+    ids = np.asarray(batch["instances"].get("id", np.zeros((len(batch["instances_valid"]), number), int)))
+    return np.where(ids.any(axis=1, keepdims=True), ids, places)

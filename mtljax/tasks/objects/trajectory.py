@@ -41,10 +41,10 @@ def trajectory(
     """Tells several paths that each track may take, and how likely they are (MTP: Cui 2019).
 
     The loss is `mtljax.tasks.losses.paths`'. It is judged where `history` frames came before and `steps` are known to
-    come: those of the clip and, behind it, of the label `future`. Metrics over the objects that are tracked there: ADE
-    and FDE of the likeliest mode, minADE_k and minFDE_k of the k likeliest, each its own minimum, and miss_k, the share
-    whose minFDE_k is above `miss`. Told: `followed`, the share of objects that are tracked; ADE and FDE of standing.
-    The baseline goes on at constant velocity.
+    come: those of the clip and, in the world, those behind it of the label `future`. Metrics over the objects that are
+    tracked there: ADE and FDE of the likeliest mode, minADE_k and minFDE_k of the k likeliest, each its own minimum,
+    and miss_k, the share whose minFDE_k is above `miss`. Told: `followed`, the share of objects that are tracked; ADE
+    and FDE of standing. The baseline goes on at constant velocity.
 
     Without `track` the features are vectors of histories: a model's inputs are one array of places (B, H, 2), as those
     of `eth_ucy`, and `future` (B, T, 2) is relative to their last place.
@@ -76,7 +76,8 @@ def trajectory(
     """
     if track is not None and space == WORLD and pose is None:
         raise UserError("trajectory(space='world') wants pose=..., a task that tells where objects are.")
-    options = {"modes": modes, "steps": steps, "history": history, "space": space, "width": width, "stride": stride}
+    options = {"modes": modes, "steps": steps, "history": history, "space": space}
+    options |= {"width": width, "stride": stride, "least": least}
     it: Any = _OfVectors(name, modes, steps, miss)
     parents = {}
     if track is not None:
@@ -86,7 +87,7 @@ def trajectory(
         name=name,
         head=head or heads.Trajectory(**options),
         labels=(FUTURE,) if track is None else ("instances",),
-        optional_labels=() if track is None else (FUTURE, *BESIDE),
+        optional_labels=() if track is None else (*((FUTURE,) if space == WORLD else ()), *BESIDE),
         parents=parents,
         loss=losses.path() if track is None else losses.trajectory(stride, space, least),
         metrics=tuple(Metric(key, False, lambda sums, key=key: sums[key]) for key in _figures(modes)),
@@ -175,26 +176,33 @@ class _OfTracks(_OfVectors):
         if self.space == WORLD and "positions" not in batch["instances"]:
             there = ", ".join(batch["instances"])
             raise UserError(f"trajectory(space='world') reads 'positions' of 'instances', which has {there}.")
-        self._long_enough(batch, batch[FUTURE].shape[2] if FUTURE in batch else 0)
+        self._long_enough(batch, batch[FUTURE].shape[2] if self.space == WORLD and FUTURE in batch else 0)
 
     def check(self, batch: Batch) -> None:
         if "image" in batch:  # of the validation split, as it is judged; windows of training may know of less
-            self._long_enough(batch, int(_steps_behind(batch).max(initial=0)))
+            self._long_enough(batch, int(self._steps_behind(batch).max(initial=0)))
 
     def _long_enough(self, batch: Batch, later: int) -> None:
         frames = batch["image"].shape[1]
         if frames < 2 or frames + later < self.history + self.steps:
             behind = f" and {later} behind them" if later else ""
+            other = f", or the label {FUTURE!r} behind them" if self.space == WORLD else ""
             raise UserError(
                 f"trajectory wants clips of at least {self.history + self.steps} frames, history={self.history} and "
-                f"steps={self.steps}, or the label {FUTURE!r} behind them; the data has {frames}{behind}."
+                f"steps={self.steps}{other}; the data has {frames}{behind}."
             )
+
+    def _steps_behind(self, batch: Batch) -> np.ndarray:
+        """How many frames behind each clip the label `future` knows of, in the world: (B,)."""
+        if self.space != WORLD or FUTURE not in batch:
+            return np.zeros(len(batch["instances_valid"]), int)
+        return np.asarray(batch[f"{FUTURE}_valid"], bool)[..., 0].any(axis=1).sum(axis=1)
 
     def _futures(self, objects: Listed, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Where each object goes, (B, s, M, T, 2), and what is known of it, (B, s, M, T), where paths are judged."""
         labels = {key: batch[key] for key in ("instances_valid", FUTURE, f"{FUTURE}_valid") if key in batch}
         truth, valid = map(np.asarray, _later(labels, objects, self.steps, 1, self.space))
-        frame, known = np.arange(valid.shape[1]), valid.shape[1] + _steps_behind(batch)
+        frame, known = np.arange(valid.shape[1]), valid.shape[1] + self._steps_behind(batch)
         judged = (frame >= self.history - 1) & (frame + self.steps < known[:, None])
         return truth, valid[..., 0] & judged[..., None, None]
 
@@ -252,13 +260,6 @@ class _OfTracks(_OfVectors):
 
 
 _later = jax.jit(losses.futures, static_argnums=(2, 3, 4))
-
-
-def _steps_behind(batch: Batch) -> np.ndarray:
-    """How many frames behind each clip the label `future` knows of: (B,)."""
-    if FUTURE not in batch:
-        return np.zeros(len(batch["instances_valid"]), int)
-    return np.asarray(batch[f"{FUTURE}_valid"], bool)[..., 0].any(axis=1).sum(axis=1)
 
 
 def _one_mode(paths: np.ndarray) -> dict[str, np.ndarray]:

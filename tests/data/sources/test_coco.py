@@ -92,6 +92,8 @@ def of(place, **change):
         (lambda told: "{", "is no JSON"),
         (lambda told: told.pop("categories") and None, "has no list 'categories'"),
         (lambda told: told["images"][2].pop("width") and None, r"images\[2\] has no 'width'"),
+        (lambda told: told["images"][2].update(id=12), r"images\[2\] has id 12, as images\[0\] has"),
+        (lambda told: told["categories"][1].update(id=9), r"categories\[1\] has id 9, as categories\[0\] has"),
         (of(0, image_id=99), "annotation 17: image 99 is not among the 12 images"),
         (of(1, category_id=4), "annotation 18: category 4 is not among 3, 9"),
         (of(2, bbox=[1, 2, 0, 4]), r"annotation 19: bbox \[1, 2, 0, 4\] has no area"),

@@ -10,6 +10,7 @@ from mtljax.errors import UserError
 from mtljax.models.heads.objects.branch import Branch
 from mtljax.models.heads.objects.history import histories
 from mtljax.models.heads.objects.prior import noisy
+from mtljax.models.heads.objects.shared_map import labelled
 from mtljax.objects.frames import in_frames
 from mtljax.tasks.losses import objects as losses
 from tests.models.toys import random_variables
@@ -25,6 +26,15 @@ LOSSES = {
 BATCH = made.batch()
 # Without a heat map training has no noise.
 QUIET = made.network(edges={"detect->track": "none"})
+
+
+def test_heads_of_tasks_count_the_objects_that_their_tasks_count():
+    labels = jax.tree.map(np.copy, BATCH)
+    labels["segmentations"][:, :, ::2] = labels["segmentations"][:, :, :, 4:] = 0
+    counts = [labelled(mtl.heads.Track(least=n), labels).counts for n in (1, 12)]
+    assert counts[0].sum() > counts[1].sum()
+    for name in ("instances", "pose", "track", "trajectory"):
+        assert getattr(mtl.tasks, name)(least=3).head.least == 3
 
 
 def predict(model, variables, batch, train=False, labels=None, seed=0):

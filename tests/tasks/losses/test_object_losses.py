@@ -113,6 +113,14 @@ def test_frames_whose_objects_are_not_listed_add_nothing():
     assert value(spoiled, none) == (0, 0)
 
 
+def test_an_object_of_a_class_that_the_head_does_not_have_is_neither_wanted_nor_wrong():
+    maps, wanted = frames(np.random.default_rng(5))
+    own = np.array([[True, False, False], [False] * 3])
+    beyond = wanted._replace(categories=np.where(own, 7, wanted.categories))
+    ignored = wanted._replace(counts=wanted.counts & ~own, ignored=wanted.ignored | own)
+    np.testing.assert_allclose(value(maps, beyond), value(maps, ignored), rtol=1e-6)
+
+
 def test_a_listed_frame_without_objects_counts_once():
     maps, wanted = frames(np.random.default_rng(2), empty=True)
     total, count = value(maps, wanted)

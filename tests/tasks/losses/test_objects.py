@@ -71,6 +71,37 @@ def test_the_future_of_a_frame_is_the_clips_next_frames_and_then_what_lies_behin
     assert known[0, :, 0, :, 0].tolist() == [[True, True, False], [True, False, False], [False] * 3]
 
 
+def test_in_the_image_nothing_is_known_behind_a_clip_since_what_is_told_there_is_in_metres():
+    objects = in_frames(BATCH, 4)
+    places, known = losses.futures(BATCH, objects, 3, 4, "image")
+    middle = 4 * (objects.boxes[..., :2] + objects.boxes[..., 2:]) / 2
+    np.testing.assert_allclose(places[:, 0, :, :2], jnp.swapaxes(middle[:, 1:], 1, 2))
+    assert known[0, :, 0, :, 0].tolist() == [[True, True, False], [True, False, False], [False] * 3]
+
+
+def test_objects_of_a_set_that_tells_no_places_have_no_future_and_no_pose(pose_loss):
+    """In a mix they stand beside others, with zeros for what is not known."""
+    batch = jax.tree.map(np.copy, BATCH)
+    batch["camera"]["positions"][0] = [0, 0, -3]  # the world's origin lies in front of it
+    for key in ("positions", "quaternions", "scale"):
+        batch["instances"][key][0, 0] = 0
+    _, known = losses.futures(batch, in_frames(batch, 4), 3, 4)
+    assert not known[0, :, 0].any()
+    assert known[0, :, 1].any()
+    total, count = pose_loss(np.zeros((2, 3, 3, 12), np.float32), batch)
+    assert (count, np.isfinite(total)) == (9, True)
+
+
+def test_masks_are_learned_where_a_clip_has_a_map():
+    """Beside them stand clips of a set that lists boxes alone."""
+    batch = jax.tree.map(np.copy, BATCH)
+    batch["segmentations"][1] = 0
+    batch["instances"]["visibility"] = np.full((2, 3, 3), 40, np.int32)
+    said = {"features": np.zeros((2, 3, 8, 8, 8), np.float32), "controller": np.zeros((2, 3, 3, 169), np.float32)}
+    assert in_frames(batch, 4).counts[1].any()
+    assert losses.instances(4)(said, batch)[1] == 6
+
+
 def test_a_path_that_meets_the_truth_costs_its_choice_alone():
     objects = in_frames(BATCH, 4)
     truth, _ = losses.futures(BATCH, objects, 3, 4)

@@ -139,6 +139,15 @@ def test_futures_that_nobody_knows_are_not_judged(decoded):
     )
 
 
+def test_a_clip_of_boxes_alone_is_not_judged_by_its_masks(decoded):
+    maps = truth.batch()["segmentations"] * np.array([1, 0], np.uint8).reshape(2, 1, 1, 1, 1)
+    both = {**truth.batch(), "segmentations": maps}
+    found = figures("instances", decoded["instances"], both)
+    assert {key: found[key] for key in BEST["instances"]} == pytest.approx(BEST["instances"], abs=2e-4)
+    rows = TASKS["instances"].host_rows(decoded["instances"], both)
+    assert [set(rows[name]["place"]) for name in ("truth", "found", "panoptic")] == [{0}] * 3
+
+
 def test_faults_are_told():
     batch = truth.batch()
     instances = {**batch["instances"], "category": np.full_like(batch["instances"]["category"], 7)}
@@ -159,6 +168,9 @@ def test_faults_are_told():
     with pytest.raises(UserError, match="history=3 and steps=4, or the label 'future' behind them; the data has 2"):
         TASKS["trajectory"].check(short)
     TASKS["trajectory"].check({**short, "future_valid": ~nothing[1]})
+    seen = mtl.tasks.trajectory(space="image", pose=None, history=3, steps=4)
+    with pytest.raises(UserError, match="history=3 and steps=4; the data has 2"):
+        seen.check({**short, "future_valid": ~nothing[1]})
     placeless = {key: x for key, x in batch["instances"].items() if key != "positions"}
     with pytest.raises(UserError, match=r"trajectory.space='world'. reads 'positions' of 'instances', which has"):
         TASKS["trajectory"].fits({}, {**batch, "instances": placeless})

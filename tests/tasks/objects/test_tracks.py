@@ -66,6 +66,29 @@ def test_a_track_that_the_shared_frame_does_not_show_begins_anew():
     assert tracking_figures([(truth, found)])["IDSW"] == 1
 
 
+def test_two_tracks_of_one_box_keep_two_names_where_clips_meet():
+    """As a heat map for each class finds an object twice."""
+    twice = {key: np.repeat(x, 2, axis=0) for key, x in rows().items()}
+    [(_, found), _] = sequences(rows(id=np.full(7, 5)), twice | {"id": np.tile([1, 2], 7)}, CLIPS)
+    assert sorted(found.id) == [1] * 5 + [2] * 5
+
+
+def test_a_track_goes_on_where_rounding_moves_its_box():
+    other = rows(id=np.array([1, 1, 1, 7, 7, 7, 1]))
+    other["box"] = other["box"] + np.where((other["place"] == 1) & (other["frame"] == 0), 1e-5, 0)[:, None]
+    [(_, found), _] = sequences(rows(id=np.full(7, 5)), other, CLIPS)
+    assert len(set(found.id)) == 1
+
+
+def test_objects_of_a_set_without_ids_are_told_apart_by_their_places():
+    """In a mix with a set that has some, they are zeros."""
+    batch, decoded = fast()
+    named = {**batch, "instances": {**batch["instances"], "id": np.zeros((1, 2), np.int32)}}
+    assert TASK.host_rows(decoded, named)["truth"]["id"].tolist() == [0, 1] * 3
+    named["instances"]["id"] = np.array([[4, 9]], np.int32)
+    assert TASK.host_rows(decoded, named)["truth"]["id"].tolist() == [4, 9] * 3
+
+
 @pytest.mark.parametrize(
     ("changes", "places"),
     [

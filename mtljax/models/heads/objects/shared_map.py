@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from mtljax.errors import UserError
 from mtljax.models.parts.pyramid import feature_maps
 from mtljax.objects.detections import Detections, told
-from mtljax.objects.frames import Objects, in_frames
+from mtljax.objects.frames import PIXELS, Objects, in_frames
 from mtljax.objects.targets import places
 
 WANTED = "objects want an encoder such as FPN(encoder=ResNet(...))"
@@ -49,7 +49,7 @@ def shared_map(
     """What a head was given, as one map of the stride that it knows.
 
     Args:
-        head: with `stride`.
+        head: with `stride`, and `least`: pixels in which an object of labels counts.
         features: one map, or a pyramid, of which the finest level is taken.
         size: (H, W) of the images; None where nobody knows it.
         frames: s of a clip; None for single images.
@@ -65,7 +65,7 @@ def shared_map(
             f"{type(head).__name__}(stride={head.stride}): a map of {cells[0]} x {cells[1]} cells for images of "
             f"{size[0]} x {size[1]} pixels; expected cells of {head.stride} pixels, as FPN(stride={head.stride}) gives."
         )
-    objects = None if labels is None else in_frames(labels, head.stride)
+    objects = None if labels is None else labelled(head, labels)
     at = None if objects is None else places(objects.boxes, *cells).cell
     return SharedMap(x, frames or 1, frames is None, objects, None if at is None else at.reshape(-1, *at.shape[2:]))
 
@@ -104,7 +104,7 @@ def labelled(head: Any, labels: Any) -> Objects:
     """The objects of labels that stand in a parent's place; a `UserError` where there are no labels."""
     if labels is None:
         raise UserError(f"{type(head).__name__}: an edge is 'truth', and there are no labels to take in its place.")
-    return in_frames(labels, head.stride)
+    return in_frames(labels, head.stride, getattr(head, "least", PIXELS))
 
 
 def centres_of(seen: SharedMap, parent: Mapping[str, Any]) -> jax.Array:
