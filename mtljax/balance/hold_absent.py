@@ -106,7 +106,7 @@ def reached_leaves(
     Returns:
         For each leaf its flags; None where nothing is asked.
     """
-    keys = [(owner, ndim if _sliced(owner) else 0) for ndim, owner in zip(ndims, owners, strict=True)]
+    keys = [(owner, (ndim or 0) if _sliced(owner) else 0) for ndim, owner in zip(ndims, owners, strict=True)]
     asked = [key for key, ndim in zip(keys, ndims, strict=True) if ndim is not None]
     flags = {key: parts_reached(key[0], present, key[1]) for key in dict.fromkeys(asked)}
     return [None if ndim is None else flags[key] for key, ndim in zip(keys, ndims, strict=True)]
