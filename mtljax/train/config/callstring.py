@@ -1,8 +1,8 @@
 """Call-strings: `'cagrad(c=0.4)'`, `'adamw(cosine_decay_schedule(1e-3, steps))'`, `'ResNet(depth=18)'`.
 
 A call-string is parsed, never evaluated: names are looked up in the namespace given, and called with the constants,
-lists, dicts, simple arithmetic and nested calls that stand in the text. A function of the user's own is named with its
-module, `'my_module:my_balancer(0.5)'`; see `own`.
+lists, dicts, simple arithmetic, types (`float`, `str`) and nested calls that stand in the text. A function of the
+user's own is named with its module, `'my_module:my_balancer(0.5)'`; see `own`.
 """
 
 import ast
@@ -16,6 +16,7 @@ from mtljax.errors import UserError, told, unknown
 from mtljax.train.config import own
 
 _SHOWN = 500  # characters of a text in a message
+_TYPES = {"bool": bool, "float": float, "int": int, "str": str}  # what stands for a kind of label: {"age": float}
 _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -131,6 +132,8 @@ class _Resolver:
                 return -self._number(operand)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
                 return self._computed(_ARITHMETIC[type(op)], self._number(left), self._number(right))
+            case ast.Name(id=name) if name in _TYPES and name not in self._names:
+                return _TYPES[name]
             case ast.Name(id=name):
                 return self._named(own.as_written(name))
             case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if all(k.arg for k in keywords):

@@ -46,6 +46,7 @@ def found(text, **kwargs):
         ("scaled(scaled(1), 3)", 6.0),
         (" scaled( 1e-3 * 2 + 10 // 4 ) ", 4.004),
         ("collected", {}),
+        ("collected(labels={'age': float, 'kind': str})", {"labels": {"age": float, "kind": str}}),
         (
             "collected(a='x', b=[1, 2], c=(None, True), d={'k': -1})",
             {"a": "x", "b": [1, 2], "c": (None, True), "d": {"k": -1}},

@@ -52,7 +52,7 @@ def run_of(reports, balancer=None, start=0, **changes):
 
     config = {"steps": len(reports), "batch_size": 4, "checkpoint_every": 100, "eval_every": 100, "log_every": 1}
     config |= {"dtype": "float32", "profile": (0, 0)}
-    config |= {"max_skipped_in_row": 2, "balance": "stch()"} | changes
+    config |= {"max_skipped_in_row": 2, "balance": "stch()", "balance_groups": ()} | changes
     spread = types.SimpleNamespace(place_batch=lambda batch: batch, to_disk=lambda state: state)
     parts = types.SimpleNamespace(
         config=types.SimpleNamespace(**config),
