@@ -95,13 +95,18 @@ def resized(x: jax.Array, size: Sequence[int]) -> jax.Array:
     """A map (B, h, w, C) at another size (H, W): means where it shrinks, linear interpolation where it grows.
 
     As `jax.image.resize(..., "linear")`, whose weights are computed in the program: each map was some fifty operations.
+    Sizes that are not known yet, as of a network that is exported for images of any size, leave it to that.
 
     Example:
         >>> import jax.numpy as jnp
         >>> print(resized(jnp.array([[0.0, 1.0]]).reshape(1, 1, 2, 1), (1, 4))[0, 0, :, 0])
         [0.   0.25 0.75 1.  ]
     """
-    return x if x.shape[1:-1] == tuple(size) else _resized(x, tuple(size))
+    if x.shape[1:-1] == tuple(size):
+        return x
+    if not all(isinstance(number, int) for number in (*x.shape[1:-1], *size)):
+        return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "linear")
+    return _resized(x, tuple(size))
 
 
 @functools.partial(jax.jit, static_argnums=1)
