@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from mtljax.balance.arguments import check_num_tasks, checked_losses
 from mtljax.balance.balancer import Balancer, BalanceState, Weights
+from mtljax.balance.finite import all_finite
 from mtljax.balance.jacobian import stacked
 
 VALIDATION = "validation batch"  # what `Balancer.needs` says of them
@@ -136,11 +137,6 @@ def from_bilevel(
         return weights, BalanceState(rule, told.astype(jnp.float32), present, fine)
 
     return Balancer(init_fn, num_tasks=num_tasks, sees="losses", weigh=weigh, needs=VALIDATION)
-
-
-def all_finite(tree: Any) -> jax.Array:
-    """Whether all numbers of a tree are finite, () bool."""
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def rows_of(function: Callable[[Any], jax.Array], at: Any, num_tasks: int) -> tuple[jax.Array, list[Any]]:

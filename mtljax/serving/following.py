@@ -8,6 +8,7 @@ import numpy as np
 
 from mtljax.serving.network import Network
 from mtljax.serving.objects import OBJECTS, has_map
+from mtljax.tasks.objects.joining import same_boxes
 
 SHARED = 1  # frames that clips have in common, where somebody is followed
 _NEAR = 0.5  # pixels of the network's image by which a box may differ that is seen twice
@@ -55,13 +56,12 @@ def _going_on(
 ) -> tuple[np.ndarray, int]:
     """The ids (s, K) of a clip as they were in the clip before, new ones from `last` on; and the last id given."""
     names: dict[int, int] = {}
-    for frame in reversed(range(len(files))):
-        there, known = before.get(files[frame], (boxes[frame][:0], ids[frame][:0]))
-        for slot in np.flatnonzero(ids[frame] > 0):
-            same = (np.abs(there - boxes[frame, slot]).max(axis=-1, initial=0) <= _NEAR) & (known > 0)
-            free = [int(one) for one in known[same] if int(one) not in names.values()]
-            if free:
-                names.setdefault(int(ids[frame, slot]), free[0])
+    for frame, there, known in reversed([(i, *before[one]) for i, one in enumerate(files) if one in before]):
+        own, of_before = np.flatnonzero(ids[frame] > 0), np.flatnonzero(known > 0)
+        here, like = same_boxes(boxes[frame][own], there[of_before], _NEAR)
+        for one, name in zip(ids[frame][own[here]].tolist(), known[of_before[like]].tolist(), strict=True):
+            if name not in names.values():
+                names.setdefault(one, name)
     for one in np.unique(ids[ids > 0]).tolist():
         if one not in names:
             names[one] = last = last + 1

@@ -67,10 +67,26 @@ def _named_on(
     """A clip's ids, as those of the clip before where a box of the shared frame is the same; else new ones."""
     names = {int(one): highest + 1 + i for i, one in enumerate(np.unique(ids))}
     if before is not None:
-        first, free = part[FRAME] == 0, np.ones(len(before["id"]), bool)
-        for box, one in zip(part["box"][first], ids[first], strict=True):
-            same = free & np.all(np.abs(before["box"] - box) <= _ROUNDING, axis=1)
-            if same.any():
-                names[int(one)] = int(before["id"][np.argmax(same)])
-                free[np.argmax(same)] = False
+        first = part[FRAME] == 0
+        here, there = same_boxes(part["box"][first], before["box"], _ROUNDING)
+        names |= dict(zip(ids[first][here].tolist(), before["id"][there].tolist(), strict=True))
     return np.array([names[int(one)] for one in ids], np.int64)
+
+
+def same_boxes(boxes: np.ndarray, others: np.ndarray, within: float) -> tuple[list[int], list[int]]:
+    """Places of boxes (N, 4), and those of their like among others (M, 4), one for one: the first that is free.
+
+    Example:
+        >>> twice = np.ones((2, 4))
+        >>> same_boxes(np.stack([np.zeros(4), np.ones(4)]), twice, 0.1), same_boxes(twice, twice + 0.01, 0.1)
+        (([1], [0]), ([0, 1], [0, 1]))
+    """
+    here: list[int] = []
+    there: list[int] = []
+    near = np.abs(boxes[:, None] - others).max(axis=-1, initial=0) <= within
+    for place, row in enumerate(near):
+        free = [other for other in np.flatnonzero(row).tolist() if other not in there]
+        if free:
+            here.append(place)
+            there.append(free[0])
+    return here, there

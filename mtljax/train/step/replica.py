@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from mtljax.balance import BalanceState, Gramian, combine, gramian, linearize_at, private_from, scale_private
+from mtljax.balance.finite import all_finite
 from mtljax.data.pipeline import inputs_of
 from mtljax.models import INITIAL, PENALTIES, PER_STEP
 from mtljax.tasks import Task
-from mtljax.train.step.finite import all_finite
 from mtljax.train.step.last_layer import last_shared_layer
 from mtljax.train.step.owners import Owners, through
 from mtljax.train.step.shards import FSDP, Shards

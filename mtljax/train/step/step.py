@@ -9,11 +9,11 @@ import optax
 
 from mtljax.balance import Gramian, Holding, from_rule, hold_absent, reached_by
 from mtljax.balance.branches import branches_pay, unless
+from mtljax.balance.finite import still_finite
 from mtljax.data.pipeline import in_unit_range, inputs_of
 from mtljax.tasks import Task
 from mtljax.train.step import streams
 from mtljax.train.step.affinity import FIRST, first_order
-from mtljax.train.step.finite import still_finite
 from mtljax.train.step.frozen import frozen, kept_statistics
 from mtljax.train.step.gradients import OverDevices, balanced_gradient, from_raw
 from mtljax.train.step.replica import Balanced

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from mtljax.train.step.finite import all_finite, still_finite
+from mtljax.balance.finite import all_finite, still_finite
 
 TREE = {"a": jnp.ones((2, 3)), "b": jnp.ones((2, 3)), "c": jnp.ones(4), "count": jnp.array(1)}
 

@@ -1,4 +1,4 @@
-"""Whether all numbers of a step are finite, in few operations: a program takes seconds to compile for each hundred."""
+"""Whether all numbers of many arrays are finite, in few operations: each hundred takes seconds to compile."""
 
 from collections.abc import Iterable
 from typing import Any
