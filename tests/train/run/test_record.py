@@ -15,6 +15,7 @@ from mtljax.errors import UserError
 from mtljax.train.config.programs import Programs
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run import loop, record, steps
+from mtljax.train.spread.program import Program
 from tests.runs import lines, state
 from tests.train.conftest import changed
 
@@ -122,18 +123,27 @@ def test_a_run_that_diverges_tells_its_last_good_losses_and_keeps_what_is_finite
     assert all(np.isfinite(v).all() for v in kept.values() if v.dtype.kind == "f")
 
 
-def test_no_step_copies_between_host_and_device_unasked(ran, programs, tmp_path, monkeypatch):
-    guarded, taken = [], steps.Loop._steps
+def test_no_step_copies_between_host_and_device_unasked(digits, tmp_path, monkeypatch):
+    """Neither of JAX's own accord, which its guard sees, nor for what a compiled program is given, which it does not."""
+    guarded, called, taken, call = [], [], steps.Loop._steps, Program.__call__
 
     def under_guard(self, *args):
+        monkeypatch.setattr(Program, "__call__", seen)
         with jax.transfer_guard("disallow"):
             taken(self, *args)
         guarded.append(self.record.as_dict()["step"])
+        monkeypatch.setattr(Program, "__call__", call)
+
+    def seen(self, *args):
+        called.extend(type(leaf) for leaf in jax.tree.leaves(args) if not isinstance(leaf, jax.Array))
+        return call(self, *args)
 
     monkeypatch.setattr(steps.Loop, "_steps", under_guard)
-    config = changed(ran[1], eval_every=100, log_every=1)
-    loop.train(config, tmp_path / "run", programs=programs)
-    assert guarded == [6]
+    rates = dict.fromkeys(digits.optimizers, "sgd(linear_schedule(1e-3, 0.0, steps))")
+    config = changed(digits, steps=4, eval_every=100, checkpoint_every=100, log_every=1, parallel=ONE, optimizers=rates)
+    loop.train(config, tmp_path / "run")
+    assert guarded == [4]
+    assert called == []
 
 
 def test_any_error_is_told_in_one_line(ran, programs, tmp_path, monkeypatch):
