@@ -216,8 +216,8 @@ def _over_all_devices(state: Any) -> Any:
     return _placed(state, jax.tree.map(lambda _: everywhere, state))
 
 
-def _whole_here(x: jax.Array) -> jax.Array:
-    """A replicated array of all hosts as this host's own."""
-    if jax.process_count() == 1 or x.is_fully_addressable:
+def _whole_here(x: jax.Array | np.ndarray) -> jax.Array | np.ndarray:
+    """A replicated array of all hosts as this host's own; what the host has made itself as it is."""
+    if not isinstance(x, jax.Array) or x.is_fully_addressable:
         return x
     return x.addressable_data(0)
