@@ -16,11 +16,14 @@ from mtljax.models.sharing.base.tasked import Tasked
 Shape = tuple[int, ...]
 
 
-def packed(levels: Sequence[np.ndarray]) -> np.ndarray:
-    """Levels of features of N images, from fine to coarse, as one array whose height and width are the finest's.
+def packed(levels: Sequence[np.ndarray], size: tuple[int, int] | None = None) -> np.ndarray:
+    """Levels of features of N images, from fine to coarse, as one array of the images' size.
+
+    What stands in the place of an image has its height and width, by which tasks know where its labels lie.
 
     Args:
         levels: (N, h, w, C) each, or vectors (N, F), which count as maps of one pixel.
+        size: (H, W) of the images; of vectors alone, and where it is None, the finest level's.
 
     Returns:
         (N, H, W, D): of each level as many numbers a pixel as hold it, the last ones 0.
@@ -28,8 +31,11 @@ def packed(levels: Sequence[np.ndarray]) -> np.ndarray:
     Example:
         >>> packed([np.ones((2, 4, 4, 3)), np.ones((2, 2, 2, 5))]).shape
         (2, 4, 4, 5)
+        >>> packed([np.ones((2, 4, 4, 3))], size=(8, 6)).shape
+        (2, 8, 6, 1)
     """
-    height, width = _size([level.shape[1:] for level in levels])
+    finest = _size([level.shape[1:] for level in levels])
+    height, width = finest if size is None or finest == (1, 1) else size
     parts = []
     for level in levels:
         flat = level.reshape(len(level), -1)
@@ -55,9 +61,9 @@ def unpacked(x: jax.Array, shapes: Sequence[Shape]) -> tuple[jax.Array, ...]:
         >>> fine.shape, coarse.shape, float(coarse.min())
         ((2, 4, 4, 3), (2, 2, 2, 5), 2.0)
     """
-    height, width = _size(shapes)
+    height, width = x.shape[1:3]
     depths = [-(-math.prod(shape) // (height * width)) for shape in shapes]
-    if x.shape[1:] != (height, width, sum(depths)):
+    if x.shape[3] != sum(depths):
         raise UserError(
             f"frozen features are packed in shape {tuple(x.shape[1:])}, which are not those of encoders with levels "
             f"{[tuple(shape) for shape in shapes]}; expected features of the encoder that the readout is for."

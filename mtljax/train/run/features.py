@@ -77,6 +77,8 @@ class FrozenFeatures:
 def frozen_features(data: Any, runs: Sequence[str], untrained: bool = False) -> FrozenFeatures:
     """A data set whose images are the packed features of frozen encoders, concatenated; labels stay as they are.
 
+    What is packed has the size of the images, of which labels tell places in pixels.
+
     Args:
         data: the data set that encoders look at.
         runs: workdirs of training runs, whose encoders have one architecture.
@@ -113,9 +115,10 @@ class _Examples:
     def __getitem__(self, index: SupportsIndex) -> Example:
         index = int(index)
         joined = [np.concatenate([one[index] for one in level], axis=-1) for level in self.levels]
-        image = packed(joined)
         example = dict(self.source[index])
-        return example | {"image": image if example["image"].ndim == 4 else image[0]}
+        image = example["image"]
+        here = packed(joined, image.shape[-3:-1] if image.ndim > 2 else None)
+        return example | {"image": here if image.ndim == 4 else here[0]}
 
 
 def features_of(run: pathlib.Path, data: DataSet, split: str, *, untrained: bool = False) -> tuple[np.ndarray, ...]:

@@ -17,9 +17,10 @@ class Data:
     """Two clips of two frames."""
 
     name = "two clips"
+    size = (4, 4)
 
     def split(self, name):
-        return [{"image": np.full((2, 4, 4, 3), i, np.uint8), "label": np.array(i)} for i in range(2)]
+        return [{"image": np.full((2, *self.size, 3), i, np.uint8), "label": np.array(i)} for i in range(2)]
 
 
 def test_levels_are_packed_and_unpacked_as_they_were():
@@ -75,6 +76,17 @@ def test_features_of_several_encoders_are_concatenated_and_computed_once(runs):
     fine, coarse = unpacked(example["image"], [(4, 4, 4), (2, 2, 6)])
     np.testing.assert_array_equal(fine[0, 0, 0], [1, 1, 2, 2])
     np.testing.assert_array_equal(coarse[1, 0, 0], [1, 1, 1, 2, 2, 2])
+
+
+def test_features_have_the_size_of_the_images_by_which_tasks_know_where_labels_lie(runs):
+    base, _ = runs
+    data = Data()
+    data.size = (8, 16)
+    image = frozen_features(data, [str(base / "a")]).split("train")[1]["image"]
+    assert image.shape == (2, 8, 16, 1 + 1)
+    fine, coarse = unpacked(image, [(4, 4, 2), (2, 2, 3)])
+    assert fine.shape == (2, 4, 4, 2)
+    np.testing.assert_array_equal([fine.min(), fine.max(), coarse.min(), coarse.max()], 1)
 
 
 def test_a_frozen_network_that_changed_is_told(runs):
