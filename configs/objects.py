@@ -4,9 +4,9 @@ python launch.py --config configs/objects.py
 python launch.py --config configs/objects.py --config.balance='pcgrad()' --config.measure=features
 
 Some 18 minutes of two quiet cores, at 0.30 s a step, beside compiling. What to expect on validation, and of a trivial
-predictor on the same detections (docs/objects.md has all): detect AP50 0.35 (0.01), 0.72 for any class (0.03);
-instances mask AP 0.20 (0.10), PQ 0.30 (0.23); pose 0.44 m (1.22); track HOTA 0.52 (0.50), 348 switches (419);
-trajectory ADE 1.13 m (2.01).
+predictor on the same detections (docs/objects.md has all): detect AP50 0.37 (0.01), 0.73 for any class (0.03);
+instances mask AP 0.22 (0.11), PQ 0.31 (0.24); pose 0.43 m (1.22); track HOTA 0.53 (0.52), 341 switches (387);
+trajectory ADE 1.07 m (1.95).
 
 The heads are a hierarchy: detect -> {instances, pose, track}, {track, pose} -> trajectory. Training sees windows of 4
 frames, validation whole clips of 12.
@@ -18,8 +18,8 @@ from mtljax.train import default_config
 def get_config():
     config = default_config()
     config.data = "scenes('tracks')"
-    config.augment = "compose(moment(4), flip())"
-    encoder = "ResNet(depth=10, width=24, norm='group', stem='imagenet')"
+    config.augment = "compose(moment(4), flip(), colour(brightness=0.2, contrast=0.2, saturation=0.3, hue=0.5))"
+    encoder = "ResNet(depth=10, width=24, norm='batch', stem='imagenet')"
     config.model = f"MultiTask(encoder=FPN(encoder={encoder}, width=48, stride=4))"
     config.tasks = {
         "detect": "detect(classes=4, areas=(100.0, 289.0))",
@@ -29,8 +29,9 @@ def get_config():
         "trajectory": "trajectory(modes=3)",
     }
     config.balance = "sum()"
-    adam = "chain(clip_by_global_norm(10.0), adam(warmup_cosine_decay_schedule(0.0, 2e-3, steps // 20, steps)))"
-    config.optimizers = {group: adam for group in ("shared", *config.tasks)}
+    rate = "warmup_cosine_decay_schedule(0.0, 2e-3, steps // 20, steps)"
+    adamw = f"chain(clip_by_global_norm(10.0), adamw({rate}, weight_decay=0.05))"
+    config.optimizers = {group: adamw for group in ("shared", *config.tasks)}
     config.batch_size = 8
     config.steps = 3600
     config.eval_every = 1800

@@ -15,7 +15,7 @@ def get_config(path: str = "data/pennfudan"):
     config = default_config()
     config.data = f"pennfudan({path!r}, size=(128, 128))"
     config.augment = "compose(flip(), scale(0.8, 1.25))"
-    encoder = "ResNet(depth=10, width=24, norm='group', stem='imagenet')"
+    encoder = "ResNet(depth=10, width=24, norm='batch', stem='imagenet')"
     config.model = f"MultiTask(encoder=FPN(encoder={encoder}, width=48, stride=4))"
     config.tasks = {"detect": "detect(classes=1)", "instances": "instances()"}
     config.balance = "sum()"
