@@ -116,6 +116,11 @@ def mesh(data: int = -1, fsdp: int = 1, smallest: int = 1024) -> Spread:
             f"parallel='mesh(data={data})': expected -1 or 1 to {available // fsdp}, the devices there are{over}."
         )
     count = available // fsdp if data == -1 else data
+    if jax.process_count() > 1 and count * fsdp < available:
+        raise UserError(
+            f"parallel='mesh(data={data}, fsdp={fsdp})' takes {count * fsdp} of {available} devices; expected all of "
+            "them, since each of several processes trains on its own."
+        )
     devices = np.array(jax.devices()[: count * fsdp]).reshape(count, fsdp)
     found = Mesh(devices, (DATA, FSDP), axis_types=(AxisType.Auto, AxisType.Auto))
     name = f"mesh(data={data})" if fsdp == 1 else f"mesh(data={data}, fsdp={fsdp})"
