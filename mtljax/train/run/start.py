@@ -103,7 +103,7 @@ def _from_elsewhere(parts: Experiment, fitted: Fitted, variables: Any) -> tuple[
         variables, note = initial.from_file(config.pretrained, parts.model, variables, size)
         notes.append(note)
     if config.init_from:
-        other = experiment.build(checked(load(pathlib.Path(config.init_from) / CONFIG_FILE))).model
+        other = experiment.build(checked(load(pathlib.Path(config.init_from).expanduser() / CONFIG_FILE))).model
         initial.check_normalised(config.init_from, other, parts.model, config.model)
         variables, note = initial.from_run(config.init_from, variables, newest_variables)
         notes.append(note)
