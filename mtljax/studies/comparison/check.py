@@ -82,6 +82,12 @@ def refuse_relation_study(workdir: pathlib.Path) -> None:
         )
 
 
+def refuse_other(workdir: pathlib.Path) -> None:
+    """Raises `UserError` where a folder for a comparison is that of a training run or of a study of relations."""
+    refuse_run(workdir)
+    refuse_relation_study(workdir)
+
+
 def refuse_comparison(workdir: pathlib.Path) -> None:
     """Raises `UserError` where a folder for a training run is that of a comparison or of a study of relations."""
     refuse_relation_study(workdir)
