@@ -15,7 +15,9 @@ import signal
 import sys
 
 # Of one that was stopped: 0 where the same command goes on, but no success where figures were wanted.
-_STATUS = {signal.SIGTERM: 143 if {"--mode=eval", "eval"} & {*sys.argv} else 0, signal.SIGINT: 130}
+_ANSWERS = {"eval", "predict", "export", "report"}
+_FAILED = 143 if _ANSWERS & {word.removeprefix("--mode=") for word in sys.argv} else 0
+_STATUS = {signal.SIGTERM: _FAILED, signal.SIGINT: 130}
 
 
 def _leave(number: int, frame: object) -> None:

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             from mtljax.studies.comparison import worker
 
             return worker.main()
-        workdir = pathlib.Path(given.WORKDIR.value) if given.WORKDIR.value else None
+        workdir = _folder(given.WORKDIR.value)
         if given.MODE.value == "report":
             return report(workdir)
         if given.MODE.value in ("eval", "predict", "export"):
@@ -101,7 +101,7 @@ def serve(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> int:
     """Predicts for files with a checkpoint of a workdir, or exports it; returns the exit status."""
     from mtljax.serving import commands
 
-    out = pathlib.Path(given.OUT.value) if given.OUT.value else None
+    out = _folder(given.OUT.value)
     tasks = split((given.TASKS.value or "").replace(",", ";"))
     if given.MODE.value == "predict":
         return commands.predict(config, workdir, given.IMAGES.value, out, tasks, given.CHECKPOINT.value)
@@ -207,6 +207,11 @@ def _has_children() -> bool:
     return (
         given.MODE.value in ("compare", "relate") and not given.WORKER.value and given.JOBS.value != 0 and not together
     )
+
+
+def _folder(name: str | None) -> pathlib.Path | None:
+    """A folder that a flag names; ~ is the home, which shells do not put behind an equals sign."""
+    return pathlib.Path(name).expanduser() if name else None
 
 
 def _new_workdir(arguments: Sequence[str]) -> pathlib.Path:

@@ -65,8 +65,9 @@ def fit(
         for group in set(objects.GROUPS) & set(values):
             made[group] = values[group]  # all of them, none of those of before
     workdir = pathlib.Path("runs", f"fit-{time.strftime('%Y%m%d-%H%M%S')}") if workdir is None else workdir
-    train(made, pathlib.Path(workdir), given, allow_config_change=allow_config_change)
-    return _loaded(pathlib.Path(workdir), given)
+    workdir = pathlib.Path(workdir).expanduser()
+    train(made, workdir, given, allow_config_change=allow_config_change)
+    return _loaded(workdir, given)
 
 
 def train(

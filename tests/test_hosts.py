@@ -2,11 +2,19 @@
 
 import re
 import signal
+import socket
+import subprocess
+import sys
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from mtljax.errors import UserError
-from mtljax.train.spread import hosts
+from mtljax.studies.comparison.board import Board
+from mtljax.studies.comparison.told import Told
+from mtljax.train.spread import hosts, parallel
 from tests import runs
 from tests.data.sources.objects import write_sequence
 from tests.frames import tilted, write_folder
@@ -106,6 +114,45 @@ def test_clips_that_processes_read_in_turns_make_the_tracks_of_one(streets, comp
     figures = found[1][0]
     assert 0 < figures["track/HOTA"] < figures["track/DetA"] == 1
     assert figures["track/IDSW"] >= 3
+
+
+SPLIT = """
+import sys
+import jax, numpy as np
+from mtljax.train.spread import hosts, parallel
+
+hosts.join(sys.argv[1], 2, int(sys.argv[2]))
+spread = parallel.mesh(fsdp=2, smallest=4)
+state = spread.place_state({"w": np.arange(16.0).reshape(4, 4), "b": np.ones(3), "step": np.int32(7)})
+assert not state["w"].is_fully_replicated
+print(*(f"{name} {x.dtype} {np.sum(x):g} {x.shape}" for name, x in hosts.whole(state).items()), sep="; ")
+"""
+
+
+@pytest.mark.slow
+def test_what_is_split_over_processes_is_whole_on_each(compiled):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    options = {"env": runs.environment(compiled), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", SPLIT, place, str(i)], **options) for i in range(2)]
+    for out, _ in outputs(processes):
+        assert out.splitlines()[-1] == "b float32 3 (3,); step int32 7 (); w float32 120 (4, 4)"
+
+
+def test_arrays_of_one_process_are_whole_as_they_are():
+    found = hosts.whole({"w": jnp.ones((2, 3)), "b": np.zeros(2)})
+    assert {type(x) for x in found.values()} == {np.ndarray}
+    assert found["w"].shape == (2, 3)
+
+
+def test_several_processes_share_all_devices_and_how_runs_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match="takes 2 of 8 devices; expected all"):
+        parallel.mesh(data=1, fsdp=2).train(lambda state, batch: (state, {}))
+    monkeypatch.setattr(hosts, "first", lambda: False)
+    monkeypatch.setattr(hosts, "of_first", lambda number: 3)
+    assert Told(Board(tmp_path, []), lambda: "").end() == 3
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import runpy
 import shutil
 import signal
 import sys
@@ -148,6 +149,13 @@ def test_a_signal_while_it_starts_ends_it_at_once(base, launch):
     assert process.returncode == 0, err
     assert out == "\nSIGTERM: left before anything was begun.\n"
     assert not (base / "not-begun").exists()
+
+
+@pytest.mark.parametrize(("mode", "status"), [("predict", 143), ("report", 143), ("eval", 143), ("train", 0)])
+def test_a_signal_at_the_start_is_no_success_where_figures_or_files_were_wanted(mode, status, monkeypatch):
+    for words in ([f"--mode={mode}"], ["--mode", mode]):
+        monkeypatch.setattr(sys, "argv", ["launch.py", *words])
+        assert runpy.run_path("launch.py", run_name="imported")["_STATUS"][signal.SIGTERM] == status
 
 
 @pytest.mark.slow

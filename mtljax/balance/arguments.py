@@ -39,17 +39,17 @@ def known(*values: Any) -> bool:
 
 
 def non_negative(method: str, **arguments: float) -> None:
-    """Raises `ValueError` for an argument below 0."""
+    """Raises `ValueError` for an argument below 0, or infinite."""
     for name, value in arguments.items():
-        if known(value) and not value >= 0:
-            raise ValueError(f"{method}({name}={value}): {name} must be at least 0.")
+        if known(value) and not 0 <= value < np.inf:
+            raise ValueError(f"{method}({name}={value}): {name} must be at least 0, and finite.")
 
 
 def positive(method: str, **arguments: float) -> None:
-    """Raises `ValueError` for an argument that is not above 0."""
+    """Raises `ValueError` for an argument that is not above 0, or infinite."""
     for name, value in arguments.items():
-        if known(value) and not value > 0:
-            raise ValueError(f"{method}({name}={value}): {name} must be positive.")
+        if known(value) and not 0 < value < np.inf:
+            raise ValueError(f"{method}({name}={value}): {name} must be positive, and finite.")
 
 
 def fraction(method: str, **arguments: float) -> None:
@@ -134,7 +134,7 @@ def numbers(
     """A vector of one number a task, (T,) float32, of any sign; zeros where none is given.
 
     Raises:
-        ValueError: for another length, or names that are not `tasks`.
+        ValueError: for another length, a number that is not finite, or names that are not `tasks`.
     """
     check_num_tasks(num_tasks)
     ((name, values),) = arguments.items()
@@ -142,6 +142,8 @@ def numbers(
     vector = jnp.zeros(num_tasks, jnp.float32) if values is None else jnp.asarray(values, jnp.float32)
     if vector.shape != (num_tasks,):
         raise ValueError(f"{method}({name}=...): expected {num_tasks} numbers, one a task, not shape {vector.shape}.")
+    if known(vector) and not np.isfinite(vector).all():
+        raise ValueError(f"{method}({name}={values!r}): expected finite numbers.")
     return vector
 
 

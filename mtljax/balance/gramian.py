@@ -121,7 +121,7 @@ def _of_scaled(leaves: list[jax.Array], dtype: Any, num_tasks: int, axis_name: s
     for leaf in leaves:
         largest = jnp.maximum(largest, jnp.max(jnp.abs(leaf), axis=1, initial=0.0))
     if axis_name is not None:
-        largest = jax.lax.pmax(largest, axis_name)
+        largest = jax.lax.pmax(_with_infinities(largest), axis_name)
     exponent, usable = _exponents(largest)
     scale = jnp.ldexp(jnp.ones(num_tasks, dtype), -exponent)[:, None]
     products = _products([leaf * scale for leaf in leaves], dtype, num_tasks)
@@ -170,11 +170,16 @@ class RunningGramian(NamedTuple):
         """Norms and cosines; of all parts of the rows, where they are split over a mapped axis."""
         products, exponents, largest = self
         if axis_name is not None:
-            largest, common = jax.lax.pmax((largest, exponents), axis_name)
+            largest, common = jax.lax.pmax((_with_infinities(largest), exponents), axis_name)
             products, exponents = jax.lax.psum(_rescaled(products, exponents - common), axis_name), common
         _, usable = _exponents(largest)
         norms, cosines = _normalised(jnp.where(usable[:, None] & usable, products, 0.0), usable)
         return Gramian(jnp.where(usable, jnp.ldexp(norms, exponents), largest), cosines)
+
+
+def _with_infinities(largest: jax.Array) -> jax.Array:
+    """Infinity in the place of NaN, which the largest over devices does not see."""
+    return jnp.where(jnp.isnan(largest), jnp.inf, largest)
 
 
 def _exponents(largest: jax.Array) -> tuple[jax.Array, jax.Array]:

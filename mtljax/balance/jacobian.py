@@ -133,6 +133,13 @@ def linearize_at(
     Arguments and errors are those of `value_and_jacobian`.
     """
 
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+            place = jax.tree_util.keystr(path, simple=True, separator="/") or "the parameters"
+            raise ValueError(
+                f"{place}: {jnp.result_type(leaf)} has no derivative; expected floats among the parameters."
+            )
+
     def apart(params: Any) -> tuple[Any, Any]:
         output = losses_fn(params, *args, **kwargs)
         losses, aux = output if has_aux else (output, None)
@@ -189,8 +196,8 @@ def value_and_jacobian(
         `((losses, aux), jacobian)`.
 
     Raises:
-        ValueError: where the losses are not T scalars, `shared` does not fit the parameters, or there are not as many
-            arguments as `argnums` says.
+        ValueError: where the losses are not T scalars, a parameter is no float, `shared` does not fit the parameters,
+            or there are not as many arguments as `argnums` says.
 
     Example:
         >>> import jax.numpy as jnp, mtljax as mtl

@@ -19,7 +19,7 @@ def lookahead(losses: ArrayLike, after: ArrayLike, step: float) -> np.ndarray:
         (T, T) [source][target] float64: above 0 where the source's step lowers the target's loss.
 
     Raises:
-        UserError: for shapes that do not fit, a number that is not finite, a loss of 0, or a step that is not above 0.
+        UserError: for shapes that do not fit, a number that is not finite, a loss or a step that is not above 0.
 
     Example:
         >>> print(lookahead([1.0, 2.0], after=[[0.5, 2.2], [1.0, 1.0]], step=0.1).round(6))
@@ -78,8 +78,10 @@ def cosines(gramian: ArrayLike) -> np.ndarray:
 
 def _losses(losses: ArrayLike) -> np.ndarray:
     losses = checks.row("losses", losses)
-    for (place,) in np.argwhere(losses == 0):
-        raise UserError(f"the loss at place {place} is 0; what a step changes of it has no measure.")
+    for (place,) in np.argwhere(losses <= 0):
+        raise UserError(
+            f"the loss at place {place} is {losses[place]:g}; what a step changes of it is a share of one above 0."
+        )
     return losses
 
 

@@ -166,7 +166,7 @@ def pair_gain(measured: Sequence[Network], tasks: Sequence[str], *, over: str = 
         (T, T) [companion][task] float64, 0.1 for 10 %; the diagonal is NaN.
 
     Raises:
-        UserError: for tasks or pairs that are not there.
+        UserError: for tasks or pairs that are not there, or a loss to divide by that is not above 0.
 
     Example:
         >>> alone = [Network({"depth": 0.5}, cost=0.5), Network({"edges": 0.2}, cost=0.5)]
@@ -187,7 +187,11 @@ def pair_gain(measured: Sequence[Network], tasks: Sequence[str], *, over: str = 
         if task not in alone:
             raise UserError(f"no network of {task!r} alone was measured.")
         before, after = alone[task].losses[task], pairs[task, companion]
-        gains[i, j] = (before - after) / (before if over == "alone" else after)
+        whole = before if over == "alone" else after
+        if whole <= 0:
+            where = "alone" if over == "alone" else f"with {companion!r}"
+            raise UserError(f"the loss of {task!r} {where} is {whole:g}; a gain is a share of one above 0.")
+        gains[i, j] = (before - after) / whole
     return gains
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mtljax.errors import UserError
-from mtljax.serving.files import Clip, clips_of, found, leave, names_of, read_ahead
+from mtljax.serving.files import Clip, clips_of, found, leave, names_of, read_ahead, refuse_over
 from mtljax.serving.following import Following, shared
 from mtljax.serving.images import check_photographs
 from mtljax.serving.loaded import answers_of, loaded, look, pictures_of
@@ -43,7 +43,8 @@ def predict(
 
     Raises:
         UserError: for files that are not there, a run that cannot be loaded, one that takes no photographs, or a task
-            that was asked for and wants more than they tell.
+            that was asked for and wants more than they tell; where a picture would be left in the place of one of the
+            files.
     """
     files = found(images or "")
     run = loaded(config, workdir, {}, checkpoint)
@@ -101,6 +102,7 @@ class _Predictions:
     def __init__(self, network: Network, out: pathlib.Path, files: Sequence[pathlib.Path], bar: tqdm) -> None:
         self._network, self._out, self._bar = network, out, bar
         self._clips, self._names = clips_of(files, network.frames or 1, shared(network)), names_of(files)
+        refuse_over(out, self._names)
         self._waiting: collections.deque[Clip] = collections.deque()
         self.unread, self.not_finite = 0, collections.Counter[str]()
 

@@ -5,6 +5,7 @@ import concurrent.futures
 import dataclasses
 import glob
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -41,7 +42,7 @@ def found(patterns: str) -> list[pathlib.Path]:
     """
     files: dict[pathlib.Path, None] = {}
     for pattern in filter(None, map(str.strip, patterns.split(";"))):
-        matches = [pathlib.Path(match) for match in sorted(glob.glob(str(pathlib.Path(pattern).expanduser())))]
+        matches = _matches(pathlib.Path(pattern).expanduser())
         inside = [file for match in matches for file in (sorted(match.iterdir()) if match.is_dir() else [match])]
         pictures = [file for file in inside if file.suffix.lower() in KNOWN and file.is_file()]
         if not pictures:
@@ -51,6 +52,13 @@ def found(patterns: str) -> list[pathlib.Path]:
     if not files:
         raise UserError("--images names no files; expected such as --images='photos/*.jpg'.")
     return list(files)
+
+
+def _matches(pattern: pathlib.Path) -> list[pathlib.Path]:
+    """What is there by this very name, which may have brackets in it; else what fits it as a pattern."""
+    if os.path.exists(pattern):
+        return [pattern]
+    return [pathlib.Path(match) for match in sorted(glob.glob(str(pattern)))]
 
 
 def clips_of(files: Sequence[pathlib.Path], frames: int, shared: int = 0) -> list[Clip]:
@@ -133,6 +141,22 @@ def names_of(files: Sequence[pathlib.Path]) -> dict[pathlib.Path, str]:
         if len(set(names.values())) == len(files):
             return names
     return {file: f"{i:06d}-{file.stem}" for i, file in enumerate(files)}
+
+
+def refuse_over(folder: pathlib.Path, names: Mapping[pathlib.Path, str]) -> None:
+    """Refuses to leave pictures in the place of those that are read.
+
+    Args:
+        folder: where predictions are left.
+        names: file -> the name under which its predictions are left there.
+
+    Raises:
+        UserError: with the first file that would be written over.
+    """
+    read = {file.resolve(): file for file in names}
+    for name in names.values():
+        if (file := read.get((folder / f"{name}.png").resolve())) is not None:
+            raise UserError(f"the prediction {name}.png would take the place of the image {str(file)!r}; choose --out.")
 
 
 def leave(

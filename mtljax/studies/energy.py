@@ -83,8 +83,11 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def _figures(energies: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray]) -> dict[str, float]:
-    agreement = energy_agreement(energies["validation"], errors["validation"])
+    """Agreement over the validation frames that have a label, how many have none where there are such, and areas."""
+    labelled = np.isfinite(errors["validation"])
+    agreement = energy_agreement(energies["validation"][labelled], errors["validation"][labelled])
     figures = {"pearson": agreement.pearson, "spearman": agreement.spearman}
+    figures |= {} if labelled.all() else {"without_label": float((~labelled).sum())}
     return figures | {
         f"auc_{kind}": roc_auc(energy, energies["validation"])
         for kind, energy in energies.items()
@@ -93,19 +96,19 @@ def _figures(energies: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray
 
 
 def _table(energies: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], frames: int) -> str:
-    """A row a frame; images of other data have no error."""
+    """A row a frame; images of other data, and frames without a label, have no error."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["images", "example", "frame", "energy", "error"])
     for kind, energy in energies.items():
         for place, (value, error) in enumerate(zip(energy, errors[kind], strict=True)):
-            told = "" if kind == "other" else f"{error:.6g}"
+            told = "" if kind == "other" or not np.isfinite(error) else f"{error:.6g}"
             writer.writerow([kind, place // frames, place % frames, f"{value:.6g}", told])
     return text.getvalue()
 
 
 def _measure(wanted: _Wanted) -> tuple[Experiment, Measure]:
-    """The run, and `batch -> (distances (K, N), errors (N,))` of its N frames."""
+    """The run, and `batch -> (distances (K, N), errors (N,))` of its N frames; NaN for one without a label."""
     parts = experiment.build(checked(load(pathlib.Path(wanted.run) / CONFIG_FILE)))
     for task in (wanted.target, *wanted.paths):
         if task not in parts.tasks:
@@ -128,8 +131,9 @@ def _measure(wanted: _Wanted) -> tuple[Experiment, Measure]:
             found.append(jnp.mean(jnp.abs(other[wanted.target] - y), axis=(2, 3, 4)).reshape(-1))
         valid = batch[f"{label}_valid"]
         error = jnp.mean(jnp.abs(y - batch[label]), axis=-1, keepdims=True)
-        number = jnp.maximum(jnp.sum(valid, axis=(2, 3, 4)), 1)
-        return jnp.stack(found), (jnp.sum(jnp.where(valid, error, 0.0), axis=(2, 3, 4)) / number).reshape(-1)
+        number = jnp.sum(valid, axis=(2, 3, 4))
+        total = jnp.sum(jnp.where(valid, error, 0.0), axis=(2, 3, 4))
+        return jnp.stack(found), jnp.where(number > 0, total / jnp.maximum(number, 1), jnp.nan).reshape(-1)
 
     program = jax.jit(distances)
     keep = (label,)

@@ -118,3 +118,8 @@ def test_a_row_costs_one_backward_pass_through_what_it_needs():
 def test_losses_that_are_not_scalars_are_refused(losses):
     with pytest.raises(ValueError, match="one scalar a task"):
         mtl.value_and_jacobian(losses)(jnp.ones(3))
+
+
+def test_a_parameter_that_is_no_float_is_named():
+    with pytest.raises(ValueError, match="net/steps: int32 has no derivative; expected floats among the parameters"):
+        mtl.value_and_jacobian(lambda p: (p["net"]["w"],))({"net": {"w": jnp.ones(()), "steps": jnp.int32(3)}})

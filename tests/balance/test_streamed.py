@@ -56,6 +56,13 @@ def test_a_row_that_is_not_finite_is_known_by_its_norm_and_spoils_no_other(bad):
     np.testing.assert_allclose(found.cosines[0, 2], kept.cosines[0, 1], atol=1e-6)
 
 
+def test_a_row_that_is_no_number_on_one_device_is_none_on_any():
+    leaf = rows([(8, (1, 1, 1))])[0].at[1, 5].set(jnp.nan)
+    split = jax.pmap(lambda part: gramian_in_turn([part], 3, "data"), axis_name="data", in_axes=1)
+    norms = split(leaf[:, :, None]).norms
+    np.testing.assert_array_equal(np.isfinite(norms), [[True, False, True]] * 8)
+
+
 @pytest.mark.slow
 def test_parts_of_rows_on_many_devices_give_the_whole():
     leaves = rows([(8, (1e-30, 1, 1e30)), (16, (1, 1e20, 1e-20))])

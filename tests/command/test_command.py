@@ -11,6 +11,7 @@ from mtljax.command import help_text, listing, parsing
 from mtljax.command.flags import MODES, ONLY_WITH, SHARED
 from mtljax.errors import UserError
 from mtljax.train import default_config
+from tests.in_process import command
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -77,3 +78,19 @@ def test_the_name_of_a_config_becomes_its_path_and_nothing_else_changes(tmp_path
     (tmp_path / "mine.py").write_text("")
     found = parsing._with_config_file(["launch.py", "--mode=eval", *before, "--config.steps=3"])
     assert found == ["launch.py", "--config=mine.py:x", "--mode=eval", "--config.steps=3"]
+
+
+def test_a_tilde_is_the_home_wherever_a_workdir_is_named(tmp_path, monkeypatch, capsys):
+    import mtljax as mtl
+    from mtljax import fitting
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(cli, "_begin", lambda: None)
+    for words in (["--mode=report", "--workdir=~/a"], ["--mode=eval", "--workdir=~/a"]):
+        assert command(*words) == 2
+        assert f"'{tmp_path}/a'" in capsys.readouterr().err
+    asked = []
+    monkeypatch.setattr(fitting, "train", lambda config, workdir, *_, **__: asked.append(workdir))
+    monkeypatch.setattr(fitting, "load", lambda workdir, **_: asked.append(workdir))
+    mtl.fit(workdir="~/a")
+    assert asked == [tmp_path / "a"] * 2

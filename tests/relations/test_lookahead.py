@@ -51,6 +51,8 @@ def test_a_gradient_of_zero_has_no_cosine():
     ("made", "told"),
     [
         (lambda: lookahead([1.0, 0.0], np.ones((2, 2)), 0.1), "the loss at place 1 is 0"),
+        (lambda: lookahead([-1.0, 2.0], [[-2, 2], [-1, 1]], 0.1), "the loss at place 0 is -1; .* one above 0"),
+        (lambda: first_order(np.eye(2), [1.0, -2.0]), "the loss at place 1 is -2"),
         (lambda: lookahead([1.0, 2.0], np.ones((2, 3)), 0.1), r"losses after a step have shape \(2, 3\)"),
         (
             lambda: lookahead([1.0, 2.0], [[1, 2], [np.inf, 1]], 0.1),

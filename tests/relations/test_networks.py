@@ -155,6 +155,10 @@ def test_a_diverged_candidate_does_not_hide_small_differences():
             "networks of two tasks cost 1, 2; expected one cost",
         ),
         (lambda: pair_gain([Network({"a": 1.0, "b": 1.0})], ["a", "b"]), "no network of 'b' alone was measured"),
+        (
+            lambda: pair_gain([Network({"a": -1.0}), Network({"b": 1.0}), Network({"a": -2.0, "b": 1.0})], ["a", "b"]),
+            "the loss of 'a' alone is -1; a gain is a share of one above 0",
+        ),
         (lambda: pair_gain([], ["a", "b"], over="bot"), "unknown denominator 'bot'"),
         (lambda: pair_gain([], ["a", "a"]), "the task 'a' stands twice"),
     ],

@@ -64,6 +64,24 @@ def test_files_that_are_not_there_are_told(photos):
     assert [file.name for file in found(f"{photos}/a.png;{photos}")] == ["a.png", "b.jpg", "c.jpg"]
 
 
+def test_names_with_brackets_are_names(photos, tmp_path):
+    for name in ("a[1].png", "Größe [x].png"):
+        (tmp_path / name).write_bytes((photos / "a.png").read_bytes())
+        assert found(str(tmp_path / name)) == [tmp_path / name]
+    assert [file.name for file in found(f"{tmp_path}/a*")] == ["a[1].png"]
+
+
+def test_no_picture_takes_the_place_of_an_image(workdir, photos, tmp_path):
+    inside = tmp_path / "photos"
+    inside.mkdir()
+    before = (photos / "a.png").read_bytes()
+    (inside / "a.png").write_bytes(before)
+    config = config_file.get_config(str(workdir))
+    with pytest.raises(UserError, match=r"a.png would take the place of the image '.*a.png'; choose --out"):
+        commands.predict(config, workdir, str(inside), tmp_path / "photos" / ".." / "photos", ["kind"])
+    assert (inside / "a.png").read_bytes() == before
+
+
 def test_a_video_is_cut_into_clips(photos, tmp_path):
     files = [tmp_path / "video" / f"{i}.png" for i in range(5)]
     assert [clip.new for clip in clips_of(files, 3)] == [3, 2]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -130,17 +131,29 @@ def test_how_inputs_are_prepared_and_outputs_read_is_told(exported):
 
 
 def test_figures_stand_on_the_card(run, exported, workdir, tmp_path):
-    line = {"step": 3, "split": "validation", "depth/AbsRel": 0.125}
-    (workdir / "metrics.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(line | {"split": "constant"}))
-    try:
-        from mtljax.serving.export.card import card
-        from mtljax.serving.export.function import Served
+    from mtljax.serving.export.card import card
+    from mtljax.serving.export.function import Served
 
-        told = json.loads((exported / "preprocessing.json").read_text())
-        text = card(Served(run.network.asked(TASKS)), run.config, workdir, told)
-    finally:
-        (workdir / "metrics.jsonl").unlink()
-    assert "| depth | AbsRel | 0.125 | 0.125 | lower |" in text
+    line = {"step": run.step, "split": "validation", "depth/AbsRel": 0.125}
+    later, constant = {"step": run.step + 3, "depth/AbsRel": 0.5}, {"split": "constant"}
+    told, texts = json.loads((exported / "preprocessing.json").read_text()), []
+    for lines in ([line, line | later, line | constant], [line | later, line | constant]):
+        (workdir / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        try:
+            texts.append(card(Served(run.network.asked(TASKS)), run.config, workdir, told))
+        finally:
+            (workdir / "metrics.jsonl").unlink()
+    assert "| depth | AbsRel | 0.125 | 0.125 | lower |" in texts[0]  # of its own step, whatever came later
+    assert "| this network |" in texts[0]
+    assert "| depth | AbsRel | 0.5 | 0.125 | lower |" in texts[1]
+    assert f"| after step {run.step + 3} |" in texts[1]
+    assert f"and not {run.step}, at which the run was not evaluated" in texts[1]
+
+
+def test_a_scalar_has_no_axes_among_the_parameters():
+    from mtljax.serving.export.folder import _by_path
+
+    assert _by_path({"params": {"alpha": jnp.float32(2), "w": jnp.ones((2, 1)).T}})["params/alpha"].shape == ()
 
 
 def test_what_cannot_be_exported_is_told(run, tmp_path, monkeypatch):

@@ -36,6 +36,15 @@ def test_figures_are_those_of_the_relations():
     assert figures == {"pearson": agreement.pearson, "spearman": agreement.spearman, "auc_other": expected}
 
 
+def test_a_frame_without_a_label_has_no_error_and_is_counted():
+    errors = {"validation": np.array([0.1, np.nan, 0.2, 0.5]), "other": np.zeros(2)}
+    figures = energy._figures(ENERGIES, errors)
+    agreement = energy_agreement([1.0, 4.0, 3.0], [0.1, 0.2, 0.5])
+    assert (figures["pearson"], figures["spearman"], figures["without_label"]) == (*agreement, 1)
+    rows = list(csv.DictReader(io.StringIO(energy._table(ENERGIES, errors, frames=2))))
+    assert [row["error"] for row in rows[:3]] == ["0.1", "", "0.2"]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

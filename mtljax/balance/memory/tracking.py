@@ -74,9 +74,10 @@ def finite_gramian(rows: Rows, num_tasks: int) -> jax.Array:
 
 def cross_gramian(one: Rows, other: Rows, num_tasks: int) -> jax.Array:
     """`J_1 J_2^T`, (T, T), its entries limited to what sums of T of them can hold."""
-    products, dtype = 0.0, jnp.result_type(jnp.float32, *[row for row in one if row is not None])
+    dtype = jnp.result_type(jnp.float32, *[row for row in one if row is not None])
+    products = jnp.zeros((num_tasks, num_tasks), dtype)  # where nothing is shared, as of one task, it stays
     scales = [
-        jnp.asarray(optax.tree.max([jnp.max(jnp.abs(r)) for r in rows if r is not None]), dtype)
+        jnp.asarray(optax.tree.max([jnp.zeros(()), *(jnp.max(jnp.abs(r)) for r in rows if r is not None)]), dtype)
         for rows in (one, other)
     ]
     scales = [jnp.where(scale > 0, scale, 1.0) for scale in scales]

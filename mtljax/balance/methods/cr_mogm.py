@@ -41,7 +41,8 @@ def cr_mogm(num_tasks: int, balancer: Balancer | None = None, alpha: float = 0.9
         An optax `Aggregator`.
 
     Raises:
-        ValueError: for alpha out of range, or a balancer without weights or of another number of tasks.
+        ValueError: for alpha out of range, or a balancer without weights, of another number of tasks, or that needs a
+            validation batch.
 
     References:
         Zhou et al., On the Convergence of Stochastic Multi-Objective Gradient Manipulation and Beyond, NeurIPS 2022,
@@ -59,6 +60,8 @@ def cr_mogm(num_tasks: int, balancer: Balancer | None = None, alpha: float = 0.9
     """
     arguments.check_num_tasks(num_tasks)
     arguments.fraction("cr_mogm", alpha=alpha)
+    if isinstance(balancer, Balancer) and balancer.needs:
+        raise ValueError(f"cr_mogm(balancer=...): the one given needs a {balancer.needs}; it works alone.")
     base = mgda(num_tasks) if balancer is None else balancer
     weigh = base.weigh if isinstance(base, Balancer) else None
     if weigh is None or base.num_tasks != num_tasks:

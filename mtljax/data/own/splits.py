@@ -124,7 +124,7 @@ def by_column(call: str, column: str, values: Sequence[Any], places: Sequence[st
     """
     found: dict[str, list[int]] = {}
     for i, value in enumerate(values):
-        if value is None or not str(value).strip():
+        if is_missing(value):
             raise UserError(f"{call}: {places[i]} has no {column!r}; expected the name of its split.")
         found.setdefault(named(value), []).append(i)
     must_have_both(f"{call}: in {column!r}", found)

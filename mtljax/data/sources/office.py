@@ -51,8 +51,10 @@ class Office:
         checked_split(self.name, name, tuple(_SHARES))
         folder = _domain(self.path, self.domain)
         classes = _classes(folder)
-        listed = _listed(self.path, self.lists, f"{self.domain}_{_SHORT[name]}.txt") if self.lists else None
-        items = listed if listed is not None else _drawn(folder, classes, _SHARES[name], self.seed)
+        if self.lists:
+            items = _listed(self.path, self.lists / f"{self.domain}_{_SHORT[name]}.txt", len(classes))
+        else:
+            items = _drawn(folder, classes, _SHARES[name], self.seed)
         return Files(items, functools.partial(_example, self.domain.lower(), self.size))
 
 
@@ -99,7 +101,7 @@ def _domain(path: pathlib.Path, domain: str) -> pathlib.Path:
 
 
 def _classes(folder: pathlib.Path) -> tuple[str, ...]:
-    found = tuple(sorted(child.name for child in folder.iterdir() if child.is_dir()))
+    found = tuple(sorted(child.name for child in folder.iterdir() if child.is_dir() and child.name[0] != "."))
     if len(found) < 2:
         raise UserError(f"Office folder {str(folder)!r} has {len(found)} classes; expected a folder for each.")
     return found
@@ -122,15 +124,17 @@ def _drawn(
     return tuple(items[i] for i in chosen)
 
 
-def _listed(path: pathlib.Path, lists: pathlib.Path, name: str) -> tuple[tuple[pathlib.Path, int], ...]:
+def _listed(path: pathlib.Path, file: pathlib.Path, classes: int) -> tuple[tuple[pathlib.Path, int], ...]:
     """The images of a list, each with its class."""
-    file, found = lists / name, []
+    found = []
     for number, line in enumerate(lines(file), 1):
         if not line.strip():
             continue
         image, _, kind = line.strip().rpartition(" ")
         if not kind.isdecimal() or not (path / image).is_file():
             raise UserError(f"{str(file)!r}, line {number}: {line!r}; expected an image in {str(path)!r} and a class.")
+        if int(kind) >= classes:
+            raise UserError(f"{str(file)!r}, line {number}: class {kind}; there are folders of {classes}, from 0 on.")
         found.append((path / image, int(kind)))
     if not found:
         raise UserError(f"{str(file)!r} lists no images.")

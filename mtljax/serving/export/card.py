@@ -92,14 +92,19 @@ def _input(told: Mapping[str, Any]) -> str:
 
 def _figures(served: Served, workdir: pathlib.Path) -> str:
     rows = read_metrics(workdir)
-    validation = next((row for row in reversed(rows) if row.get("split") == "validation"), None)
-    if validation is None:
+    evaluated = [row for row in reversed(rows) if row.get("split") == "validation"]
+    if not evaluated:
         return "## Figures\n\nNone: the run has not been evaluated."
+    step = served.network.step
+    validation = next((row for row in evaluated if row["step"] == step), evaluated[0])
+    is_own = validation["step"] == step
+    whose = "this network" if is_own else f"after step {validation['step']:,}"
+    other = "" if is_own else f", and not {step:,}, at which the run was not evaluated"
     constant = next((row for row in reversed(rows) if row.get("split") == "constant"), {})
     lines = [
-        f"## Figures\n\nOn the validation split, after step {validation['step']:,}; beside them those of the best "
-        "constant predictor.\n",
-        "| task | metric | this network | constant | better is |",
+        f"## Figures\n\nOn the validation split, after step {validation['step']:,}{other}; beside them those of the "
+        "best constant predictor.\n",
+        f"| task | metric | {whose} | constant | better is |",
         "|---|---|---|---|---|",
     ]
     for name in served.network.names:

@@ -61,6 +61,5 @@ def _by_path(variables: object) -> dict[str, np.ndarray]:
     """`params/encoder/stem/kernel` -> array."""
     leaves = jax.tree_util.tree_leaves_with_path(variables)
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.ascontiguousarray(np.asarray(leaf))
-        for path, leaf in leaves
+        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf, order="C") for path, leaf in leaves
     }

@@ -74,12 +74,23 @@ def is_relation_study(workdir: pathlib.Path) -> bool:
     return any((workdir / name).exists() for name in files) or any(job.get("vary") == "relations" for job in jobs)
 
 
-def refuse_comparison(workdir: pathlib.Path) -> None:
-    """Raises `UserError` where a folder for a training run is that of a comparison or of a study of relations."""
+def refuse_relation_study(workdir: pathlib.Path) -> None:
+    """Raises `UserError` where a folder for something else is that of a study of relations."""
     if is_relation_study(workdir):
         raise UserError(
             f"workdir {str(workdir)!r} holds a study of relations: go on by --mode=relate, or choose another --workdir."
         )
+
+
+def refuse_other(workdir: pathlib.Path) -> None:
+    """Raises `UserError` where a folder for a comparison is that of a training run or of a study of relations."""
+    refuse_run(workdir)
+    refuse_relation_study(workdir)
+
+
+def refuse_comparison(workdir: pathlib.Path) -> None:
+    """Raises `UserError` where a folder for a training run is that of a comparison or of a study of relations."""
+    refuse_relation_study(workdir)
     if is_comparison(workdir):
         raise UserError(
             f"workdir {str(workdir)!r} holds a comparison: go on by --mode=compare, or choose another --workdir."

@@ -78,7 +78,7 @@ def report(
     """
     if workdir is None:
         raise UserError("--mode=report wants the --workdir of a run or a comparison, or a new one with --workdirs.")
-    found = [pathlib.Path(text) for text in workdirs] or [workdir]
+    found = [pathlib.Path(text).expanduser() for text in workdirs] or [workdir]
     for folder in found:
         if is_relation_study(folder):
             raise UserError(

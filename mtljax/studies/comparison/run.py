@@ -10,7 +10,7 @@ from mtljax.errors import UserError, unknown
 from mtljax.report.reading.earlier import earlier_figures
 from mtljax.studies.comparison import earlier, gather, notes, plan
 from mtljax.studies.comparison.board import Board
-from mtljax.studies.comparison.check import refuse_run
+from mtljax.studies.comparison.check import refuse_other
 from mtljax.studies.comparison.devices import shares as device_shares
 from mtljax.studies.comparison.here import Here
 from mtljax.studies.comparison.metrics import metrics_of
@@ -75,7 +75,7 @@ def run(
         mtljax.train.run.loop.Stopped: after a signal, when the state of every run at hand is saved.
     """
     config = run_config.checked(config)
-    refuse_run(workdir)
+    refuse_other(workdir)
     vary = vary or _varied(workdir) or BALANCE
     chosen = plan.methods_of(config, vary, methods)
     _check_baseline(baseline, chosen, workdir)

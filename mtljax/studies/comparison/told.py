@@ -77,13 +77,13 @@ class Told:
                 self.line(f"warning: not gathered after this run: {error}")
 
     def end(self) -> int:
-        """Gathers for the last time, shows the table, and what is not done; returns how many runs failed.
+        """Gathers for the last time, shows the table, and what is not done; returns on all hosts how many runs failed.
 
         Raises:
             UserError: where others hold all that is left.
         """
         if not hosts.first():
-            return 0
+            return hosts.of_first(0)  # which alone knows how they ended
         failed, held = self._of(lambda outcome: outcome.failed), self._of(lambda outcome: outcome.status == HELD)
         if held and not self._trained:
             lines = [f"  {job}: {outcome.message}" for job, outcome in held.items()]
@@ -94,7 +94,7 @@ class Told:
         self.line(f"\n{self._gather()}\n")
         if failed:
             self.line(f"{len(failed)} of {len(self._board.jobs)} runs failed; --retry_failed tries them again.")
-        return len(failed)
+        return hosts.of_first(len(failed))
 
     def _of(self, which: Callable[[Outcome], bool]) -> dict[Job, Outcome]:
         return {job: outcome for job, outcome in self._board.ended.items() if which(outcome)}

@@ -15,7 +15,7 @@ from mtljax.relations import Network
 from mtljax.studies.comparison.plan import Job
 from mtljax.studies.relate import plan
 from mtljax.studies.relate.plan import Set, Study
-from mtljax.studies.relate.results import early_losses, split_losses
+from mtljax.studies.relate.results import early_losses, own_losses, split_losses
 
 RANDOM_DRAWS = 200
 OPTIMAL, HOA, ESA, TAG, SURROGATE = "optimal", "HOA", "ESA", "TAG", "surrogate"
@@ -90,7 +90,7 @@ def _jobs(study: Study, sets: Sequence[Set]) -> list[tuple[float, Callable[[int]
 def _relative(
     study: Study, losses: Mapping[str, float], split: str, seed: int, importance: Mapping[str, float]
 ) -> dict[str, float]:
-    alone = {task: split_losses(study, plan.network(study, (task,), seed), split)[task] for task in losses}
+    alone = {task: own_losses(study, plan.network(study, (task,), seed), split)[task] for task in losses}
     return {task: importance[task] * loss / alone[task] for task, loss in losses.items()}
 
 
@@ -100,7 +100,8 @@ def choices(found: Candidates, budget: float, affinity: np.ndarray | None, tasks
     Args:
         found: the candidates.
         budget: the most that networks may cost.
-        affinity: (T, T) [source][target] of a look-ahead, for TAG; None where there is none.
+        affinity: (T, T) [source][target] of a look-ahead, for TAG, which wants one of every pair; None where there is
+            none.
         tasks: its rows and columns.
     """
     chosen = {
@@ -108,7 +109,7 @@ def choices(found: Candidates, budget: float, affinity: np.ndarray | None, tasks
         ESA: _by_program(found.early, budget, found.test),
         HOA: _by_program(relations.higher_order(found.validation), budget, found.test),
     }
-    if affinity is not None and budget >= 1 and len(tasks) > 1:
+    if affinity is not None and len(tasks) > 1 and _is_of_all_pairs(affinity) and budget >= 1:
         chosen[TAG] = _by_groups(affinity, tasks, int(budget + 1e-9), found.test)
     if budget >= 1 - 1e-9:
         chosen[TOGETHER] = _taken([one for one in found.test if len(one.losses) == len(tasks)][:1])
@@ -119,6 +120,11 @@ def choices(found: Candidates, budget: float, affinity: np.ndarray | None, tasks
             chosen[ALONE] = _taken(same)
             break
     return chosen
+
+
+def _is_of_all_pairs(affinity: np.ndarray) -> bool:
+    """Whether every two tasks have one: those that are never in one batch have none."""
+    return bool(np.isfinite(affinity[~np.eye(len(affinity), dtype=bool)]).all())
 
 
 def predicted(found: Sequence[Network], budget: float, test: Sequence[Network]) -> Chosen:

@@ -15,19 +15,35 @@ from mtljax.train.run.writer import METRICS_FILE
 
 AFFINITY = "affinity.json"
 _COSINE = "balance/cosine/"
+_SHARES = "a study compares losses as shares of a task's own network's, which wants losses above 0."
 
 
 def split_losses(study: Study, job: Job, split: str) -> dict[str, float]:
     """Task -> loss over a split.
 
     Raises:
-        UserError: where the run has not left it, or it is no number.
+        UserError: where the run has not left it, or it is no number, or one below 0, which is a share of nothing.
     """
     mean = _judged(study, job, split)["mean"]
     for task, loss in mean.items():
         if loss is None:
             raise UserError(f"{job}: its loss of {task!r} on {split} is no finite number; nothing can be chosen by it.")
+        if loss < 0:
+            raise UserError(f"{job}: its loss of {task!r} on {split} is {loss:g}; {_SHARES}")
     return dict(mean)
+
+
+def own_losses(study: Study, job: Job, split: str) -> dict[str, float]:
+    """As `split_losses`, of a network over whose losses those of others are.
+
+    Raises:
+        UserError: as `split_losses`, and for a loss of 0.
+    """
+    found = split_losses(study, job, split)
+    for task, loss in found.items():
+        if loss == 0:
+            raise UserError(f"{job}: its loss of {task!r} on {split} is 0; {_SHARES}")
+    return found
 
 
 def image_losses(study: Study, job: Job, split: str, task: str) -> np.ndarray:

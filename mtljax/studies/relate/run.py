@@ -126,11 +126,11 @@ class _Training(NamedTuple):
                     _settle(self.study, self.allow_config_change)
                 with told:
                     trains.train(board, told)
-        if all(outcome.status == DONE for outcome in board.ended.values()):
+        if hosts.of_first(all(outcome.status == DONE for outcome in board.ended.values())):
             return 0
         if failed := told.end():
             return failed
-        held = sum(outcome.status == HELD for outcome in board.ended.values())
+        held = hosts.of_first(sum(outcome.status == HELD for outcome in board.ended.values()))
         raise UserError(f"{held} runs are held by other commands; when these are done, the same command goes on.")
 
     def _runner(self, left: int) -> Here | Pool:

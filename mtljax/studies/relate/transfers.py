@@ -10,7 +10,7 @@ from mtljax.relations.taxonomy import RANDOM, SELF, Sources, Taxonomy
 from mtljax.studies.comparison.plan import Job
 from mtljax.studies.relate import plan
 from mtljax.studies.relate.plan import Study
-from mtljax.studies.relate.results import image_losses, split_losses
+from mtljax.studies.relate.results import image_losses, own_losses, split_losses
 
 Named = Mapping[Sources, float]
 
@@ -127,7 +127,7 @@ def _beats(study: Study, target: str, jobs: Mapping[Sources, Job], other: Job) -
 
 
 def _over_own(study: Study, target: str, jobs: Mapping[Sources, Job]) -> dict[Sources, float]:
-    own = split_losses(study, jobs[(SELF,)], study.test)[target]
+    own = own_losses(study, jobs[(SELF,)], study.test)[target]
     return {named: split_losses(study, job, study.test)[target] / own for named, job in jobs.items()}
 
 

@@ -19,7 +19,7 @@ def get_config(workdir: str) -> ml_collections.ConfigDict:
     Raises:
         UserError: where there is none, or it cannot be read.
     """
-    return load(pathlib.Path(workdir) / CONFIG_FILE)
+    return load(pathlib.Path(workdir).expanduser() / CONFIG_FILE)
 
 
 def settle(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, allow_change: bool = False) -> None:

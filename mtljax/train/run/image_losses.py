@@ -42,10 +42,8 @@ def keep(
     """
     parts = (programs or Programs()).build(checked(config))
     restored = newest(parts, workdir)
-    state = parts.spread.to_disk(restored.state)
-    variables = jax.device_put(
-        jax.tree.map(np.asarray, {"params": state.params, **state.model_state}), jax.local_devices()[0]
-    )
+    state = restored.state
+    variables = jax.device_put(hosts.whole({"params": state.params, **state.model_state}), jax.local_devices()[0])
     step = parts.program("image losses", lambda: jax.jit(functools.partial(_losses, parts.model, parts.tasks)))
     found = {split: _of_split(parts, split, functools.partial(step, variables)) for split in splits}
     if hosts.first():

@@ -11,6 +11,7 @@ import numpy as np
 from mtljax.data.pipeline import for_model, inputs_of
 from mtljax.train.config.checks import Fitted
 from mtljax.train.config.parts import Experiment
+from mtljax.train.spread import hosts
 from mtljax.train.spread.program import flops_of
 from mtljax.train.step.state import TrainState
 
@@ -29,9 +30,8 @@ def seconds_of_prediction(parts: Experiment, fitted: Fitted, state: TrainState) 
     Returns:
         `inference`, of one example; `inference_8`, of a batch of eight.
     """
-    saved = parts.spread.to_disk(state)
     device = jax.local_devices()[0]
-    variables = jax.device_put(jax.tree.map(np.asarray, {"params": saved.params, **saved.model_state}), device)
+    variables = jax.device_put(hosts.whole({"params": state.params, **state.model_state}), device)
 
     program, inputs = parts.program("inference", lambda: jax.jit(_predict(parts))), _inputs(parts, fitted)
     return {

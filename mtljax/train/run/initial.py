@@ -77,7 +77,7 @@ def from_run(
     Raises:
         UserError: where none has the same name and shape, or one that is no head's has another shape.
     """
-    step, other = load(pathlib.Path(workdir))
+    step, other = load(pathlib.Path(workdir).expanduser())
     there = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(dict(other))}
     new: list[str] = []
     other_shape: list[str] = []

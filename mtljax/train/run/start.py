@@ -3,7 +3,6 @@
 import pathlib
 from typing import Any
 
-import jax
 import numpy as np
 
 from mtljax.data.pipeline import inputs_of
@@ -15,6 +14,7 @@ from mtljax.train.config.parts import Experiment
 from mtljax.train.run import frozen_networks, initial
 from mtljax.train.run.checkpoint import CHECKPOINTS, Restored, finished, folder_of, none_there, restore
 from mtljax.train.run.config_file import CONFIG_FILE, load
+from mtljax.train.spread import hosts
 from mtljax.train.step.state import TrainState, create
 
 
@@ -90,9 +90,8 @@ def newest_variables(workdir: pathlib.Path, only: int | None = None) -> tuple[in
     """
     parts = experiment.build(checked(load(workdir / CONFIG_FILE)))
     restored = newest(parts, workdir, only)
-    state = parts.spread.to_disk(restored.state)
-    variables = {"params": state.params, **state.model_state}
-    return restored.step, jax.tree.map(np.asarray, variables)
+    state = restored.state
+    return restored.step, hosts.whole({"params": state.params, **state.model_state})
 
 
 def _from_elsewhere(parts: Experiment, fitted: Fitted, variables: Any) -> tuple[Any, str]:
@@ -104,7 +103,7 @@ def _from_elsewhere(parts: Experiment, fitted: Fitted, variables: Any) -> tuple[
         variables, note = initial.from_file(config.pretrained, parts.model, variables, size)
         notes.append(note)
     if config.init_from:
-        other = experiment.build(checked(load(pathlib.Path(config.init_from) / CONFIG_FILE))).model
+        other = experiment.build(checked(load(pathlib.Path(config.init_from).expanduser() / CONFIG_FILE))).model
         initial.check_normalised(config.init_from, other, parts.model, config.model)
         variables, note = initial.from_run(config.init_from, variables, newest_variables)
         notes.append(note)

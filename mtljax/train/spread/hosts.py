@@ -123,6 +123,21 @@ def _joined(x: np.ndarray) -> np.ndarray:
     return np.frombuffer(whole, x.dtype).reshape(-1, *x.shape[1:])
 
 
+def whole(tree: Any) -> Any:
+    """Arrays, of which a host may hold parts alone, as NumPy arrays that every host has whole; all must ask."""
+    return jax.tree.map(_whole, tree)
+
+
+def _whole(x: Any) -> np.ndarray:
+    if not isinstance(x, jax.Array) or x.is_fully_addressable:
+        return np.asarray(x)
+    if x.is_fully_replicated:
+        return np.asarray(x.addressable_data(0))
+    from jax.experimental.multihost_utils import process_allgather
+
+    return np.asarray(process_allgather(x, tiled=True))
+
+
 def of_first(number: int) -> int:
     """The first host's number; all must ask."""
     if jax.process_count() == 1:

@@ -105,7 +105,7 @@ def mesh(data: int = -1, fsdp: int = 1, smallest: int = 1024) -> Spread:
         smallest: arrays of fewer elements stay whole.
 
     Raises:
-        UserError: where there are not so many devices.
+        UserError: where there are not so many devices, or none is to be left and `fsdp` does not divide them.
     """
     available = jax.device_count()
     if not 1 <= fsdp <= available:
@@ -116,6 +116,11 @@ def mesh(data: int = -1, fsdp: int = 1, smallest: int = 1024) -> Spread:
             f"parallel='mesh(data={data})': expected -1 or 1 to {available // fsdp}, the devices there are{over}."
         )
     count = available // fsdp if data == -1 else data
+    if data == -1 and available % fsdp:
+        raise UserError(
+            f"parallel='mesh(fsdp={fsdp})': the {available} devices cannot be divided by {fsdp}; expected fsdp that "
+            f"does, or data={count}, which leaves {available % fsdp} of them idle."
+        )
     devices = np.array(jax.devices()[: count * fsdp]).reshape(count, fsdp)
     found = Mesh(devices, (DATA, FSDP), axis_types=(AxisType.Auto, AxisType.Auto))
     name = f"mesh(data={data})" if fsdp == 1 else f"mesh(data={data}, fsdp={fsdp})"
@@ -171,6 +176,12 @@ class _OverMesh:
         return jax.jit(placed, compiler_options=ONCE)
 
     def train(self, step: Callable, alike: int = 0) -> Any:
+        if jax.process_count() > 1 and self.mesh.size < jax.device_count():
+            raise UserError(
+                f"config.parallel takes {self.mesh.size} of {jax.device_count()} devices; expected all of them, since "
+                "each of several processes trains on its own."
+            )
+
         def placed(state: Any, batch: Any, *others: Any) -> tuple[Any, Any]:
             state, report = step(state, batch, *others)
             return jax.lax.with_sharding_constraint(state, self.shardings(state)), report

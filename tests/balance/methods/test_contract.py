@@ -58,10 +58,12 @@ WRONG_ARGUMENTS = {
     "cr_mogm(alpha=2.0)": "between 0 and 1",
     "db_mtl(beta=1.0)": "below 1",
     "dualproj(preference=(0.0, 0.0, 0.0))": "not all of them 0",
+    "constant(weights=(1.0, 1e999, 1.0))": "must be at least 0, and finite",
     "dwa(temperature=0.0)": "must be positive",
     "dwa(period=0)": "integer of at least 1",
     "excess_mtl(step_size=-1.0)": "must be positive",
     "fairgrad(alpha=0.0)": "must be positive",
+    "fairgrad(alpha=1e999)": "must be positive, and finite",
     "famo(min_losses=(1.0,))": "expected 3 numbers",
     "graddrop(leak=1.5)": "between 0 and 1",
     "graddrop(leak=(0.5, 0.5))": "expected one number or 3",
@@ -76,6 +78,7 @@ WRONG_ARGUMENTS = {
     "pcd(tau=2.0)": "between 0 and 1",
     "pcd(primary=3)": "there are 3 tasks",
     "pbi(theta=-1.0)": "at least 0",
+    "pbi(reference=(1e999, 0.0, 0.0))": "expected finite numbers",
     "stch(mu=0.0)": "must be positive",
     "stch(warmup=2, window=3)": "lies in the warm-up",
     "stch(log=False, warmup=3)": "log=False has no warm-up",
@@ -88,7 +91,14 @@ WRONG_ARGUMENTS = {
     "xtc(direct=-1)": "integer of at least 0",
     "compose(pcgrad(), graddrop(), equal())": "only the last balancer may see",
     "compose()": "at least one",
+    "cr_mogm(auto_lambda())": "needs a validation batch; it works alone",
 }
+
+
+def test_products_of_rows_of_nothing_shared_are_zeros():
+    from mtljax.balance.memory.tracking import cross_gramian
+
+    np.testing.assert_array_equal(cross_gramian([None], [None], 1), [[0]])  # of one task everything is its own
 
 
 @pytest.mark.parametrize("text", WRONG_ARGUMENTS)

@@ -109,6 +109,12 @@ MISUSES = {
         lambda: iterable([{**row, "part": ("train", "val", None)[i % 3]} for i, row in enumerate(rows())], split="part"),
         "row 2 has no 'part'; expected the name of its split",
     ),
+    "a row whose split is NaN, as pandas has it": (
+        lambda: iterable(
+            [{**row, "part": ("train", "val", float("nan"))[i % 3]} for i, row in enumerate(rows())], split="part"
+        ),
+        "row 2 has no 'part'; expected the name of its split",
+    ),
     "two names of one split": (
         lambda: iterable({"train": rows(), "val": rows(), "dev": rows()}),
         "splits train, val, dev: two of them are 'validation'",

@@ -175,6 +175,10 @@ def test_lists_of_others_are_read(things):
     (things / "amazon_val.txt").write_text("amazon/images/mug/9.jpg 1\n")
     with pytest.raises(UserError, match=r"amazon_val.txt', line 1: .*expected an image in .* and a class"):
         data.office(str(things), "amazon", lists=str(things)).split("validation")
+    (things / "amazon" / "images" / ".ipynb_checkpoints").mkdir()  # no class, by which others would get other numbers
+    (things / "amazon_test.txt").write_text("amazon/images/mug/1.jpg 1\n\namazon/images/bike/4.jpg 2\n")
+    with pytest.raises(UserError, match=r"amazon_test.txt', line 3: class 2; there are folders of 2, from 0 on"):
+        data.office(str(things), "amazon", lists=str(things)).split("test")
     with pytest.raises(UserError, match=r"domain of Office folder .*'amazon'"):
         data.office(str(things), "amazn").split("train")
 

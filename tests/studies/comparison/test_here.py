@@ -130,6 +130,12 @@ def test_what_is_named_later_is_added_and_nothing_is_trained_again(added):
     }
 
 
+def test_a_study_of_relations_is_no_comparison(digits, tmp_path):
+    (tmp_path / "halves.json").write_text("{}")
+    with pytest.raises(UserError, match="holds a study of relations: go on by --mode=relate"):
+        studies.compare(config(digits), tmp_path, METHODS, seeds=1)
+
+
 def test_another_config_in_the_workdir_is_refused(compared, digits):
     with pytest.raises(UserError, match="steps: 3 there, 4 now"):
         studies.compare(config(digits, steps=4), compared[0], METHODS, seeds=2)

@@ -186,6 +186,25 @@ def test_a_loss_that_is_no_number_is_told(networks):
         conclude.conclude(networks, [1.0], EVEN)
 
 
+@pytest.mark.parametrize(("tasks", "loss"), [(("a", "b"), -0.5), (("b",), 0.0)])
+def test_a_loss_that_nothing_is_a_share_of_is_told(networks, tasks, loss):
+    file = networks.workdir / plan.network(networks, tasks, 1).folder / "image_losses.json"
+    content = json.loads(file.read_text())
+    content["test"]["mean"]["b"] = loss
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"seed 1: its loss of 'b' on test is {loss:g}; a study compares"):
+        conclude.conclude(networks, [1.0], EVEN)
+
+
+def test_without_an_affinity_of_every_pair_there_are_no_groups_and_all_else_stays(networks):
+    affinity = np.stack([AFFINITY] * 2)
+    affinity[1, 0, 2] = np.nan  # never in one batch
+    chosen, curves, _ = conclude._choices(networks, [2.0], EVEN, affinity)
+    assert choices.TAG not in chosen[2.0]
+    assert len(curves[choices.TAG][2.0]) == 1
+    assert choices.OPTIMAL in chosen[2.0]
+
+
 def test_last_layers_of_the_shape_that_most_have_are_compared():
     layers = {"a": np.array([[1.0], [2.0]]), "b": np.ones((2, 5)), "c": np.array([[-1.0], [-2.0]])}
     tasks, found = last_layers.of_layers(layers)

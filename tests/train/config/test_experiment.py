@@ -71,6 +71,7 @@ def test_the_parts():
         ({"measure": "feature"}, r"unknown measure 'feature'; did you mean 'features'"),
         ({"parallel": "pmapp"}, r"unknown parallel 'pmapp'; did you mean 'pmap'"),
         ({"parallel": "mesh(data=9)"}, r"mesh\(data=9\).*expected -1 or 1 to 8"),
+        ({"parallel": "mesh(fsdp=3)"}, r"8 devices cannot be divided by 3; .* data=2, which leaves 2 of them idle"),
         ({"balance": "moco()", "measure": "features"}, r"works with measure=shared, not 'features'"),
         ({"balance": "modo()"}, r"batch_size=8: balance='modo\(\)' splits .* in 3; expected a multiple of 24"),
         ({"balance": "compose(imtl_l(), imtlg())"}, r"unknown name in balancer .*'imtlg'; did you mean 'imtl_g'"),
