@@ -56,15 +56,12 @@ def alone(start, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "arguments"),
-    [
-        (2, ["--config.parallel=pmap"]),
-        (4, ["--config.parallel=mesh(data=2, fsdp=2, smallest=8)"]),
-    ],
-    ids=["two-pmap", "four-fsdp"],
+    ("devices", "parallel"), [(1, "pmap"), (2, "mesh(data=1, fsdp=4, smallest=8)")], ids=["pmap", "fsdp"]
 )
-def test_processes_together_give_the_numbers_of_one(start, alone, tmp_path, number, arguments):
-    found = outputs(start(tmp_path / "run", number, "--config.steps=12", *arguments))
+def test_processes_together_give_the_numbers_of_one(start, alone, tmp_path, devices, parallel):
+    """With parts of parameters on both, and on both devices of each, in the second; their tracks are of `mesh(data=-1)`."""
+    arguments = ["--config.steps=12", f"--config.parallel={parallel}"]
+    found = outputs(start(tmp_path / "run", 2, *arguments, devices=devices))
     assert "workdir:" in found[0][0]
     others = [line for out, _ in found[1:] for line in out.splitlines() if not line.startswith("[Gloo]")]
     assert others == []
@@ -111,14 +108,15 @@ def test_clips_that_processes_read_in_turns_make_the_tracks_of_one(streets, comp
 @pytest.mark.slow
 def test_what_happens_to_one_process_stops_all_and_one_process_can_go_on(start, tmp_path):
     workdir = tmp_path / "run"
-    processes = start(workdir, 2, "--config.steps=20000")
+    endless = ["--config.steps=20000", "--config.eval_every=100000", "--config.panel_images=0"]
+    processes = start(workdir, 2, *endless)
     wait_for(processes[0], workdir, 3)
     processes[1].send_signal(signal.SIGTERM)
     found = outputs(processes)
     [saved] = re.findall(r"SIGTERM: saved step (\d+)", found[0][0])
     assert int(saved) < 20000
-    processes = start(workdir, 2, "--config.steps=20000")
-    wait_for(processes[0], workdir, int(saved) + 12)
+    processes = start(workdir, 2, *endless)
+    wait_for(processes[0], workdir, int(saved) + 2)
     processes[1].kill()
     out, err = processes[0].communicate(timeout=WAIT)
     processes[1].communicate()
@@ -126,7 +124,7 @@ def test_what_happens_to_one_process_stops_all_and_one_process_can_go_on(start, 
     assert f"resuming {workdir} at step {saved}" in out
     assert "launch.py: error: lost contact with another process" in err
     goal = last_step(workdir) + 2
-    [(out, _)] = outputs(start(workdir, 1, f"--config.steps={goal}", "--allow_config_change"))
+    [(out, _)] = outputs(start(workdir, 1, *endless, f"--config.steps={goal}", "--allow_config_change"))
     [step] = re.findall(r"resuming \S+ at step (\d+)", out)
     assert int(saved) <= int(step) <= goal
     assert lines(workdir, "validation")[-1]["step"] == goal
