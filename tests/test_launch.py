@@ -209,7 +209,7 @@ def test_choices_and_parts_of_ones_own_are_flags(base, frames, finished):
         "def narrow(levels):\n    return mtl.encoders.UNet(width=4, levels=levels, norm='batch')\n"
     )
     with_modules = {"shell": ("env", f"PYTHONPATH={base / 'modules'}")}
-    named = [f"--config.data=of_mine:frames({str(frames)!r})", "--config.model=MultiTask(encoder=of_mine:narrow(1))"]
+    named = [f"--config.data=of_mine:frames({str(frames)!r})", "--config.model=MultiTask(encoder=of_mine:narrow(0))"]
     workdir = f"--workdir={base / 'own'}"
     chosen = [
         "--config.balance=gradnorm(alpha=1.0)",
