@@ -128,7 +128,7 @@ def _alone(arguments, environment, files):
     for descriptor, own in enumerate(opened):
         os.dup2(own, descriptor)
         os.close(own)
-    sys.stdin = open(0, closefd=False)
+    sys.stdin = os.fdopen(0, closefd=False)
     return arguments
 
 
