@@ -122,14 +122,13 @@ def test_clips_that_processes_read_in_turns_make_the_tracks_of_one(streets, comp
 def test_what_happens_to_one_process_stops_all_and_one_process_can_go_on(start, tmp_path):
     workdir = tmp_path / "run"
     endless = ["--config.steps=20000", "--config.eval_every=100000", "--config.panel_images=0"]
-    both = [*endless, "--config.parallel=pmap"]  # which is compiled already
-    processes = start(workdir, 2, *both)
+    processes = start(workdir, 2, *endless)
     wait_for(processes[0], workdir, 3)
     processes[1].send_signal(signal.SIGTERM)
     found = outputs(processes)
     [saved] = re.findall(r"SIGTERM: saved step (\d+)", found[0][0])
     assert int(saved) < 20000
-    processes = start(workdir, 2, *both)
+    processes = start(workdir, 2, *endless)
     wait_for(processes[0], workdir, int(saved) + 2)
     processes[1].kill()
     out, err = processes[0].communicate(timeout=WAIT)
