@@ -1,6 +1,7 @@
 """Runs of `launch.py` as child processes, and what they leave, read back."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from tests import quick
+from tests import forks, quick
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = "tests/small_config.py"
@@ -31,12 +32,24 @@ def environment(compiled, devices=1):
     }
 
 
-def launch(compiled, *arguments, config=None, shell=(), devices=1):
-    """Starts `launch.py` as a child."""
-    command = [*shell, sys.executable, "-W", "error::DeprecationWarning:mtljax", "launch.py"]
-    command += [f"--config={config}"] if config else []
+@functools.cache
+def _server(compiled):
+    return forks.Server(environment(compiled))
+
+
+def forked(compiled, arguments, devices=1):
+    """Starts a script or a module, and what it is given, as a fork of a process that has imported what takes seconds."""
+    return _server(compiled).run(arguments, environment(compiled, devices))
+
+
+def launch(compiled, *arguments, config=None, shell=(), devices=1, fresh=False):
+    """Starts `launch.py` as a child: forked, or afresh by a shell or where that is asked for."""
+    given = ["launch.py", *([f"--config={config}"] if config else []), *arguments]
+    if not (fresh or shell):
+        return forked(compiled, given, devices)
     options = {"cwd": ROOT, "env": environment(compiled, devices), "text": True}
-    return subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    command = [*shell, sys.executable, *forks.OPTIONS, *given]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
 def finish(process, status=0):
@@ -54,46 +67,6 @@ def start(compiled, config, workdir, *arguments, processes=1, devices=1):
     each = [[*joined, f"--process_id={i}"] if processes > 1 else [] for i in range(processes)]
     given = [f"--workdir={workdir}", *arguments]
     return [launch(compiled, *given, *more, config=config, devices=devices) for more in each]
-
-
-FORKS = """
-import json, os, runpy, sys
-
-import mtljax.cli, mtljax.studies, mtljax.train.run.loop  # what takes long, once for all
-
-commands, folder = json.load(sys.stdin), sys.argv[1]
-for i, (program, *arguments) in enumerate(commands):
-    child = os.fork()
-    if child == 0:
-        for descriptor, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(f"{folder}/{i}.{name}", os.O_WRONLY | os.O_CREAT), descriptor)
-        sys.argv, status = [program, *arguments], 1
-        run = runpy.run_path if program.endswith(".py") else runpy.run_module
-        try:
-            run(program, run_name="__main__")
-        except SystemExit as ended:
-            status = ended.code
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-def forked(compiled, folder, commands):
-    """Runs each command, a script or a module and its arguments, in a child of one process: (status, out, err) of each."""
-    done = subprocess.run(
-        [sys.executable, "-c", FORKS, str(folder)],
-        input=json.dumps(commands),
-        cwd=ROOT,
-        env=environment(compiled),
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-    )
-    assert done.returncode == 0, done.stderr
-    printed = [[(folder / f"{i}.{name}").read_text() for name in ("out", "err")] for i in range(len(commands))]
-    return [(int(status), *texts) for status, texts in zip(done.stdout.split(), printed, strict=True)]
 
 
 @contextlib.contextmanager

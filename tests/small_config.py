@@ -6,7 +6,7 @@ from mtljax.train import default_config
 def get_config(folder="nowhere"):
     config = default_config()
     config.data = f"rgbd({folder!r})"
-    config.model = "MultiTask(encoder=UNet(width=4, levels=1, norm='batch'))"
+    config.model = "MultiTask(encoder=UNet(width=4, levels=0, norm='batch'))"
     config.tasks = {"depth": "depth(width=4)", "normals": "normals(width=4)"}
     config.balance = "pcgrad()"
     config.optimizers = {name: "adam(1e-2)" for name in ("shared", "depth", "normals")}

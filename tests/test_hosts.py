@@ -14,6 +14,10 @@ import pytest
 from mtljax.errors import UserError
 from mtljax.studies.comparison.board import Board
 from mtljax.studies.comparison.told import Told
+from mtljax.train.config import default, experiment
+from mtljax.train.config.checks import fit
+from mtljax.train.run import config_file, evaluate
+from mtljax.train.run.start import newest
 from mtljax.train.spread import hosts, parallel
 from tests import runs
 from tests.data.sources.objects import write_sequence
@@ -64,15 +68,12 @@ def alone(start, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "arguments"),
-    [
-        (2, ["--config.parallel=pmap"]),
-        (4, ["--config.parallel=mesh(data=2, fsdp=2, smallest=8)"]),
-    ],
-    ids=["two-pmap", "four-fsdp"],
+    ("devices", "parallel"), [(1, "pmap"), (2, "mesh(data=1, fsdp=4, smallest=8)")], ids=["pmap", "fsdp"]
 )
-def test_processes_together_give_the_numbers_of_one(start, alone, tmp_path, number, arguments):
-    found = outputs(start(tmp_path / "run", number, "--config.steps=12", *arguments))
+def test_processes_together_give_the_numbers_of_one(start, alone, tmp_path, devices, parallel):
+    """With parts of parameters on both, and on both devices of each, in the second; their tracks are of `mesh(data=-1)`."""
+    arguments = ["--config.steps=12", f"--config.parallel={parallel}"]
+    found = outputs(start(tmp_path / "run", 2, *arguments, devices=devices))
     assert "workdir:" in found[0][0]
     others = [line for out, _ in found[1:] for line in out.splitlines() if not line.startswith("[Gloo]")]
     assert others == []
@@ -98,22 +99,30 @@ def streets(tmp_path_factory):
     return root
 
 
+def of_one(workdir):
+    """The figures of a run's last state and those to beat, as this process finds them by itself."""
+    config = config_file.get_config(str(workdir))
+    config.parallel = "mesh(data=1)"
+    parts = experiment.build(default.checked(config))
+    state, figures = newest(parts, workdir).state, evaluate.evaluator(parts)
+    told = {k: -1 if np.isnan(x) else x for k, x in evaluate.figures_to_beat(parts, fit(parts), figures, state).items()}
+    return figures(state), told
+
+
 @pytest.mark.slow
 def test_clips_that_processes_read_in_turns_make_the_tracks_of_one(streets, compiled, tmp_path):
     """Each step from a frame to the next is a clip: a sequence is joined from what both processes have found of it."""
-    config = f"tests/objects_config.py:{streets}"
-    found = []
-    for number in (1, 2):
-        outputs(runs.start(compiled, config, tmp_path / str(number), processes=number))
-        last = [lines(tmp_path / str(number), split)[-1] for split in ("validation", "constant")]
-        found.append([{key: -1 if x is None else x for key, x in line.items()} for line in last])  # -1 as COCO has it
+    outputs(runs.start(compiled, f"tests/objects_config.py:{streets}", tmp_path / "run", processes=2))
+    validation, constant = (lines(tmp_path / "run", split)[-1] for split in ("validation", "constant"))
+    found, baselines = of_one(tmp_path / "run")
     # In frames of one colour peaks are of equal height: rounding tells which come first for `detect` untrained.
-    judged = {key: x for key, x in found[0][0].items() if not key.startswith("detect/") or key == "detect/loss"}
-    assert_same(judged, {key: found[1][0][key] for key in judged})
-    assert_same(found[0][1], found[1][1])
-    figures = found[1][0]
-    assert 0 < figures["track/HOTA"] < figures["track/DetA"] == 1
-    assert figures["track/IDSW"] >= 3
+    judged = {key: x for key, x in found.items() if not key.startswith("detect/") or key == "detect/loss"}
+    assert_same(judged, {key: validation[key] for key in judged})
+    assert_same(
+        baselines, {key: -1 if constant[key] is None else constant[key] for key in baselines}
+    )  # -1 as COCO has it
+    assert 0 < found["track/HOTA"] < found["track/DetA"] == 1
+    assert found["track/IDSW"] >= 3
 
 
 SPLIT = """
@@ -158,14 +167,15 @@ def test_several_processes_share_all_devices_and_how_runs_ended(tmp_path, monkey
 @pytest.mark.slow
 def test_what_happens_to_one_process_stops_all_and_one_process_can_go_on(start, tmp_path):
     workdir = tmp_path / "run"
-    processes = start(workdir, 2, "--config.steps=20000")
+    endless = ["--config.steps=20000", "--config.eval_every=100000", "--config.panel_images=0"]
+    processes = start(workdir, 2, *endless)
     wait_for(processes[0], workdir, 3)
     processes[1].send_signal(signal.SIGTERM)
     found = outputs(processes)
     [saved] = re.findall(r"SIGTERM: saved step (\d+)", found[0][0])
     assert int(saved) < 20000
-    processes = start(workdir, 2, "--config.steps=20000")
-    wait_for(processes[0], workdir, int(saved) + 12)
+    processes = start(workdir, 2, *endless)
+    wait_for(processes[0], workdir, int(saved) + 2)
     processes[1].kill()
     out, err = processes[0].communicate(timeout=WAIT)
     processes[1].communicate()
@@ -173,7 +183,7 @@ def test_what_happens_to_one_process_stops_all_and_one_process_can_go_on(start, 
     assert f"resuming {workdir} at step {saved}" in out
     assert "launch.py: error: lost contact with another process" in err
     goal = last_step(workdir) + 2
-    [(out, _)] = outputs(start(workdir, 1, f"--config.steps={goal}", "--allow_config_change"))
+    [(out, _)] = outputs(start(workdir, 1, *endless, f"--config.steps={goal}", "--allow_config_change"))
     [step] = re.findall(r"resuming \S+ at step (\d+)", out)
     assert int(saved) <= int(step) <= goal
     assert lines(workdir, "validation")[-1]["step"] == goal

@@ -47,9 +47,9 @@ def finished(launch):
 
 @pytest.fixture(scope="module")
 def whole(base, finished):
-    """The workdir of an uninterrupted run, and what it printed."""
+    """The workdir of an uninterrupted run, started as users do, and what it printed."""
     workdir = base / "whole"
-    return workdir, *finished(f"--workdir={workdir}")
+    return workdir, *finished(f"--workdir={workdir}", fresh=True)
 
 
 def without_time(workdir):
@@ -141,7 +141,7 @@ def handles(process, number):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_a_signal_while_it_starts_ends_it_at_once(base, launch):
-    process = launch(f"--workdir={base / 'not-begun'}")
+    process = launch(f"--workdir={base / 'not-begun'}", fresh=True)
     while not handles(process, signal.SIGTERM):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
@@ -202,7 +202,7 @@ def test_a_run_is_repeated_from_its_config_alone(whole, base, finished):
 def test_evaluation_ends_with_one_json_object(whole, finished):
     workdir, _, _ = whole
     (workdir / "panel.png").unlink()
-    out, _ = finished("--mode=eval", f"--workdir={workdir}", config=None)
+    out, _ = finished("--mode=eval", f"--workdir={workdir}", config=None, fresh=True)
     figures = json.loads(out.splitlines()[-1])
     last = lines(workdir, "validation")[-1]
     assert figures == {k: v for k, v in last.items() if k not in ("split", "time")}
@@ -217,7 +217,7 @@ def test_choices_and_parts_of_ones_own_are_flags(base, frames, finished):
         "def narrow(levels):\n    return mtl.encoders.UNet(width=4, levels=levels, norm='batch')\n"
     )
     with_modules = {"shell": ("env", f"PYTHONPATH={base / 'modules'}")}
-    named = [f"--config.data=of_mine:frames({str(frames)!r})", "--config.model=MultiTask(encoder=of_mine:narrow(1))"]
+    named = [f"--config.data=of_mine:frames({str(frames)!r})", "--config.model=MultiTask(encoder=of_mine:narrow(0))"]
     workdir = f"--workdir={base / 'own'}"
     chosen = [
         "--config.balance=gradnorm(alpha=1.0)",

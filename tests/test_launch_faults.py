@@ -11,7 +11,7 @@ from mtljax.train.run import config_file, loop
 from mtljax.train.run.workdir import sole_use
 from tests import in_process, runs, small_config
 from tests.frames import slanted, write_folder
-from tests.runs import CONFIG
+from tests.runs import CONFIG, WAIT
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,9 @@ def command(frames, arguments, config, workdir):
 def misused(base, frames, compiled):
     """What was said to each misuse, by its place in the list; and by `python -m mtljax`."""
     commands = [["launch.py", *command(frames, *given, base / "misused")] for *given, _ in MISUSES]
-    told = runs.forked(compiled, base, [*commands, ["mtljax", "--mode=eval", "--workdir=/nowhere/at/all"]])
+    commands.append(["mtljax", "--mode=eval", "--workdir=/nowhere/at/all"])
+    started = [runs.forked(compiled, command) for command in commands]
+    told = [(process.wait(WAIT), *process.communicate()) for process in started]
     assert not (base / "misused").exists()
     return told
 

@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -39,6 +38,8 @@ def draw(file: pathlib.Path, units: Mapping[str, np.ndarray], tasks: Sequence[st
         units: stage -> alpha (K, K, C), or (K, K, 1).
         tasks: names of the K tasks.
     """
+    import matplotlib.pyplot as plt  # which takes a second, and is wanted at the end of this study alone
+
     figure, axes = plt.subplots(1, len(tasks), figsize=(1.2 + 3.6 * len(tasks), 3.2), sharey=True, squeeze=False)
     for i, axis in enumerate(axes[0]):
         for j, task in enumerate(tasks):

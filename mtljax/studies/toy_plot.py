@@ -2,13 +2,15 @@
 
 import pathlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 
 from mtljax.studies.toy_landscape import PARETO_X2, SCALES, Trajectories, landscape
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
@@ -20,6 +22,8 @@ def draw(file: pathlib.Path, found: Mapping[str, Trajectories]) -> None:
         file: where to.
         found: method -> its trajectories.
     """
+    import matplotlib.pyplot as plt  # which takes a second, and is wanted at the end of this study alone
+
     rows = len(SCALES) + 1
     figure, axes = plt.subplots(rows, len(found), figsize=(2.6 * len(found) + 0.6, 2.6 * rows), squeeze=False)
     grid = _grid()
@@ -45,7 +49,7 @@ def _grid() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x1, x2, np.asarray(losses.mean(-1))
 
 
-def _parameters(axis: Axes, points: np.ndarray, grid: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def _parameters(axis: "Axes", points: np.ndarray, grid: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     axis.contour(*grid, levels=12, colors="0.75", linewidths=0.6)
     axis.plot([-7, 7], [PARETO_X2] * 2, color="0.35", linewidth=4, alpha=0.5, solid_capstyle="butt")
     for colour, path in zip(_COLOURS, points, strict=True):
@@ -57,7 +61,7 @@ def _parameters(axis: Axes, points: np.ndarray, grid: tuple[np.ndarray, np.ndarr
     axis.tick_params(labelsize=7)
 
 
-def _losses(axis: Axes, losses: np.ndarray) -> None:
+def _losses(axis: "Axes", losses: np.ndarray) -> None:
     line = np.stack([np.linspace(-7, 7, 100), np.full(100, PARETO_X2)], axis=-1)
     front = np.asarray(jnp.vectorize(landscape, signature="(p)->(t)")(line))
     axis.plot(*front.T, color="0.35", linewidth=4, alpha=0.5, solid_capstyle="butt")

@@ -66,7 +66,7 @@ def test_a_vit_gives_what_the_original_gives(vit_file):
     encoder = encoders.ViT("Ti", depth=1)
     variables = pretrained.load(vit_file, encoder, made(encoder))
     image = np.random.default_rng(1).uniform(size=(64, 64, 3)).astype(np.float32)
-    [found] = encoder.apply(variables, image[None])
+    [found] = jax.jit(encoder.apply)(variables, image[None])
     np.testing.assert_allclose(found[0], vit_by_hand(torch_names(0), image), rtol=1e-4, atol=1e-4)
 
 
@@ -205,7 +205,7 @@ def test_a_resnet_gives_what_the_original_gives(tmp_path, name):
         for layer in (model.layer1, model.layer2, model.layer3, model.layer4):
             x = layer(x)
             wanted.append(x.permute(0, 2, 3, 1).numpy())
-    for found, level in zip(encoder.apply(variables, image), wanted, strict=True):
+    for found, level in zip(jax.jit(encoder.apply)(variables, image), wanted, strict=True):
         np.testing.assert_allclose(found, level, rtol=1e-4, atol=1e-4 * np.abs(level).max())
 
 
@@ -218,4 +218,4 @@ def test_alexnet_gives_what_the_original_gives(tmp_path):
     with torch.no_grad():
         x = model.avgpool(model.features(torch.tensor(image).permute(0, 3, 1, 2))).flatten(1)
         wanted = model.classifier[:6](x).numpy()
-    np.testing.assert_allclose(encoder.apply(variables, image), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(encoder.apply)(variables, image), wanted, rtol=1e-4, atol=1e-5)

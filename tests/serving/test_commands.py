@@ -111,9 +111,9 @@ def test_flags_go_with_their_modes(workdir, compiled, said):
 @pytest.mark.slow
 def test_the_command_line_predicts_and_exports(workdir, photos, compiled, tmp_path):
     common = [f"--workdir={workdir}", "--tasks=kind,depth", f"--out={tmp_path}"]
-    said, _ = finish(launch(compiled, "--mode=predict", f"--images={photos}/a.png", *common))
+    said, _ = finish(launch(compiled, "--mode=predict", f"--images={photos}/a.png", *common, fresh=True))
     assert f"predictions: {tmp_path}" in said
     assert list(json.loads((tmp_path / "a.json").read_text())["tasks"]) == ["depth", "kind"]
     sets.needs("flatbuffers")
-    said, _ = finish(launch(compiled, "--mode=export", *common))
+    said, _ = finish(launch(compiled, "--mode=export", *common, fresh=True))
     assert f"exported: {tmp_path}/model.stablehlo" in said

@@ -122,7 +122,18 @@ def test_the_papers_questions_fill_a_table(study, digits, capsys, monkeypatch):
     workdir, _ = study
     monkeypatch.setattr(cross_stitch, "_RATES", (100.0,))
     monkeypatch.setattr(cross_stitch, "_ALPHAS", ((0.9, 0.1),))
+    trained, known = {}, json.loads((workdir / cross_stitch.RESULTS).read_text())["alone"]
+
+    def train(config, workdir):  # not in earnest: two stages have been
+        trained[workdir.name] = (config.steps, config.init_from, sorted(config.optimizers))
+        return known
+
+    monkeypatch.setattr(loop, "train", train)
     studies.run(config(digits, table=True), workdir)
+    assert trained == {
+        "unstitched": (2, str(workdir / "alone"), ["left", "right"]),
+        "scratch-rate-100-alpha-0.9-0.1": (6, "", ["left", "right", "stitch"]),
+    }
     rows = (workdir / "cross_stitch.md").read_text().splitlines()
     assert rows[0].startswith("| start | rate of alpha | alpha at the start | left accuracy (up) | right")
     starts = [row.split("|")[1].strip() for row in rows[2:]]
@@ -130,8 +141,6 @@ def test_the_papers_questions_fill_a_table(study, digits, capsys, monkeypatch):
     told = capsys.readouterr().out
     assert "stage   network  of left" in told
     assert rows[2] in told
-    scratch = json.loads((workdir / "scratch-rate-100-alpha-0.9-0.1" / "config.json").read_text())
-    assert (scratch["steps"], scratch["init_from"]) == (6, "")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Boxes about objects, [ymin, xmin, ymax, xmax] in shares of the image; (0, 0, 0, 0) for an object out of sight."""
 
 import numpy as np
-from scipy import ndimage
 
 from mtljax.data.dataset import Example
 
@@ -20,6 +19,8 @@ def tight(segmentations: np.ndarray, number: int) -> Example:
         >>> print(found["bboxes"][:, 0].tolist(), found["visibility"][:, 0])
         [[0.0, 0.0, 0.0, 0.0], [0.0, 0.25, 1.0, 0.75]] [0 2]
     """
+    from scipy import ndimage  # which takes long to import, and is wanted where boxes are found alone
+
     frames, height, width = segmentations.shape[:3]
     boxes, visibility = np.zeros((number, frames, 4), np.float32), np.zeros((number, frames), np.int32)
     for t, ids in enumerate(segmentations[..., 0]):

@@ -81,6 +81,7 @@ def test_molecules_train(molecules, tmp_path):
     config.data = f"qm9({molecules.data_dir!r})"
     config.batch_size, config.steps, config.eval_every, config.checkpoint_every = 2, 2, 2, 2
     config.parallel, config.seed, config.loader_threads = "mesh(data=1)", 1, 1
+    config.model = "MultiTask(encoder=MPNN(width=8, rounds=1, hidden=8))"
     figures = loop.train(config, tmp_path / "run")
     assert np.isfinite([figures[f"{name}/MAE"] for name in config.tasks]).all()
 

@@ -51,7 +51,7 @@ def test_messages_are_those_of_a_matrix_for_each_pair(mpnn):
     _, variables = mpnn
     params, molecules = variables["params"], padded(4)
     net = encoders.MPNN(width=8, hidden=6, rounds=1)
-    kept = net.apply(variables, molecules, capture_intermediates=True)[1]["intermediates"]
+    kept = jax.jit(lambda v: net.apply(v, molecules, capture_intermediates=True)[1]["intermediates"])(variables)
     state = np.maximum(np.asarray(kept["atoms"]["__call__"][0]), 0)
     pairs = np.maximum(np.asarray(kept["pairs"]["__call__"][0]), 0)
     matrices = np.asarray(params["messages"]["kernel"]).reshape(6, 8, 8)  # of pairs, by state, to width

@@ -36,6 +36,7 @@ def test_what_is_lower_is_nearer_at_first_where_there_is_a_ground():
     assert (tilted[:, -1].mean((0, 1)) < 0.3 * tilted[:, 0].mean((0, 1))).all()
 
 
+@pytest.mark.slow  # scales and their bounds are tested above
 def test_a_coarse_scale_has_few_values_and_its_own_parameters():
     head = mtl.heads.InverseDepth(scales=3, width=8)
     depth, variables = jax.jit(lambda: head.init_with_output(jax.random.key(1), PYRAMID, size=(32, 48)))()

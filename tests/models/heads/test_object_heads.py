@@ -83,7 +83,7 @@ def test_a_branch_at_some_cells_gives_what_the_whole_map_has_there():
     x = jax.random.normal(jax.random.key(0), (2, 5, 6, 4))
     cells = jnp.array([[[0, 0], [5, 4], [2, 3]], [[5, 0], [0, 4], [1, 1]]])
     branch = Branch(8, 3, reach=5)
-    variables = branch.init(jax.random.key(1), x)
+    variables = jax.jit(branch.init)(jax.random.key(1), x)
     everywhere, some = jax.jit(lambda v: (branch.apply(v, x), branch.apply(v, x, cells)))(variables)
     expected = np.stack([everywhere[i, cells[i, :, 1], cells[i, :, 0]] for i in (0, 1)])
     np.testing.assert_allclose(some, expected, rtol=1e-5, atol=1e-5)
@@ -95,8 +95,8 @@ def test_a_branch_over_the_map_sees_how_much_there_is_in_a_cell():
     more = x.at[0, 1, 2].multiply(2.0)
     alone, over = Branch(8, 3, reach=1), Branch(8, 3, reach=1, over_map=True)
     for branch, sees in ((alone, False), (over, True)):
-        variables = branch.init(jax.random.key(1), x)
-        before, after = (branch.apply(variables, given)[0, 1, 2] for given in (x, more))
+        variables = jax.jit(branch.init)(jax.random.key(1), x)
+        before, after = jax.jit(lambda v, of=branch: [of.apply(v, given)[0, 1, 2] for given in (x, more)])(variables)
         assert bool(np.allclose(before, after, rtol=1e-3, atol=1e-4)) is not sees
     with pytest.raises(ValueError, match="some cells alone"):
         over.apply(variables, x, jnp.zeros((1, 1, 2), jnp.int32))

@@ -27,17 +27,18 @@ class Comparisons:
         base: a folder for all of them.
         methods: to compare.
         steps: of each run.
+        compiled: a folder of compiled programs; by default one of their own.
     """
 
-    def __init__(self, base, methods=METHODS, steps=40):
-        self.base, self.methods, self.steps = base, methods, steps
+    def __init__(self, base, methods=METHODS, steps=40, compiled=None):
+        self.base, self.methods, self.steps, self.compiled = base, methods, steps, compiled or base / "compiled"
         self.digits = write_digits(base / "mnist")
 
     def start(self, name):
         often = [f"--config.steps={self.steps}", "--config.checkpoint_every=4", "--config.eval_every=15"]
         given = [f"--workdir={self.base / name}", "--mode=compare", f"--methods={';'.join(self.methods)}"]
         given += ["--seeds=2", "--jobs=2"]
-        return runs.launch(self.base / "compiled", *given, *often, config=f"{CONFIG}:{self.digits}")
+        return runs.launch(self.compiled, *given, *often, config=f"{CONFIG}:{self.digits}")
 
     def figures(self, name):
         """Folder of a run -> its figures, of those that are done."""

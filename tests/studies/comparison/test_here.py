@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -149,6 +150,16 @@ def test_a_baseline_may_be_there_or_named(added, digits):
         UserError, match=r"unknown method as --baseline: 'geometric_meen\(\)'; did you mean 'geometric_mean\(\)'"
     ):
         studies.compare(config(digits), base, "equal()", seeds=1, baseline="geometric_meen()")
+
+
+@pytest.mark.slow
+def test_parts_are_trained_apart_and_told_together(digits, tmp_path, capsys):
+    methods = ("geometric_mean()", "equal()")
+    for part, method in zip(("1/2", "2/2"), methods, strict=True):
+        assert studies.compare(config(digits), tmp_path / "c", ";".join(methods), seeds=2, part=part) == 0
+        trained = re.findall(r"^(.*): done", capsys.readouterr().out, re.M)
+        assert trained == [f"{method}, seed {seed}" for seed in (0, 1)]
+    assert (tmp_path / "c/compare.json").read_text().count("left/loss") == 4
 
 
 @pytest.fixture(scope="module")

@@ -26,14 +26,14 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def compare(base):
+def compare(base, compiled):
     """Starts a comparison in the folder `name`."""
     digits, started = write_digits(base / "mnist"), []
 
-    def start(name, methods, *arguments, seeds=1, config=f"{CONFIG}:{digits}"):
+    def start(name, methods, *arguments, seeds=1, config=f"{CONFIG}:{digits}", fresh=False):
         often = ["--config.max_skipped_in_row=2"] if config else []
         given = [f"--workdir={base / name}", "--mode=compare", f"--methods={methods}", f"--seeds={seeds}"]
-        started.append(runs.launch(base / "compiled", *given, *often, *arguments, config=config))
+        started.append(runs.launch(compiled, *given, *often, *arguments, config=config, fresh=fresh))
         return started[-1]
 
     yield start
@@ -68,7 +68,7 @@ def is_gone(pid):
 @pytest.fixture(scope="module")
 def compared(base, compare):
     """Three methods on two workers: one diverges, one is killed. The folder, and what was printed."""
-    process = compare("c", ";".join((DONE, DIVERGES, ENDLESS)), VARY, "--jobs=2")
+    process = compare("c", ";".join((DONE, DIVERGES, ENDLESS)), VARY, "--jobs=2", fresh=True)
     endless = base / "c/steps=1000000-adam-1e-2/seed-0"
     os.kill(wait_for(process, functools.partial(trainer, endless)), signal.SIGKILL)
     return base / "c", *runs.finish(process, status=1)
@@ -198,17 +198,8 @@ def test_two_commands_at_once_share_the_work_and_never_a_run(base, compare):
 
 
 @pytest.mark.slow
-def test_parts_are_trained_by_commands_of_their_own(base, compare):
-    parts = [compare("parts", f"{DONE};8|adam(1e-2)", VARY, f"--job={i}/2", seeds=2) for i in (1, 2)]
-    outs = [runs.finish(process)[0] for process in parts]
-    trained = [re.findall(r"^(.*): done", out, re.M) for out in outs]
-    assert trained == [[f"{method}, seed {seed}" for seed in (0, 1)] for method in (DONE, "8|adam(1e-2)")]
-    assert (base / "parts/compare.json").read_text().count("left/loss") == 4
-
-
-@pytest.mark.slow
-def test_a_comparison_that_is_killed_with_its_workers_ends_as_one_left_alone(tmp_path):
+def test_a_comparison_that_is_killed_with_its_workers_ends_as_one_left_alone(tmp_path, compiled):
     """At one moment of many: `python -m tests.studies.comparison.kills` tries more."""
-    ended, unlike = killed(Comparisons(tmp_path, methods=("equal()", "mean()"), steps=24), kills=1, seed=7)
+    ended, unlike = killed(Comparisons(tmp_path, ("equal()",), steps=24, compiled=compiled), kills=1, seed=7)
     assert ended >= 1
     assert unlike == 0

@@ -108,18 +108,18 @@ def test_folders_of_others_are_refused(digits, tmp_path, trained):
 
 
 @pytest.mark.slow
-def test_a_study_that_is_killed_goes_on_where_it_was(digits, tmp_path):
-    def start():
+def test_a_study_that_is_killed_goes_on_where_it_was(digits, tmp_path, compiled):
+    def start(**how):
         given = ["--mode=relate", "--relations=transfer(share=0.5)", "--budgets=1", "--seeds=1", "--jobs=1"]
         config = f"tests/studies/relate/digits_config.py:{digits}"
-        return runs.launch(tmp_path / "compiled", *given, f"--workdir={tmp_path / 'study'}", config=config)
+        return runs.launch(compiled, *given, f"--workdir={tmp_path / 'study'}", config=config, **how)
 
     def done():
         """Folder of a run -> when it left the losses of its images."""
         files = (tmp_path / "study").glob("**/seed-0/image_losses.json")
         return {file.parent: file.stat().st_mtime_ns for file in files}
 
-    process, begin = start(), time.monotonic()
+    process, begin = start(fresh=True), time.monotonic()
     while len(done()) < 5:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() - begin < runs.WAIT

@@ -81,6 +81,7 @@ def test_a_run_trains_evaluates_and_draws(ten_frames, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks, "unlabelled_motion", unlabelled_motion, raising=False)
     config = get_config(str(ten_frames))
     config.data = f"rgbd({str(ten_frames)!r}, frames=2)"
+    config.model = "MultiTask(encoder=UNet(width=4, levels=1, norm='batch'))"  # which gives depth two scales
     config.tasks = {
         "depth": "depth(loss='none', median_scaling=True, head=InverseDepth(scales=2, width=4))",
         "ego_motion": "unlabelled_motion()",
