@@ -82,7 +82,7 @@ class Ours:
             return self.gradient(params, batch)[1], state
 
         if method == "plain":
-            options = {"mtljax": {}} | {option: dict([option.split("=")]) for option in self._options}
+            options = {"mtljax": {}} | {text: dict(o.split("=") for o in text.split(",")) for text in self._options}
             return {name: self._step(optax.identity(), plain, chosen) for name, chosen in options.items()}
         balancer = balancer_of(METHODS[method], len(TASKS), seed=0)
 
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--busy", action="store_true", help=BUSY)
     parser.add_argument("--channels_last", action="store_true", help="PyTorch's images and kernels as Flax's lie")
-    parser.add_argument("--options", nargs="+", default=(), help="of XLA, each for a plain step more: name=value")
+    parser.add_argument("--options", nargs="+", default=(), help="of XLA, a plain step more for each: name=value,...")
     flags = parser.parse_args()
     clock = clock_of(flags.busy)
     batch = drawn()
