@@ -82,7 +82,7 @@ class Ours:
             return self.gradient(params, batch)[1], state
 
         if method == "plain":
-            options = {"mtljax": {}} | {text: dict(o.split("=") for o in text.split(",")) for text in self._options}
+            options = {"mtljax": {}} | {text: _of_compiler(text) for text in self._options}
             return {name: self._step(optax.identity(), plain, chosen) for name, chosen in options.items()}
         balancer = balancer_of(METHODS[method], len(TASKS), seed=0)
 
@@ -114,6 +114,12 @@ class Ours:
             jax.block_until_ready(held)
 
         return call
+
+
+def _of_compiler(text: str) -> dict[str, Any]:
+    """XLA's options of `name=value,...`: JAX takes bools for bools."""
+    pairs = (option.split("=") for option in text.split(","))
+    return {name: {"true": True, "false": False}.get(value, value) for name, value in pairs}
 
 
 def same_network(ours: Ours, peers: Any, batch: dict[str, np.ndarray]) -> None:
