@@ -102,16 +102,6 @@ def theirs(name: str, jacobian: np.ndarray) -> Callable[[], None] | None:
     return call
 
 
-BUSY = "on one core, seconds of the processor: for a machine with other work on it"
-
-
-def clock_of(busy: bool) -> Callable[[], float]:
-    """What `medians` is to measure by; where it is the processor, this process stays on one core from now on."""
-    if busy:  # to be called before JAX counts the cores
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
-    return time.process_time if busy else time.perf_counter
-
-
 def medians(
     calls: dict[str, Callable[[], None]], turns: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, float]:
@@ -176,11 +166,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--step", action="store_true")
-    parser.add_argument("--busy", action="store_true", help=f"of the rules, {BUSY}")
+    parser.add_argument("--busy", action="store_true", help=f"of the rules, {machine.BUSY}")
     parser.add_argument("--methods", default="", help="names with commas between them; all by default")
     arguments = parser.parse_args()
     chosen = arguments.methods.split(",") if arguments.methods else methods()
-    clock = clock_of(arguments.busy)
+    clock = machine.clock_of(arguments.busy)
     print(f"{machine.described()}; load {os.getloadavg()[0]:.1f}")
     if arguments.step:
         steps(arguments.turns, chosen)

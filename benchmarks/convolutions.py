@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import machine
 import numpy as np
-from balancers import BUSY, clock_of, medians
+from balancers import medians
 
 BATCH = 8
 SHAPES = {"32 x 32, 48 channels": (32, 48), "4 x 4, 384 channels": (4, 384)}
@@ -68,9 +68,9 @@ def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=20)
-    parser.add_argument("--busy", action="store_true", help=BUSY)
+    parser.add_argument("--busy", action="store_true", help=machine.BUSY)
     flags = parser.parse_args()
-    clock = clock_of(flags.busy)
+    clock = machine.clock_of(flags.busy)
     print(f"{machine.described()}; load {os.getloadavg()[0]:.1f}")
     rng = np.random.default_rng(0)
     for name, (size, channels) in SHAPES.items():

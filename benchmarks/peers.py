@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import machine
 import numpy as np
 import optax
-from balancers import BUSY, clock_of, medians
+from balancers import medians
 from flax import traverse_util
 
 import mtljax as mtl
@@ -137,11 +137,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", default=",".join(METHODS), help="with commas between them")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--busy", action="store_true", help=BUSY)
+    parser.add_argument("--busy", action="store_true", help=machine.BUSY)
     parser.add_argument("--channels_last", action="store_true", help="PyTorch's images and kernels as Flax's lie")
     parser.add_argument("--options", nargs="+", default=(), help="of XLA, a plain step more for each: name=value,...")
     flags = parser.parse_args()
-    clock = clock_of(flags.busy)
+    clock = machine.clock_of(flags.busy)
     batch = drawn()
     ours, peers = Ours(batch, flags.options), None
     try:
