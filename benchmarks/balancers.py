@@ -145,11 +145,11 @@ def steps(turns: int, chosen: list[str]) -> None:
             variants += [(f"{name}({ARGUMENTS.get(name, '')})", measure) for measure in measures]
     base: tuple[Callable[[], None], float] | None = None
     for variant in variants:
-        run = prepared(*variant)
-        batch = run.parts.spread.place_batch(next(run.train_batches()))
-        step = run.train_step()
-        compiled = step.lower(run.state, batch).compile()
-        held = [run.state]
+        parts, optax_tx, state = prepared(*variant)
+        batch = parts.spread.place_batch(next(parts.train_batches()))
+        step = parts.train_step(optax_tx)
+        compiled = step.lower(state, batch).compile()
+        held = [state]
 
         def call(compiled: Any = compiled, step: Any = step, held: list[Any] = held, batch: Any = batch) -> None:
             held[0], report = compiled(held[0], batch, step.noise)
