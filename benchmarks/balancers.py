@@ -8,6 +8,7 @@ matrix: three calls each, after one that is not counted, in which the other's th
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -101,20 +102,22 @@ def theirs(name: str, jacobian: np.ndarray) -> Callable[[], None] | None:
     return call
 
 
-def medians(calls: dict[str, Callable[[], None]], turns: int) -> dict[str, float]:
-    """Seconds of each call, over turns."""
+def medians(
+    calls: dict[str, Callable[[], None]], turns: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Seconds of each call by a clock, over turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns + 2):
         for name, call in calls.items():
             call()
             for _ in range(3 if turn >= 2 else 0):
-                begin = time.perf_counter()
+                begin = clock()
                 call()
-                times[name].append(time.perf_counter() - begin)
+                times[name].append(clock() - begin)
     return {name: statistics.median(found) for name, found in times.items()}
 
 
-def rules(turns: int, chosen: list[str]) -> None:
+def rules(turns: int, chosen: list[str], clock: Callable[[], float]) -> None:
     """Prints a table of the rules."""
     for number in TASKS:
         rng = np.random.default_rng(0)
@@ -124,7 +127,7 @@ def rules(turns: int, chosen: list[str]) -> None:
         for name in chosen:
             call, count = ours(name, jacobian, losses)
             other = theirs(name, jacobian)
-            found = medians({"ours": call} | ({} if other is None else {"theirs": other}), turns)
+            found = medians({"ours": call} | ({} if other is None else {"theirs": other}), turns, clock)
             line = f"{name:<18}{count / 1e6:>10.2f}{found['ours'] * 1e6:>10.0f}"
             if other is not None:
                 line += f"{found['theirs'] * 1e6:>12.0f}{found['ours'] / found['theirs']:>8.2f}"
@@ -142,11 +145,11 @@ def steps(turns: int, chosen: list[str]) -> None:
             variants += [(f"{name}({ARGUMENTS.get(name, '')})", measure) for measure in measures]
     base: tuple[Callable[[], None], float] | None = None
     for variant in variants:
-        run = prepared(*variant)
-        batch = run.parts.spread.place_batch(next(run.train_batches()))
-        step = run.train_step()
-        compiled = step.lower(run.state, batch).compile()
-        held = [run.state]
+        parts, optax_tx, state = prepared(*variant)
+        batch = parts.spread.place_batch(next(parts.train_batches()))
+        step = parts.train_step(optax_tx)
+        compiled = step.lower(state, batch).compile()
+        held = [state]
 
         def call(compiled: Any = compiled, step: Any = step, held: list[Any] = held, batch: Any = batch) -> None:
             held[0], report = compiled(held[0], batch, step.noise)
@@ -163,11 +166,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--step", action="store_true")
+    parser.add_argument("--busy", action="store_true", help=f"of the rules, {machine.BUSY}")
     parser.add_argument("--methods", default="", help="names with commas between them; all by default")
     arguments = parser.parse_args()
     chosen = arguments.methods.split(",") if arguments.methods else methods()
-    print(machine.described())
-    (steps if arguments.step else rules)(arguments.turns, chosen)
+    clock = machine.clock_of(arguments.busy)
+    print(f"{machine.described()}; load {os.getloadavg()[0]:.1f}")
+    if arguments.step:
+        steps(arguments.turns, chosen)
+    else:
+        rules(arguments.turns, chosen, clock)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ Every variant runs in this process, in turns, on the same batch; a ratio is that
 """
 
 import argparse
+import os
 import runpy
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=60)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="beside equal()")
+    parser.add_argument("--busy", action="store_true", help=machine.BUSY)
     arguments = parser.parse_args()
+    clock = machine.clock_of(arguments.busy)
     chosen = {name: VARIANTS[name] for name in VARIANTS if name == EQUAL or name in arguments.only}
     parts, _, state = prepared(*VARIANTS[EQUAL])
     raw = in_unit_range(next(parts.train_batches()))
@@ -113,14 +115,14 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(arguments.turns + 2):
         for name, step in steps.items():
-            begin = time.perf_counter()
+            begin = clock()
             *states[name], _ = step(*states[name], given[name])
             jax.block_until_ready(states[name])
             if turn >= 2:
-                times[name].append(time.perf_counter() - begin)
+                times[name].append(clock() - begin)
     median = {name: statistics.median(seconds) for name, seconds in times.items()}
     implied = counted[EQUAL] + (len(parts.tasks) - 1) * backward
-    print(machine.described())
+    print(f"{machine.described()}; load {os.getloadavg()[0]:.1f}")
     print(f"{'step':<22} {'ms':>8} {'time / equal()':>15} {'FLOPs / equal()':>16}")
     for name, seconds in median.items():
         print(f"{name:<22} {1e3 * seconds:8.1f} {seconds / median[EQUAL]:15.3f} {counted[name] / counted[EQUAL]:16.3f}")

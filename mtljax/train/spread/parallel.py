@@ -142,7 +142,7 @@ class _OverMesh:
             begin=self.begin,
             train=self.train,
             evaluate=self.evaluate,
-            place_batch=lambda batch: jax.tree.map(lambda x: jax.make_array_from_process_local_data(split, x), batch),
+            place_batch=lambda batch: _batch_placed(batch, split),
             place_state=lambda state: _placed(state, self.shardings(state)),
             to_disk=lambda state: state,
             collect=lambda tree: jax.tree.map(_on_this_host, tree),
@@ -200,6 +200,13 @@ def _on_this_host(x: jax.Array) -> np.ndarray:
         return np.asarray(x)
     pieces = sorted(x.addressable_shards, key=lambda piece: piece.index[0].start or 0)
     return np.concatenate([np.asarray(piece.data) for piece in pieces])
+
+
+def _batch_placed(batch: Any, sharding: NamedSharding) -> Any:
+    """This host's batch as its part of that of all hosts."""
+    if jax.process_count() == 1:
+        return jax.device_put(batch, sharding)  # all arrays in one call, which costs the loop less than one for each
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
 
 
 def _placed(state: Any, shardings: Any) -> Any:

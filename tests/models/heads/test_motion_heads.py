@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 import mtljax as mtl
 from mtljax.models.heads import flow
 from mtljax.models.heads.motion import frame_pairs
-from mtljax.models.heads.motion.matching import best_match, correlation, least_squares_shift
+from mtljax.models.heads.motion.matching import best_match, correlation, least_squares_shifts
 from tests.models.heads.moving import moved, pairs_in_motion, shifted_pairs, still_world, texture
 from tests.models.toys import random_like
 
@@ -206,9 +206,9 @@ def test_the_best_match_is_where_a_texture_went():
 @pytest.mark.parametrize("shift", [(0.4, -0.3), (-0.5, 0.2), (0.0, 0.0)])
 def test_least_squares_find_a_small_shift(shift):
     first = texture(np.random.default_rng(3), (16, 20), channels=4)
-    found = least_squares_shift(first[None], moved(first, shift)[None], 5, jnp.array(1e-6))[0, 4:-4, 4:-4]
+    found = least_squares_shifts(first[None], moved(first, shift)[None], (3, 5), jnp.array(1e-6))[1][0, 4:-4, 4:-4]
     np.testing.assert_allclose(found, np.broadcast_to(shift, found.shape), atol=0.12)
-    flat = least_squares_shift(jnp.zeros((1, 6, 6, 2)), jnp.ones((1, 6, 6, 2)), 5, jnp.array(1e-6))
+    (flat,) = least_squares_shifts(jnp.zeros((1, 6, 6, 2)), jnp.ones((1, 6, 6, 2)), (5,), jnp.array(1e-6))
     assert not np.asarray(flat).any()  # without texture nothing can be told
 
 

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mtljax.models.heads.motion.matching import best_match, correlation, least_squares_shift
+from mtljax.models.heads.motion.matching import best_match, correlation, least_squares_shifts
 from mtljax.models.parts.norm import Norm
 from mtljax.models.parts.pyramid import resized
 
@@ -69,7 +69,7 @@ class FramePairs(nn.Module):
         volume = correlation(*centred, _RADIUS)
         pooled = nn.avg_pool(volume, (3, 3), (1, 1), "SAME", count_include_pad=False)
         shifts = [best_match(pooled, sharpness)]
-        shifts += [least_squares_shift(*centred, window, jnp.exp(damping)) for window in _WINDOWS]
+        shifts += least_squares_shifts(*centred, _WINDOWS, jnp.exp(damping))
         return FramePair(*centred, volume, [stride * shift for shift in shifts])
 
 

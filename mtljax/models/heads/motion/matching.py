@@ -83,17 +83,21 @@ def best_match(volume: jax.Array, sharpness: jax.Array) -> jax.Array:
     return jnp.sum(weights[..., None] * shifts, axis=-2)
 
 
-def least_squares_shift(first: jax.Array, second: jax.Array, window: int, damping: jax.Array) -> jax.Array:
-    """The shift under which two maps differ least in a window, to first order (Lucas and Kanade 1981).
+def least_squares_shifts(
+    first: jax.Array, second: jax.Array, windows: Sequence[int], damping: jax.Array
+) -> list[jax.Array]:
+    """The shifts under which two maps differ least in windows, to first order (Lucas and Kanade 1981).
+
+    All windows together, since one by one each has a gradient of its own to compile.
 
     Args:
         first: (B, h, w, C).
         second: (B, h, w, C).
-        window: its side, in cells.
+        windows: their sides, in cells.
         damping: added to the diagonal of the system, relative to gradients of features.
 
     Returns:
-        (B, h, w, 2) float32 cells (x, y), at most 4.
+        Of each window (B, h, w, 2) float32 cells (x, y), at most 4.
 
     Example:
         >>> import jax
@@ -101,19 +105,20 @@ def least_squares_shift(first: jax.Array, second: jax.Array, window: int, dampin
         >>> x, y = jnp.meshgrid(jnp.arange(8.0), jnp.arange(8.0))
         >>> def seen(x, y):
         ...     return jnp.stack([jnp.sin(x / 3), jnp.sin(y / 3)], axis=-1)[None]
-        >>> shift = jax.jit(least_squares_shift, static_argnums=2)(seen(x, y), seen(x - 0.5, y), 3, jnp.array(1e-6))
-        >>> print(shift[0, 4, 4].round(1) + 0.0)
+        >>> found = jax.jit(least_squares_shifts, static_argnums=2)(seen(x, y), seen(x - 0.5, y), (3,), jnp.array(1e-6))
+        >>> print(found[0][0, 4, 4].round(1) + 0.0)
         [0.5 0. ]
     """
     first, second = first.astype(jnp.float32), second.astype(jnp.float32)
     gx, gy = gradients((first + second) / 2)
     change = second - first
     products = [jnp.mean(a * b, axis=-1) for a, b in ((gx, gx), (gx, gy), (gy, gy), (gx, change), (gy, change))]
-    pooled = nn.avg_pool(jnp.stack(products, axis=-1), (window, window), (1, 1), "SAME", count_include_pad=False)
-    xx, xy, yy, xt, yt = jnp.moveaxis(pooled, -1, 0)
+    seen = jnp.stack(products, axis=-1)
+    pooled = [nn.avg_pool(seen, (side, side), (1, 1), "SAME", count_include_pad=False) for side in windows]
+    xx, xy, yy, xt, yt = jnp.moveaxis(jnp.stack(pooled), -1, 0)
     xx, yy = xx + damping, yy + damping
     shift = jnp.stack([xy * yt - yy * xt, xy * xt - xx * yt], axis=-1) / (xx * yy - xy * xy)[..., None]
-    return jnp.clip(shift, -_FARTHEST, _FARTHEST)
+    return list(jnp.clip(shift, -_FARTHEST, _FARTHEST))
 
 
 def gradients(x: jax.Array) -> tuple[jax.Array, jax.Array]:
