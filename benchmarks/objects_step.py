@@ -26,6 +26,7 @@ from mtljax.train.config import checks, experiment
 from mtljax.train.config.default import checked
 from mtljax.train.config.parts import Experiment
 from mtljax.train.run.start import start
+from mtljax.train.spread.parallel import DATA, FSDP
 from mtljax.train.step.step import make_eval_step
 from mtljax.train.step.told import told_of
 
@@ -46,11 +47,14 @@ def flops_of_heads(model: Any, variables: Any, batch: Any, train: bool) -> float
     def apply(method: str) -> Callable[[Any, Any], Any]:
         def run(variables: Any, batch: Any) -> Any:
             batch = in_unit_range(batch)
-            told = told_of(batch, model, method)
-            return model.apply(variables, inputs_of(batch), train=train, rngs=rngs, method=method, **told)
+            told: dict[str, Any] = {"rngs": rngs, "method": method, **told_of(batch, model, method)}
+            return model.apply(variables, inputs_of(batch), train=train, mutable=["batch_stats"], **told)
 
+        for axis in (DATA, FSDP):  # of one device, over which statistics of the batch are averaged
+            run = jax.vmap(run, in_axes=(None, 0), axis_name=axis)
         return run
 
+    batch = jax.tree.map(lambda x: x[None, None], batch)
     encoder, whole = (
         jax.jit(apply(method)).lower(variables, batch).compile().cost_analysis()["flops"]
         for method in ("encode", "__call__")
