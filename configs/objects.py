@@ -3,7 +3,7 @@
 python launch.py --config configs/objects.py
 python launch.py --config configs/objects.py --config.balance='pcgrad()' --config.measure=features
 
-Some 18 minutes of two quiet cores, at 0.30 s a step, beside compiling. What to expect on validation, and of a trivial
+Some 18 minutes of two quiet cores, at 0.31 s a step, beside compiling. What to expect on validation, and of a trivial
 predictor on the same detections (docs/objects.md has all): detect AP50 0.37 (0.01), 0.73 for any class (0.03);
 instances mask AP 0.22 (0.11), PQ 0.31 (0.24); pose 0.43 m (1.22); track HOTA 0.53 (0.52), 341 switches (387);
 trajectory ADE 1.07 m (1.95).
