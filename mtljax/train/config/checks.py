@@ -1,7 +1,7 @@
 """Whether the parts of a run fit each other, and what is to be said of its data before it trains."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from mtljax.data import pipeline
 from mtljax.data.check import sampled
 from mtljax.data.pipeline import inputs_of
 from mtljax.errors import UserError, told
+from mtljax.models.readout import Readout
 from mtljax.train.config import data_checks
 from mtljax.train.config.best_by import best_by
 from mtljax.train.config.default import balance_told
@@ -59,6 +60,7 @@ def _fit(parts: Experiment) -> Fitted:
             check_labels_there(task, parts.validation[0], f"data {parts.config.data!r}")
     if "image" in sample and not parts.config.input:
         data_checks.check_layout(sample["image"][0], "a validation image")
+    _check_readout(parts)
     shapes = parts.shapes(inputs_of(sample))
     optimizer = parts.optimizer(shapes["params"])
     _check_groups(parts, shapes["params"])
@@ -66,6 +68,18 @@ def _fit(parts: Experiment) -> Fitted:
     if parts.augmentation is not None:
         _check_augmented(parts, fitted)
     return fitted
+
+
+def _check_readout(parts: Experiment) -> None:
+    """Whether a readout's levels are those of the features that it reads; of wrong ones many are as large, packed."""
+    if not (isinstance(parts.model, Readout) and hasattr(parts.data, "readout")):
+        return
+    levels, size = cast(Any, parts.data).readout()
+    if (given := tuple(map(tuple, parts.model.levels))) != levels:
+        raise UserError(
+            f"model {parts.config.model!r} reads levels {given}, but those of {parts.data.name} have shapes {levels}; "
+            f"expected Readout(levels={levels}, size={size})."
+        )
 
 
 def _check_groups(parts: Experiment, params: Any) -> None:

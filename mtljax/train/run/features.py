@@ -32,6 +32,7 @@ from mtljax.train.run.checkpoint import CHECKPOINTS, finished
 from mtljax.train.run.config_file import CONFIG_FILE, load
 from mtljax.train.run.start import newest_variables
 from mtljax.train.run.workdir import InUse, read_json, replace_text, replacing, sole_use
+from mtljax.train.spread import hosts
 
 FOLDER, ABOUT = "features", "about.json"
 _BATCH, _WAIT = 32, 0.5  # examples at once; seconds between looks whether another process is done
@@ -44,6 +45,7 @@ class FrozenFeatures:
     data: DataSet
     runs: tuple[str, ...]
     untrained: bool
+    _splits: dict[str, Source] = dataclasses.field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -58,12 +60,26 @@ class FrozenFeatures:
     def split(self, name: str) -> Source:
         """The examples of a split, with features in the place of images; computed on first use.
 
+        Of several hosts, all must ask for the first time.
+
         Raises:
             UserError: where a run is not there, has other levels than the others, or its features were of another
                 state of it, or of other data.
         """
+        if name not in self._splits:
+            self._splits[name] = self._split(name)
+        return self._splits[name]
+
+    def readout(self) -> tuple[tuple[Shape, ...], tuple[int, int] | None]:
+        """What a `Readout` of the features is told: shapes of their levels, and (H, W) of the images, if of pixels."""
+        examples = cast(_Examples, self.split("validation"))
+        image = examples.source[0]["image"]
+        return examples.shapes, None if image.ndim == 1 else (int(image.shape[-3]), int(image.shape[-2]))
+
+    def _split(self, name: str) -> Source:
         source = self.data.split(name)
-        found = [features_of(pathlib.Path(run), self.data, name, untrained=self.untrained) for run in self.runs]
+        runs = [pathlib.Path(run).expanduser() for run in self.runs]
+        found = [features_of(run, self.data, name, untrained=self.untrained) for run in runs]
         shapes = [[level.shape for level in levels] for levels in found]
         for run, theirs in zip(self.runs, shapes, strict=True):
             if theirs != shapes[0]:
@@ -112,6 +128,11 @@ class _Examples:
     def __len__(self) -> int:
         return len(self.source)
 
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Of the levels of one image, of all encoders together."""
+        return tuple((*level[0].shape[2:-1], sum(one.shape[-1] for one in level)) for level in self.levels)
+
     def __getitem__(self, index: SupportsIndex) -> Example:
         index = int(index)
         joined = [np.concatenate([one[index] for one in level], axis=-1) for level in self.levels]
@@ -124,6 +145,9 @@ class _Examples:
 def features_of(run: pathlib.Path, data: DataSet, split: str, *, untrained: bool = False) -> tuple[np.ndarray, ...]:
     """The levels of the features of a split, (N, s, h, w, C) each, read from the disk as they are used.
 
+    Of several hosts all must ask: to read the network takes all of them, so whether it is read is the first one's to
+    say. All compute, so that none waits for long, and the first writes.
+
     Args:
         run: workdir of the encoder's run.
         data: what it looks at.
@@ -134,14 +158,22 @@ def features_of(run: pathlib.Path, data: DataSet, split: str, *, untrained: bool
     about = _about(run, data, untrained)
     with _in_turn(folder):
         there: dict[str, Any] = read_json(folder / ABOUT)
+        missing = bool(hosts.of_first(not there))
+        if not (there or missing):
+            raise UserError(
+                f"the first host has found features in {str(folder)!r}, and this one has not; expected a folder that "
+                "all hosts see."
+            )
         if there and there["about"] != about:
             raise UserError(
                 f"the features in {str(folder)!r} are of {_told(there['about'])}, but the frozen network is now "
                 f"{_told(about)}; take that folder away, and what was trained on it, or restore the network."
             )
-        if not there:
+        if missing:
             there = {**_compute(run, data.split(split), folder, untrained), "about": about}
-            replace_text(folder / ABOUT, json.dumps(there))
+            if hosts.first():
+                replace_text(folder / ABOUT, json.dumps(there))
+            hosts.of_first(0)  # which the others wait for
     return tuple(np.load(folder / f"{i}.npy", mmap_mode="r") for i in range(int(there["levels"])))
 
 
@@ -191,7 +223,7 @@ def _compute(run: pathlib.Path, source: Source, folder: pathlib.Path, untrained:
         frames = images.shape[1] if images.ndim == 5 else 1
         found = [np.asarray(level) for level in encode(variables, images)]
         levels.append([level.reshape(-1, frames, *level.shape[1:])[valid] for level in found])
-    for i, level in enumerate(zip(*levels, strict=True)):
+    for i, level in enumerate(zip(*levels, strict=True) if hosts.first() else ()):
         with replacing(folder / f"{i}.npy") as file, file.open("wb") as opened:
             np.save(opened, np.concatenate(level))
     return {"levels": len(levels[0]), "examples": len(source)}

@@ -9,8 +9,13 @@ import pytest
 from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.models.readout import Readout, packed, unpacked
+from mtljax.train import default_config
+from mtljax.train.config.checks import fit
+from mtljax.train.config.default import checked
+from mtljax.train.config.experiment import build
 from mtljax.train.run import features
 from mtljax.train.run.features import frozen_features
+from mtljax.train.spread import hosts
 
 
 class Data:
@@ -20,7 +25,8 @@ class Data:
     size = (4, 4)
 
     def split(self, name):
-        return [{"image": np.full((2, *self.size, 3), i, np.uint8), "label": np.array(i)} for i in range(2)]
+        labels = [{"label": np.array(i), "label_valid": np.array(True)} for i in range(2)]
+        return [{"image": np.full((2, *self.size, 3), i, np.uint8), **label} for i, label in enumerate(labels)]
 
 
 def test_levels_are_packed_and_unpacked_as_they_were():
@@ -66,8 +72,8 @@ def runs(tmp_path, monkeypatch):
 
 def test_features_of_several_encoders_are_concatenated_and_computed_once(runs):
     base, computed = runs
-    data = frozen_features(Data(), [str(base / "a"), str(base / "b")])
     for _ in range(2):
+        data = frozen_features(Data(), [str(base / "a"), str(base / "b")])
         examples = data.split("train")
         assert len(examples) == 2
         example = examples[1]
@@ -89,13 +95,57 @@ def test_features_have_the_size_of_the_images_by_which_tasks_know_where_labels_l
     np.testing.assert_array_equal([fine.min(), fine.max(), coarse.min(), coarse.max()], 1)
 
 
+@pytest.mark.parametrize(
+    "levels",
+    [((4, 4, 4), (2, 2, 5)), ((4, 4, 3), (2, 2, 6)), ((2, 8, 4), (2, 2, 6)), ((4, 4, 4),), ()],
+    ids=["as deep, packed", "a channel less", "another shape", "one level", "none"],
+)
+def test_a_readout_of_other_levels_than_those_of_the_features_is_refused_with_the_right_ones(runs, levels):
+    base, _ = runs
+    data = frozen_features(Data(), [str(base / "a"), str(base / "b")])
+    config = default_config()
+    config.data, config.model = "given('features')", f"mtljax.models.readout:Readout(levels={levels!r})"
+    config.tasks = {"label": "classify(num_classes=2, label='label')"}
+    config.optimizers = {"label": "sgd(0.1)"}
+    config.batch_size, config.parallel = 2, "mesh(data=1)"
+    parts = build(checked(config), {"data": data})
+    with pytest.raises(UserError, match=r"Readout\(levels=\(\(4, 4, 4\), \(2, 2, 6\)\), size=\(4, 4\)\)"):
+        fit(parts)
+    right = config.model.replace(repr(levels), "[[4, 4, 4], [2, 2, 6]]")
+    config.model = right
+    assert fit(build(checked(config), {"data": data})).predictions["label"].shape[-1] == 2
+
+
+def test_a_run_maps_the_features_of_a_split_once_and_knows_the_home(runs, monkeypatch):
+    base, _ = runs
+    monkeypatch.setenv("HOME", str(base))
+    data = frozen_features(Data(), ["~/a"])
+    assert data.split("train") is data.split("train")
+
+
+def test_of_several_hosts_all_compute_where_the_first_has_none_and_the_first_alone_writes(runs, monkeypatch):
+    """Reading the network takes all: a host that finds features which the first did not must read it, too."""
+    base, computed = runs
+    frozen_features(Data(), [str(base / "a")]).split("train")
+    asked = []
+    monkeypatch.setattr(hosts, "first", lambda: False)
+    monkeypatch.setattr(hosts, "of_first", lambda number: asked.append(number) or 1)
+    frozen_features(Data(), [str(base / "a")]).split("train")
+    assert computed == ["a", "a"]
+    assert asked == [False, 0]  # whether there are none, and that the first is done
+    monkeypatch.setattr(hosts, "of_first", lambda number: 0)
+    (base / "a" / "features" / "train" / "about.json").unlink()
+    with pytest.raises(UserError, match="the first host has found features"):
+        frozen_features(Data(), [str(base / "a")]).split("train")
+
+
 def test_a_frozen_network_that_changed_is_told(runs):
     base, _ = runs
     data = frozen_features(Data(), [str(base / "a")])
     data.split("train")
     (base / "a" / "checkpoints.crc32.json").write_text(json.dumps({"10": {"state": 2}}))
     with pytest.raises(UserError, match="but the frozen network is now data two clips, step 10, checksum"):
-        data.split("train")
+        frozen_features(Data(), [str(base / "a")]).split("train")
 
 
 def test_features_of_other_data_are_told(runs):
