@@ -1,5 +1,6 @@
 """Checkpoints, through Orbax: the training state and the position in the data."""
 
+import functools
 import pathlib
 import re
 import sys
@@ -101,7 +102,10 @@ def restore_variables(directory: pathlib.Path) -> tuple[int, dict[str, Any]] | N
 
 
 def _newest(directory: pathlib.Path, load: Callable[[pathlib.Path, int], Any], only: int | None = None) -> Any:
-    """What is loaded of the newest checkpoint that can be read; None where there is none."""
+    """What is loaded of the newest checkpoint that can be read; None where there is none.
+
+    Of several hosts, one that all of them can read: what one alone cannot is left by all, which else would wait for it.
+    """
     directory = directory.absolute()
     tried: list[int] = []
     while True:
@@ -109,22 +113,37 @@ def _newest(directory: pathlib.Path, load: Callable[[pathlib.Path, int], Any], o
         step = hosts.of_first(max(there if only is None else there & {only}, default=-1))
         if step < 0:
             break
-        try:
-            return load(directory, step)
-        except Exception as error:  # A damaged file can surface as almost any error of Orbax or tensorstore.
-            if isinstance(error, UserError) or hosts.tells_of_loss(error):
-                raise
-            tried.append(step)
-            if max(finished(directory), default=-1) <= max(tried):  # else it was dropped for a newer one
-                _tell_unreadable(directory / str(step), error)
+        found, error = _tried(functools.partial(Checksums(directory).check, step))
+        if error is None:
+            found, error = _tried(functools.partial(load, directory, step))
+        if error is None:
+            return found
+        if isinstance(error, UserError):
+            raise error
+        tried.append(step)
+        if max(finished(directory), default=-1) <= max(tried):  # else it was dropped for a newer one
+            _tell_unreadable(directory / str(step), error)
     if tried:
         raise UserError(f"none of the checkpoints {sorted(tried)} in {directory} can be read.")
     return None
 
 
+def _tried(read: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """What is read, or the error with which it cannot be: an error on every host where there is one on any."""
+    found, failed = None, None
+    try:
+        found = read()
+    except Exception as error:  # A damaged file can surface as almost any error of Orbax or tensorstore.
+        if hosts.tells_of_loss(error):
+            raise
+        failed = error
+    if hosts.anywhere(failed is not None):
+        return None, failed or OSError("another process cannot read it")
+    return found, None
+
+
 def _load_variables(directory: pathlib.Path, step: int) -> dict[str, Any]:
     folder = str(directory / str(step))
-    Checksums(directory).check(step)
     place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
     def wanted(path: Any, leaf: Any) -> Any:
@@ -140,7 +159,6 @@ def _load_variables(directory: pathlib.Path, step: int) -> dict[str, Any]:
 
 def _load(directory: pathlib.Path, step: int, state: Any) -> Restored:
     folder = directory / str(step)
-    Checksums(directory).check(step)
     # One after the other: where two are loaded together and one fails, the other is left hanging.
     examples = ocp.load_checkpointables(str(folder), {"data": {"examples": 0}})["data"]["examples"]
     _check_fits(folder, state)

@@ -119,6 +119,21 @@ def test_a_damaged_newest_is_named_and_the_one_before_taken(saved, made, damage,
     assert "falling back to the one before" in message
 
 
+def test_one_that_another_process_cannot_read_is_left_by_all(saved, made, monkeypatch, capsys):
+    """Each says whether it can: of the checksums, then of what is loaded, which takes all of them."""
+    asked = []
+
+    def anywhere(failed):
+        asked.append(failed)
+        return failed or len(asked) == 1
+
+    monkeypatch.setattr(checkpoint.hosts, "anywhere", anywhere)
+    found = checkpoint.restore(saved, made[0])
+    assert found.step == 2
+    assert asked == [False, False, False]
+    assert "another process cannot read it" in capsys.readouterr().err
+
+
 def test_when_all_are_damaged_nothing_is_begun_anew(saved, made):
     for step in (1, 2, 3):
         truncate_all(saved / f"{step}")
