@@ -91,7 +91,7 @@ def train(
                 started_from = f"resuming {workdir} at step {begun.step}\n{started_from}"
             print(started_from + _told_of(parts, begun.state.params), flush=True)
         writer = MetricWriter(workdir, begun.step, others, flat(parts.config)) if hosts.first() else Silent()
-        with contextlib.closing(writer):
+        with writer:
             step = parts.train_step(fitted.optimizer)
             record = Record(parts, fitted, workdir, begun.step, step, called)
             evaluate, looks = evaluation.evaluator(parts), Looks(parts, begun.affinity)

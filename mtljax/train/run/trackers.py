@@ -19,7 +19,8 @@ class Tracker(Protocol):
     """A writer of figures beside `metrics.jsonl` and TensorBoard. On the first host alone; nothing is called in `eval`.
 
     What it raises in `begin` ends the run, as a mistake in what was given; later, it is told once, and the run goes on
-    without this writer.
+    without this writer. One that has a method `fail(error)` is told before `close` of what ended a run before its last
+    step: an exception of whatever kind, a `SystemExit` after a signal.
     """
 
     def begin(self, workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
@@ -114,6 +115,7 @@ class _Wandb:
     library: Any
     given: Mapping[str, str]
     run: Any = None
+    status: int = 0
 
     def begin(self, workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
         identity, known = _identity(workdir, "wandb")
@@ -128,9 +130,13 @@ class _Wandb:
     def picture(self, step: int, name: str, file: pathlib.Path) -> None:
         self.run.log({name: self.library.Image(str(file))}, step=step)
 
+    def fail(self, error: BaseException) -> None:
+        del error
+        self.status = 1
+
     def close(self) -> None:
         if self.run is not None:
-            self.run.finish()
+            self.run.finish(exit_code=self.status)
 
 
 @dataclasses.dataclass
@@ -141,6 +147,7 @@ class _MLflow:
     name: str
     client: Any = None
     run: str = ""
+    status: str = "FINISHED"
 
     def begin(self, workdir: pathlib.Path, settings: Mapping[str, Any]) -> None:
         self.client = self.library.MlflowClient(tracking_uri=self.uri)
@@ -163,9 +170,12 @@ class _MLflow:
     def picture(self, step: int, name: str, file: pathlib.Path) -> None:
         self.client.log_artifact(self.run, str(file))
 
+    def fail(self, error: BaseException) -> None:
+        self.status = "KILLED" if isinstance(error, SystemExit | KeyboardInterrupt) else "FAILED"
+
     def close(self) -> None:
         if self.client is not None and self.run:
-            self.client.set_terminated(self.run)
+            self.client.set_terminated(self.run, status=self.status)
 
 
 class Together:
@@ -191,8 +201,8 @@ class Together:
                 raise UserError(f"writer {_named(tracker)}: {type(error).__name__}: {error}") from error
 
     def ask(self, method: str, *arguments: Any) -> None:
-        """Calls a method of all; one that fails is told and left alone from then on."""
-        for tracker in list(self._trackers):
+        """Calls a method of all that have it; one that fails is told and left alone from then on."""
+        for tracker in [one for one in self._trackers if hasattr(one, method)]:
             try:
                 getattr(tracker, method)(*arguments)
             except Exception as error:

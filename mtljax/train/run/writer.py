@@ -1,5 +1,6 @@
 """What a run leaves behind as it goes: metrics.jsonl and TensorBoard events."""
 
+import contextlib
 import json
 import math
 import pathlib
@@ -129,11 +130,19 @@ class MetricWriter:
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def __enter__(self) -> "MetricWriter":
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+        if error is not None:
+            self._others.ask("fail", error)
+        self.close()
+
     def close(self) -> None:
         """Flushes the events."""
         if self._events is not None:
             self._events.close()
-            self._others.ask("close")
+        self._others.ask("close")
 
     def _opened(self) -> SummaryWriter:
         if self._events is None:
@@ -159,8 +168,11 @@ def _step(line: str) -> float:
         return math.inf  # The last line of a run that was killed while it wrote.
 
 
-class Silent:
+class Silent(contextlib.AbstractContextManager):
     """A writer for hosts that leave the writing to the first."""
+
+    def __exit__(self, *_: object) -> None:
+        """Does nothing."""
 
     def begin(self) -> None:
         """Does nothing."""

@@ -3,13 +3,14 @@
 import json
 import re
 import sys
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mtljax.errors import UserError
-from mtljax.train.run.trackers import trackers_of
+from mtljax.train.run.trackers import _MLflow, _Wandb, trackers_of
 from mtljax.train.run.writer import MetricWriter
 
 ASKED = []
@@ -78,6 +79,42 @@ def test_one_that_fails_is_told_once_and_the_others_go_on(tmp_path, asked, capsy
         capsys.readouterr().err.count("warning: writer mine: OSError: no network; nothing more is written there") == 1
     )
     assert [name for name, *_ in asked] == ["begin", "begin", "write", "write", "write", "picture", "close"]
+
+
+class Fails(Mine):
+    def fail(self, error):
+        self._asked("fail", str(error))
+
+
+def test_how_a_run_ended_is_told_before_the_end_and_a_writer_that_never_began_is_closed(tmp_path, asked):
+    with pytest.raises(ValueError, match="no such thing"), MetricWriter(tmp_path, 0, (Mine(), Fails())):
+        raise ValueError("no such thing")
+    assert asked == [("fail", "no such thing"), ("close",), ("close",)]
+    asked.clear()
+    with MetricWriter(tmp_path, 0, (Fails(),)):
+        pass
+    assert asked == [("close",)]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (None, "FINISHED", 0),
+        (UserError("a"), "FAILED", 1),
+        (SystemExit(0), "KILLED", 1),
+        (KeyboardInterrupt(), "KILLED", 1),
+    ],
+)
+def test_a_run_that_fails_or_is_stopped_is_not_told_as_finished(error, status, code):
+    """By stand-ins for the two libraries; what is asked of them is what their own tests below ask."""
+    ended = []
+    client = types.SimpleNamespace(set_terminated=lambda run, status: ended.append((run, status)))
+    run = types.SimpleNamespace(finish=lambda exit_code: ended.append(exit_code))
+    for tracker in (_MLflow(None, "mine", None, "", client, "a"), _Wandb(None, {}, run)):
+        if error is not None:
+            tracker.fail(error)
+        tracker.close()
+    assert ended == [("a", status), code]
 
 
 def test_one_that_cannot_begin_ends_the_run(tmp_path, asked):
