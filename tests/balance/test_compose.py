@@ -66,6 +66,28 @@ def test_private_leaves_feel_loss_weights_where_their_owners_are_known():
     np.testing.assert_allclose(found["head"], [1.0, 1.0])
 
 
+def test_averaged_weights_of_a_loss_weighting_reach_private_leaves_as_its_own_do():
+    """Over one step, of which the mean is the step, and over three, of which it lags."""
+    params = {"a": jnp.zeros(2), "b": jnp.zeros(3), "c": jnp.zeros(2)}
+    jacobian = {"a": jnp.ones(2), "b": jnp.ones(3), "c": jnp.asarray(JACOBIAN[:2, :2])}
+    owners = {"a": (0,), "b": (1,), "c": ()}
+    base = mtl.imtl(2, optimizer=optax.sgd(0.5))
+    averaged = mtl.cr_mogm(2, base, alpha=0.75)
+    found = []
+    for balancer in (base, averaged):
+        state, each = balancer.init(params), []
+        for _ in range(3):
+            direction, state = balancer.update(jacobian, state, params, losses=jnp.array([0.5, 4.0]), owners=owners)
+            each.append([float(direction["a"][0]), float(direction["b"][0])])
+        found.append(np.array(each))
+    own, mean = found
+    assert abs(own[2] - own[0]).min() > 0.1
+    expected = own[0]
+    for step in range(3):
+        expected = 0.75 * expected + 0.25 * own[step]
+        np.testing.assert_allclose(mean[step], expected, rtol=1e-5)
+
+
 def test_misuse_is_told():
     with pytest.raises(ValueError, match="balancers of 2 and of 3 tasks"):
         mtl.compose(mtl.equal(2), mtl.pcgrad(3))

@@ -1,12 +1,12 @@
 """CR-MOGM: weights averaged over steps."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 
 from mtljax.balance import arguments
-from mtljax.balance.balancer import Balancer
+from mtljax.balance.balancer import Balancer, BalanceState, Weigh, Weights
 from mtljax.balance.methods.mgda import mgda
 from mtljax.balance.rule import Observation, from_rule
 
@@ -17,11 +17,13 @@ class CRMOGMState(NamedTuple):
     Attributes:
         base: the state of the balancer whose weights are averaged.
         weights: (T,) float32, the running mean.
+        private: (T,) float32, that of the weights of the tasks' own parameters.
         known: (T,) bool, which of them there are.
     """
 
     base: Any
     weights: jax.Array
+    private: jax.Array
     known: jax.Array
 
 
@@ -30,7 +32,7 @@ def cr_mogm(num_tasks: int, balancer: Balancer | None = None, alpha: float = 0.9
     them.
 
     `lambda <- alpha lambda + (1 - alpha) w`, w the weights of the other method; the first are taken as they are. A task
-    that is absent keeps its own.
+    that is absent keeps its own. So are those of private parameters, under a method that scales them.
 
     Args:
         num_tasks: T, the number of tasks.
@@ -71,13 +73,31 @@ def cr_mogm(num_tasks: int, balancer: Balancer | None = None, alpha: float = 0.9
 
     def rule(seen: Observation, state: CRMOGMState) -> tuple[jax.Array, CRMOGMState, jax.Array]:
         found, base_state = weigh(state.base, losses=seen.losses, gramian=seen.gramian, present=seen.present)
-        old = jnp.where(state.known, state.weights.astype(found.shared.dtype), found.shared)
-        mean = alpha * old + (1 - alpha) * found.shared
-        kept = jnp.where(seen.present, mean.astype(jnp.float32), state.weights)
-        return mean, CRMOGMState(base_state, kept, state.known | seen.present), base_state.solved
+
+        def averaged(old: jax.Array, new: jax.Array) -> tuple[jax.Array, jax.Array]:
+            mean = alpha * jnp.where(state.known, old.astype(new.dtype), new) + (1 - alpha) * new
+            return mean, jnp.where(seen.present, mean.astype(jnp.float32), old)
+
+        mean, kept = averaged(state.weights, found.shared)
+        _, private = averaged(state.private, found.private)
+        return mean, CRMOGMState(base_state, kept, private, state.known | seen.present), base_state.solved
 
     def init() -> CRMOGMState:
-        return CRMOGMState(base.init(()), jnp.zeros(num_tasks, jnp.float32), jnp.zeros(num_tasks, bool))
+        zeros = jnp.zeros(num_tasks, jnp.float32)
+        return CRMOGMState(base.init(()), zeros, zeros, jnp.zeros(num_tasks, bool))
 
     needs = base.needs_positive_losses
-    return from_rule(rule, num_tasks, sees=base.sees, init=init, needs_positive_losses=needs)
+    made = from_rule(rule, num_tasks, sees=base.sees, init=init, needs_positive_losses=needs)
+
+    def weigh_private(state: BalanceState, **seen: Any) -> tuple[Weights, BalanceState]:
+        weights, after = cast(Weigh, made.weigh)(state, **seen)
+        private = jnp.where(after.present, after.rule.private.astype(weights.private.dtype), weights.private)
+        return Weights(weights.shared, private), after
+
+    return Balancer(
+        cast(Any, made.init),
+        num_tasks=num_tasks,
+        sees=base.sees,
+        weigh=weigh_private,
+        needs_positive_losses=needs is True,
+    )
