@@ -12,6 +12,7 @@ import pytest
 import mtljax as mtl
 from mtljax.errors import UserError
 from mtljax.serving.export import onnx
+from mtljax.serving.export.function import must_agree
 from tests.serving import sets
 
 TASKS = ["depth", "kind"]
@@ -154,6 +155,17 @@ def test_a_scalar_has_no_axes_among_the_parameters():
     from mtljax.serving.export.folder import _by_path
 
     assert _by_path({"params": {"alpha": jnp.float32(2), "w": jnp.ones((2, 1)).T}})["params/alpha"].shape == ()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_whose_own_numbers_are_not_finite_is_told_as_such(value):
+    """Whatever the file says: it may do just what the network does."""
+    wanted = {"depth": np.array([1.0, value], np.float32)}
+    for found in (wanted, {"depth": np.ones(2)}):
+        with pytest.raises(UserError, match="the network itself gives numbers that are not finite in depth"):
+            must_agree("model.onnx", found, wanted)
+    with pytest.raises(UserError, match=r"model\.onnx differs from the network"):
+        must_agree("model.onnx", wanted, {"depth": np.ones(2)})
 
 
 def test_what_cannot_be_exported_is_told(run, tmp_path, monkeypatch):

@@ -79,7 +79,8 @@ def must_agree(what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -
         wanted: those of the network.
 
     Raises:
-        UserError: where they are not the same to about three digits, or of whole numbers more than 1 % differ.
+        UserError: where they are not the same to about three digits, or of whole numbers more than 1 % differ; or where
+            those of the network are not finite, so that nothing can be compared.
 
     Example:
         >>> must_agree("model.onnx", {"depth": np.ones(2)}, {"depth": np.array([1.0, 1.5])})
@@ -91,6 +92,11 @@ def must_agree(what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -
         if right.dtype.kind in "iub" and np.mean(np.asarray(found[name]) != right) <= _OTHER:
             continue
         right = right.astype(np.float64)
+        if not np.isfinite(right).all():
+            raise UserError(
+                f"the network itself gives numbers that are not finite in {name}, of inputs of noise, so {what} cannot "
+                "be held against it; expected a network that was trained to finite figures. Nothing was written."
+            )
         largest, off = (
             np.abs(right).max(initial=0.0),
             np.abs(np.asarray(found[name], np.float64) - right).max(initial=0.0),
