@@ -109,16 +109,16 @@ def _table(energies: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray],
 
 def _measure(wanted: _Wanted) -> tuple[Experiment, Measure]:
     """The run, and `batch -> (distances (K, N), errors (N,))` of its N frames; NaN for one without a label."""
-    parts = experiment.build(checked(load(pathlib.Path(wanted.run) / CONFIG_FILE)))
+    parts = experiment.build(checked(load(pathlib.Path(wanted.run).expanduser() / CONFIG_FILE)))
     for task in (wanted.target, *wanted.paths):
         if task not in parts.tasks:
             raise unknown(f"task of {wanted.run!r}:", task, parts.tasks)
-    _, variables = newest_variables(pathlib.Path(wanted.run))
+    _, variables = newest_variables(pathlib.Path(wanted.run).expanduser())
     label = parts.tasks[wanted.target].labels[0]
     networks, known = {}, {}
     for task, workdir in wanted.paths.items():
         networks[task] = _network(workdir, parts.tasks[task].labels[0], wanted.target)
-        known[task] = newest_variables(pathlib.Path(workdir))[1]
+        known[task] = newest_variables(pathlib.Path(workdir).expanduser())[1]
 
     def distances(variables: Any, known: Any, batch: Any) -> tuple[jax.Array, jax.Array]:
         predicted = parts.model.apply(variables, batch["image"], **told_of(batch, parts.model))
@@ -141,7 +141,7 @@ def _measure(wanted: _Wanted) -> tuple[Experiment, Measure]:
 
 
 def _network(workdir: str, label: str, target: str) -> Experiment:
-    network = experiment.build(checked(load(pathlib.Path(workdir) / CONFIG_FILE)))
+    network = experiment.build(checked(load(pathlib.Path(workdir).expanduser() / CONFIG_FILE)))
     if network.config.input != label:
         raise UserError(f"{workdir!r} was trained from input={network.config.input!r}; expected {label!r}.")
     if target not in network.tasks:

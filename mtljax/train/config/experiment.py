@@ -269,7 +269,7 @@ def _tasks(name: str, text: str, given: objects.Objects) -> list[tuple[str, task
 
 def _network(workdir: str) -> LabelNetwork:
     """A network that a run trained, by its config."""
-    config = checked(load(pathlib.Path(workdir) / CONFIG_FILE))
+    config = checked(load(pathlib.Path(workdir).expanduser() / CONFIG_FILE))
     config.parallel = "mesh(data=1)"
     parts = build(config)
     return LabelNetwork(workdir, config.input, tuple(parts.tasks), parts.model, lambda: fit(parts).shapes)

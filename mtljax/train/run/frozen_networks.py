@@ -131,7 +131,7 @@ def checksum(variables: Mapping[str, Any]) -> str:
 
 
 def _read(parts: Experiment, workdir: str, step: int | None, load: Load) -> tuple[int, Mapping[str, Any]]:
-    folder = pathlib.Path(workdir)
+    folder = pathlib.Path(workdir).expanduser()
     there = finished(folder / CHECKPOINTS)
     if step is not None and step not in there:
         raise UserError(

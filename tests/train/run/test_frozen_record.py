@@ -1,5 +1,6 @@
 """What a run notes of networks that stand still, and what it refuses; nothing is trained here."""
 
+import dataclasses
 import types
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from mtljax.errors import UserError
 from mtljax.models.heads.frozen import Frozen
 from mtljax.tasks.consistency.network import LabelNetwork
+from mtljax.train.config.experiment import _network
 from mtljax.train.run import frozen_networks
 
 TREES = {2: {"params": {"a": np.arange(3.0)}}, 5: {"params": {"a": np.ones(3)}}}
@@ -43,6 +45,15 @@ def test_the_newest_is_taken_first_and_that_one_from_then_on(network, tmp_path):
     later = {**TREES, 7: {"params": {"a": np.zeros(3)}}}
     found = frozen_networks.filled(parts(network), ZEROS, run, lambda f, s: load(f, s, later))
     np.testing.assert_array_equal(found["heads_seen"]["variables"]["params"]["a"], np.ones(3))
+
+
+def test_a_workdir_may_be_told_from_the_home(network, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    from_home = dataclasses.replace(network, workdir="~/network")
+    found = frozen_networks.filled(parts(from_home), ZEROS, None, load)
+    np.testing.assert_array_equal(found["heads_seen"]["variables"]["params"]["a"], np.ones(3))
+    with pytest.raises(UserError, match=rf"no config.json in '{tmp_path}/none'"):
+        _network("~/none")
 
 
 def test_one_that_changed_or_is_gone_is_refused(network, tmp_path):
