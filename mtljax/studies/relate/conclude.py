@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mtljax.errors import UserError
-from mtljax.relations import TaskCovariance, pair_gain
+from mtljax.relations import pair_gain
 from mtljax.relations.taxonomy import Taxonomy
-from mtljax.studies.relate import agreement, choices, last_layers, plan, results, transfers
+from mtljax.studies.relate import agreement, choices, plan, results, transfers
 from mtljax.studies.relate.agreement import Agreement
 from mtljax.studies.relate.choices import Candidates, Chosen
+from mtljax.studies.relate.last_layers import Covariances
 from mtljax.studies.relate.measures import Networks, Surrogate
 from mtljax.studies.relate.plan import Set, Study
 from mtljax.studies.relate.transfers import Transfers
@@ -48,16 +49,19 @@ class Concluded:
     curves: Mapping[str, Mapping[float, Sequence[float]]]
     random: Mapping[float, Band]
     surrogate: tuple[float, float] | None
-    covariance: tuple[Set, Sequence[TaskCovariance]] | None
+    covariance: Covariances | None
 
 
-def conclude(study: Study, budgets: Sequence[float], importance: Mapping[str, float]) -> Concluded:
+def conclude(
+    study: Study, budgets: Sequence[float], importance: Mapping[str, float], covariance: Covariances | None = None
+) -> Concluded:
     """Concludes from what the runs of a study have left.
 
     Args:
         study: all of whose runs are done.
         budgets: to choose for.
         importance: of each task.
+        covariance: of last layers, as `last_layers.of_study` finds it.
 
     Raises:
         UserError: where a run has not left what is looked at.
@@ -70,10 +74,6 @@ def conclude(study: Study, budgets: Sequence[float], importance: Mapping[str, fl
         matrices[agreement.AFFINITY] = measured.first
     chosen, curves, random = _choices(study, budgets, importance, affinity)
     fit = _surrogate(study, budgets, importance, chosen) if "surrogate" in study.measures else None
-    covariance = None
-    if "covariance" in study.measures:
-        pairs = [last_layers.covariance(study, seed) for seed in study.seeds]
-        covariance = (pairs[0][0], [found for _, found in pairs])
     return Concluded(
         study=study,
         budgets=budgets,

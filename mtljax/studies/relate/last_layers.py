@@ -10,25 +10,39 @@ from mtljax import relations
 from mtljax.errors import UserError
 from mtljax.relations import TaskCovariance
 from mtljax.studies.relate import plan
-from mtljax.studies.relate.half import built_here
 from mtljax.studies.relate.plan import Set, Study
-from mtljax.train.run import config_file
-from mtljax.train.run.start import newest
+from mtljax.train.run.checkpoint import folder_of, none_there, restore_variables
 
 _NAMES = ("predict", "output", "last")  # of last layers, where a head has several kernels
 
 
-def covariance(study: Study, seed: int) -> tuple[Set, TaskCovariance]:
-    """The tasks whose last layers have the shape that most have, and how they vary together.
+Covariances = tuple[Set, Sequence[TaskCovariance]]
+
+
+def of_study(study: Study) -> Covariances | None:
+    """The tasks whose last layers have the shape that most have, and how they vary together in the run of each seed.
+
+    Of several hosts all must ask: a checkpoint is read by all of them.
+
+    Returns:
+        None where the study does not ask for it.
 
     Raises:
         UserError: where no two tasks have last layers of one shape, or a head's is not known.
     """
+    if "covariance" not in study.measures:
+        return None
+    pairs = [of_layers(_layers(study, seed)) for seed in study.seeds]
+    return pairs[0][0], [found for _, found in pairs]
+
+
+def _layers(study: Study, seed: int) -> dict[str, np.ndarray]:
     folder = study.workdir / plan.network(study, study.tasks, seed).folder
-    parts = built_here(config_file.load(folder / config_file.CONFIG_FILE).to_dict())
-    params: Any = newest(parts, folder).state.params
-    layers = {task: last_kernel(params[f"heads_{task}"], task) for task in study.tasks}
-    return of_layers(layers)
+    found = restore_variables(folder_of(folder))
+    if found is None:
+        raise none_there(folder)
+    params = found[1]["params"]
+    return {task: last_kernel(params[f"heads_{task}"], task) for task in study.tasks}
 
 
 def of_layers(layers: Mapping[str, np.ndarray]) -> tuple[Set, TaskCovariance]:

@@ -16,7 +16,7 @@ from mtljax.studies.comparison.notes import DONE, HELD
 from mtljax.studies.comparison.plan import Job, config_of
 from mtljax.studies.comparison.pool import Pool
 from mtljax.studies.comparison.told import Told
-from mtljax.studies.relate import check, leave, measures, plan, transfers
+from mtljax.studies.relate import check, last_layers, leave, measures, plan, transfers
 from mtljax.studies.relate.half import Half, built_here, half_of
 from mtljax.studies.relate.measures import Measure, Networks
 from mtljax.studies.relate.plan import Study
@@ -84,9 +84,11 @@ def run(
     failed = training.first(plan.first_jobs(study)) or training.more(plan.transfer_jobs(study))
     if not failed and "transfer" in study.measures:
         failed = training.more(transfers.higher_jobs(study))
-    if failed or not hosts.first():
+    if failed:
         return failed
-    print(leave.write(study, costs, weights), flush=True)
+    covariance = last_layers.of_study(study)  # which takes all hosts
+    if hosts.first():
+        print(leave.write(study, costs, weights, covariance), flush=True)
     return 0
 
 

@@ -4,6 +4,7 @@ import json
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from mtljax import studies
@@ -11,7 +12,9 @@ from mtljax.errors import UserError
 from mtljax.studies.comparison import notes, training
 from mtljax.studies.comparison.here import Here
 from mtljax.studies.comparison.plan import config_of
+from mtljax.studies.relate import last_layers
 from mtljax.train.run import config_file
+from mtljax.train.spread import hosts
 from tests import runs
 from tests.studies.comparison.digits_config import write_digits
 from tests.studies.relate import made
@@ -70,6 +73,25 @@ def test_a_later_measure_trains_what_is_missing_alone_and_the_first_stays(digits
     assert "By the losses of networks, train with a budget of 1 " in capsys.readouterr().out
     for name in ("relations.md", "pair-gain.csv", "transfer-affinity.csv", "loss-against-budget.svg", "taxonomy-1.png"):
         assert (tmp_path / name).exists()
+
+
+def test_last_layers_are_read_by_all_hosts_and_the_first_alone_writes(digits, tmp_path, trained, monkeypatch):
+    """A checkpoint is read by all of them together: the first alone would wait for ever."""
+    read, layers = [], {"left": 1.0, "right": -1.0}
+
+    def restored(folder):
+        read.append(str(folder.relative_to(tmp_path)))
+        return 1, {"params": {f"heads_{task}": {"kernel": np.full((2, 1), x)} for task, x in layers.items()}}
+
+    monkeypatch.setattr(last_layers, "restore_variables", restored)
+    for first in (True, False):
+        monkeypatch.setattr(hosts, "first", lambda first=first: first)
+        assert studies.relate(get_config(str(digits)), tmp_path, "covariance()") == 0
+        assert json.loads((tmp_path / "relations.json").read_text())["covariance"]["tasks"] == ["left", "right"]
+        (tmp_path / "relations.md").rename(tmp_path / "before.md")
+        (tmp_path / "relations.md").write_text("the first host's")
+    assert read == ["networks/left-right/seed-0/checkpoints"] * 2
+    assert (tmp_path / "relations.md").read_text() == "the first host's"
 
 
 def test_runs_of_another_config_are_not_taken_for_those_that_are_wanted(digits, tmp_path, trained):
