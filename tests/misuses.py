@@ -97,6 +97,7 @@ COMMANDS = {
     _kind("regress(label='age', head=Linear(2))"): "the prediction has shape (4, 2); expected (4, 1)",
     _kind("regress(label='age', head=Dense(1))"): "a dense prediction wants an image encoder",
     _kind("detect(slots=0)"): "detect(slots=0): expected at least 1",
+    _kind("detect(by_class=True, decoupled=True)"): "leave no logits to decouple; take one",
     _kind("detect(areas=(9, 3))"): "detect(areas=(9, 3)): expected that up to which objects are small",
     _kind("instances(least=-5)"): "instances(least=-5): expected at least 0 pixels",
     _kind("track(found=2.0)"): "track(found=2.0): expected a score, from 0 to less than 1",

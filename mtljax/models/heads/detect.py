@@ -1,9 +1,11 @@
 """A head that finds objects."""
 
+import itertools
 from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from mtljax.models.heads.objects.branch import Branch
 from mtljax.models.heads.objects.shared_map import given_back, shared_map
@@ -15,14 +17,16 @@ HEAT = -2.19  # the bias of heat with which training begins: a probability of 0.
 class Detect(nn.Module):
     """Boxes and classes of objects, as peaks of a heat map (CenterNet: Zhou 2019).
 
-    One branch gives all maps. A heat map for all classes with logits of classes beside it finds an object once; with a
-    heat map for each class (the paper's) each class finds it again.
+    One branch gives all maps, or, `decoupled`, one those of where an object is and another the logits of its class. A
+    heat map for all classes with logits of classes beside it finds an object once; with a heat map for each class (the
+    paper's) each class finds it again.
 
     Attributes:
         classes: C.
         slots: K, detections that are read from a frame.
         by_class: whether each class has a heat map of its own; there are then no logits.
-        width: channels of the branch.
+        decoupled: whether classes have a branch of their own (as in YOLOX: Ge 2021, section 2.1).
+        width: channels of a branch.
         stride: pixels of a cell's side.
         dtype: of the computation; parameters and prediction are float32.
 
@@ -37,6 +41,7 @@ class Detect(nn.Module):
     classes: int = 4
     slots: int = 16
     by_class: bool = False
+    decoupled: bool = False
     width: int = 48
     stride: int = 4
     dtype: Any = None
@@ -66,15 +71,22 @@ class Detect(nn.Module):
         maps = self.classes if self.by_class else 1
         logits = 0 if self.by_class else self.classes
         # Sizes are of a few cells, offsets within one.
-        bias = (HEAT,) * maps + (0.0,) * logits + (2.0, 2.0, 0.5, 0.5)
-        branch = Branch(self.width, maps + logits + 4, 3, 0.1, bias, over_map=True, dtype=self.dtype, name="maps")
-        said = branch(seen.x)
-        parts = {"heat": maps, "classes": logits, "size": 2, "offset": 2}
-        prediction, begin = {}, 0
-        for key, number in parts.items():
-            if number:
-                prediction[key] = seen.by_clip(said[..., begin : begin + number])
-            begin += number
+        start = {"heat": (HEAT,) * maps, "classes": (0.0,) * logits, "size": (2.0, 2.0), "offset": (0.5, 0.5)}
+        prediction: dict[str, Any] = {}
+        for name, keys in self._branches(logits).items():
+            bias = tuple(itertools.chain.from_iterable(start[key] for key in keys))
+            branch = Branch(self.width, len(bias), 3, 0.1, bias, over_map=True, dtype=self.dtype, name=name)
+            ends = list(itertools.accumulate(len(start[key]) for key in keys))
+            parts = jnp.split(branch(seen.x), ends[:-1], axis=-1)
+            prediction |= {key: seen.by_clip(part) for key, part in zip(keys, parts, strict=True)}
         heat, classes = prediction["heat"], prediction.get("classes")
         found = detected(heat, classes, prediction["size"], prediction["offset"], self.slots, self.stride)
         return given_back({**prediction, "detections": found}, seen)
+
+    def _branches(self, logits: int) -> dict[str, tuple[str, ...]]:
+        """The name of each branch -> the maps that it gives, in their order."""
+        if not logits:
+            return {"maps": ("heat", "size", "offset")}
+        if self.decoupled:
+            return {"maps": ("heat", "size", "offset"), "kinds": ("classes",)}
+        return {"maps": ("heat", "classes", "size", "offset")}

@@ -43,6 +43,7 @@ def detect(
     stride: int = 4,
     least: int = PIXELS,
     areas: tuple[float, float] = AREAS,
+    decoupled: bool = False,
 ) -> Task:
     """Finds objects as peaks of a heat map (CenterNet: Zhou 2019), with their boxes and classes.
 
@@ -60,12 +61,13 @@ def detect(
         stride: pixels of a cell's side.
         least: pixels in which an object must be seen to be wanted; seen in fewer it is ignored.
         areas: square pixels up to which objects are small, and from which they are large.
+        decoupled: whether the default head has a branch for classes alone.
 
     Returns:
         The task; its primary metric is AP.
 
     Raises:
-        UserError: for no class, no slot, or areas that fall.
+        UserError: for no class, no slot, areas that fall, or `decoupled` where no logits of classes are.
 
     Example:
         >>> import jax.numpy as jnp, mtljax as mtl
@@ -77,12 +79,16 @@ def detect(
         raise UserError(f"detect(classes={classes}): expected at least 1.")
     if slots < 1:
         raise UserError(f"detect(slots={slots}): expected at least 1.")
+    if by_class and decoupled:
+        raise UserError(
+            "detect(by_class=True, decoupled=True): heat maps by class leave no logits to decouple; take one."
+        )
     check_limits("detect", least, areas)
     it = _Detect(classes, name, least, areas)
-    options = {"classes": classes, "slots": slots, "by_class": by_class, "width": width, "stride": stride}
+    branches = {"by_class": by_class, "decoupled": decoupled, "width": width}
     return Task(
         name=name,
-        head=head or heads.Detect(**options),
+        head=head or heads.Detect(classes, slots, stride=stride, **branches),
         labels=("instances",),
         optional_labels=BESIDE,
         loss=losses.detect(stride, least),

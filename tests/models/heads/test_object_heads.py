@@ -37,6 +37,18 @@ def test_heads_of_tasks_count_the_objects_that_their_tasks_count():
         assert getattr(mtl.tasks, name)(least=3).head.least == 3
 
 
+def test_decoupled_detection_has_a_branch_for_classes_alone():
+    x, head = jax.random.normal(jax.random.key(1), (2, 4, 4, 8)), mtl.heads.Detect(2, 3, decoupled=True, width=4)
+    before, variables = jax.jit(head.init_with_output)(jax.random.key(0), x)
+    params = variables["params"] | {"kinds": jax.tree.map(lambda leaf: leaf + 1, variables["params"]["kinds"])}
+    after = jax.jit(head.apply)({"params": params}, x)
+    assert set(params) == {"maps", "kinds"}
+    assert before["classes"].shape == (2, 4, 4, 2)
+    assert not np.allclose(after["classes"], before["classes"])
+    for key in ("heat", "size", "offset"):
+        np.testing.assert_array_equal(after[key], before[key])
+
+
 def predict(model, variables, batch, train=False, labels=None, seed=0):
     known = {"camera": batch["camera"], "labels": labels}
     return model.apply(variables, batch["image"], train=train, rngs={"dropout": jax.random.key(seed)}, **known)
