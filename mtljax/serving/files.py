@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -62,7 +63,9 @@ def _matches(pattern: pathlib.Path) -> list[pathlib.Path]:
 
 
 def clips_of(files: Sequence[pathlib.Path], frames: int, shared: int = 0) -> list[Clip]:
-    """Files as clips: the frames of a video are those of one folder, by name. The last clip may overlap the one before.
+    """Files as clips: the frames of a video are those of one folder, by name, of which numbers count as such.
+
+    The last clip may overlap the one before.
 
     Args:
         files: found.
@@ -89,13 +92,19 @@ def clips_of(files: Sequence[pathlib.Path], frames: int, shared: int = 0) -> lis
                 f"{str(folder)!r}: {len(inside)} frames; this run takes clips of {frames} frames of a video, a "
                 "folder each."
             )
-        inside = sorted(inside)
+        inside = sorted(inside, key=_by_numbers)
         done = 0
         while done < len(inside):
             last = min(max(done - shared, 0) + frames, len(inside))
             clips.append(Clip(tuple(inside[last - frames : last]), last - done))
             done = last
     return clips
+
+
+def _by_numbers(file: pathlib.Path) -> tuple[list[tuple[str, int]], str]:
+    """What orders frames: `9.png` before `10.png`, whether or not their numbers are filled up with zeros."""
+    parts = re.split("([0-9]+)", file.name)
+    return [(word, int(number)) for word, number in zip(parts[::2], [*parts[1::2], "-1"], strict=True)], file.name
 
 
 def read_ahead(clips: Iterable[Clip]) -> Iterator[tuple[Clip, np.ndarray | UserError]]:

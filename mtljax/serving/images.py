@@ -24,7 +24,7 @@ def photograph(file: str | os.PathLike) -> np.ndarray:
     Raises:
         UserError: where it does not decode, or has no certain colours.
     """
-    return _coloured(reading.decoded(pathlib.Path(file)), file)
+    return _coloured(reading.decoded(pathlib.Path(file).expanduser()), file)
 
 
 def _coloured(image: Image.Image, name: str | os.PathLike) -> np.ndarray:
@@ -98,8 +98,17 @@ def arrays_in(network: Network, given: Any) -> list[Example]:
             raise UserError(f"inputs of shape {x.shape}; expected {('N', *leaf.shape)}: N examples.")
         if not np.can_cast(x.dtype, leaf.dtype, "same_kind"):
             raise UserError(f"inputs of dtype {x.dtype}; expected {leaf.dtype}.")
+        if leaf.dtype.kind in "iu" and x.size:
+            _check_range(x, leaf.dtype)
     given = jax.tree.map(lambda x, leaf: x.astype(leaf.dtype), given, wanted)
     return [{key: jax.tree.map(lambda x, i=i: x[i], given)} for i in range(sizes.pop())]
+
+
+def _check_range(x: np.ndarray, dtype: Any) -> None:
+    """Raises a `UserError` for whole numbers that a type cannot hold."""
+    known = np.iinfo(dtype)
+    if x.min() < known.min or x.max() > known.max:
+        raise UserError(f"inputs hold {x.min()} to {x.max()}; expected {dtype}, {known.min} to {known.max}.")
 
 
 def with_channels(clip: np.ndarray, channels: int) -> np.ndarray:

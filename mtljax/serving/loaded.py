@@ -160,7 +160,7 @@ class Loaded:
         """
         from mtljax.serving.export.folder import write
 
-        return write(self.network.asked(tasks), self.config, self.workdir, pathlib.Path(folder), format)
+        return write(self.network.asked(tasks), self.config, self.workdir, pathlib.Path(folder).expanduser(), format)
 
 
 def look(

@@ -16,7 +16,7 @@ from mtljax.studies.comparison.metrics import metrics_of, primary_metrics
 from mtljax.studies.cross_stitch_plot import draw, unit_table
 from mtljax.train.config import default as run_config
 from mtljax.train.config import experiment
-from mtljax.train.run import loop
+from mtljax.train.run import config_file, loop
 from mtljax.train.run.start import newest_variables
 
 RESULTS, TABLE, PICTURE = "cross_stitch.json", "cross_stitch.md", "stitch.png"
@@ -102,6 +102,9 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         experiment.build(_second(wanted, workdir, variant))
     primary = primary_metrics(metrics_of(_first(wanted)))
     results = load(workdir / RESULTS)
+    parts = {ALONE: _first(wanted)} | {variant.folder: _second(wanted, workdir, variant) for variant in variants}
+    for folder in results.keys() & parts.keys():
+        _refuse_other(parts[folder], workdir / folder)
     if not (workdir / ALONE / "checkpoints").exists() or ALONE not in results:
         results[ALONE] = loop.train(_first(wanted), workdir / ALONE)
         write_json(workdir / RESULTS, results)
@@ -117,6 +120,14 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         shown = table(results, variants, primary)
         write(workdir / TABLE, shown + "\n")
         print(f"\n{shown}", flush=True)
+
+
+def _refuse_other(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Raises a `UserError` where a part of the study that is done was trained by another config; it may have moved."""
+    if (workdir / config_file.CONFIG_FILE).exists():
+        config = ml_collections.ConfigDict(config.to_dict())
+        config.init_from = config_file.load(workdir / config_file.CONFIG_FILE).get("init_from", "")
+        config_file.refuse_change(config, workdir)
 
 
 def _questions(chosen: Variant) -> list[Variant]:

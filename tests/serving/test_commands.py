@@ -91,6 +91,9 @@ def test_a_video_is_cut_into_clips(photos, tmp_path):
         ([2, 3, 4], 2),
         ([3, 4, 5], 1),
     ]
+    for names in (("frame9", "frame10", "frame100"), ("a-09-1", "a-10-0", "b-1"), ("1a", "1b", "01c")):
+        [clip] = clips_of([tmp_path / f"{name}.png" for name in sorted(names)], 3)
+        assert tuple(file.stem for file in clip.files) == names
     with pytest.raises(UserError, match="5 frames; this run takes clips of 6"):
         clips_of(files, 6)
 

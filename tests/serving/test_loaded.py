@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import types
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 import mtljax as mtl
 from mtljax.errors import UserError
+from mtljax.serving.images import arrays_in
 from mtljax.train.run.inputs_file import INPUTS_FILE
 from tests.serving import sets
 
@@ -134,6 +136,15 @@ def test_vectors_are_asked_as_arrays(tmp_path):
         run.predict(np.ones((3, 4)))
     with pytest.raises(UserError, match="given no images"):
         run.draw(np.ones((3, 5)))
+
+
+def test_whole_numbers_that_the_type_of_the_run_cannot_hold_are_refused_not_wrapped():
+    wanted = {"inputs": {"word": jax.ShapeDtypeStruct((2,), np.int32)}}
+    network = types.SimpleNamespace(given=wanted)
+    [one] = arrays_in(network, {"word": np.array([[3, 2**31 - 1]])})
+    assert (one["inputs"]["word"].dtype, one["inputs"]["word"].tolist()) == (np.int32, [3, 2**31 - 1])
+    with pytest.raises(UserError, match=r"inputs hold 3 to 4294967297; expected int32, -2147483648 to 2147483647"):
+        arrays_in(network, {"word": np.array([[3, 2**32 + 1]])})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from mtljax import studies
 from mtljax.errors import UserError
 from mtljax.studies import cross_stitch
 from mtljax.train.config import experiment
-from mtljax.train.run import loop
+from mtljax.train.run import config_file, loop
 from mtljax.train.run.start import newest_variables
 from tests.data.sources.test_multi_mnist import write
 
@@ -83,6 +83,26 @@ def test_a_stopped_study_goes_on_where_it_was(digits, tmp_path, monkeypatch):
     assert [each[:3] for each in trained] == [("alone", 4, ""), *[(STITCHED, 2, str(tmp_path / "alone"))] * 2]
     assert "sgd(cosine_decay_schedule(3.0, steps)" in trained[-1][3]["stitch"]
     assert "sgd(cosine_decay_schedule(0.03, steps)" in trained[-1][3]["left"]
+
+
+def test_figures_of_another_config_are_not_taken_for_those_that_are_asked_for(digits, tmp_path, monkeypatch):
+    def train(config, workdir):
+        config_file.settle(config, workdir)
+        (workdir / "checkpoints").mkdir()
+        return {"left/error": 1.0}
+
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(cross_stitch, "_show_units", lambda *_: None)
+    studies.run(config(digits), tmp_path / "s")
+    (tmp_path / "s").rename(tmp_path / "moved")
+    studies.run(config(digits), tmp_path / "moved")
+    for changes, told in (
+        ({"steps": 3}, "steps: 2"),
+        ({"alone_steps": 5}, "steps: 4"),
+        ({"encoder": "MLP((4, 5))"}, "model"),
+    ):
+        with pytest.raises(UserError, match=f"holds a run of another config(?s:.)*{told}"):
+            studies.run(config(digits, **changes), tmp_path / "moved")
 
 
 @pytest.mark.slow

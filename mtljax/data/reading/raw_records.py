@@ -19,6 +19,7 @@ from mtljax.data.reading.files import half_copied
 from mtljax.errors import UserError, unknown
 
 _KEPT = ("L", "LA", "RGB", "RGBA", "I;16B", "RGB;16B")  # ways to store PNGs whose numbers Pillow keeps
+_VERSION = re.compile(r"\d+\.\d+\.\d+")  # others are what an interrupted preparation has left
 _SHARD = re.compile(r"(?P<name>\w+)-(?P<split>\w+)\.array_record-(?P<number>\d{5})-of-(?P<count>\d{5})")
 
 
@@ -80,7 +81,8 @@ def open_records(name: str, split: str, data_dir: str | None, advice: str) -> Re
         UserError: where there are none, or some of the files are missing.
     """
     root = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    versions = sorted((root / name).glob("*.*.*"), key=_version)
+    folders = [folder for folder in (root / name).glob("*") if _VERSION.fullmatch(folder.name)]
+    versions = sorted(folders, key=lambda folder: [int(part) for part in folder.name.split(".")])
     if not versions:
         raise UserError(f"TFDS data set {name!r} is not in {str(root)!r}. {advice}")
     shards: dict[str, dict[int, pathlib.Path]] = {}
@@ -88,7 +90,11 @@ def open_records(name: str, split: str, data_dir: str | None, advice: str) -> Re
     for file in versions[-1].iterdir():
         if match := _SHARD.fullmatch(file.name):
             shards.setdefault(match["split"], {})[int(match["number"])] = file
-            expected[match["split"]] = int(match["count"])
+            if expected.setdefault(match["split"], int(match["count"])) != int(match["count"]):
+                raise UserError(
+                    f"TFDS folder {str(versions[-1])!r} holds files of two preparations: {match['split']} is cut into "
+                    f"{expected[match['split']]} and into {int(match['count'])}; expected those of one."
+                )
     if not shards:
         raise UserError(f"TFDS data set in {str(versions[-1])!r} has no files in the format array_record. {advice}")
     if split not in shards:
@@ -139,10 +145,6 @@ def _values(feature: Any) -> Any:
     if kind == "bytes_list":
         return list(values)
     return np.array(values, np.float32 if kind == "float_list" else np.int64)
-
-
-def _version(folder: pathlib.Path) -> list[int]:
-    return [int(part) if part.isdigit() else -1 for part in folder.name.split(".")]
 
 
 def _line(error: Exception) -> str:

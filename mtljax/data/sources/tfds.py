@@ -42,6 +42,8 @@ class Tfds:
         if wanted.split("[")[0] not in builder.info.splits:
             raise unknown(f"split of TFDS data set {self.name}:", wanted, builder.info.splits)
         with quiet_tfds():
+            if builder.info.splits[wanted].num_examples == 0:
+                raise UserError(f"TFDS data set {self.name}: its split {wanted!r}, for {name}, has no examples.")
             records = builder.as_data_source(wanted)
             first = read_record(records, 0)  # The first image that a process decodes makes TFDS ask for OpenCV, once.
         for path in self.keys.values():

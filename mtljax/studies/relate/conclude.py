@@ -69,7 +69,7 @@ def conclude(
     measured = transfers.measured(study) if "transfer" in study.measures else None
     looked = _looked(study)
     affinity = looked.get(agreement.LOOKAHEAD)
-    matrices = _gains(study, importance) | looked
+    matrices = _gains(study) | looked
     if measured is not None:
         matrices[agreement.AFFINITY] = measured.first
     chosen, curves, random = _choices(study, budgets, importance, affinity)
@@ -105,17 +105,13 @@ def _sets(study: Study) -> list[Set]:
     return plan.sets_of(study)
 
 
-def _gains(study: Study, importance: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """Gains in pairs over the half-size network, on test."""
+def _gains(study: Study) -> dict[str, np.ndarray]:
+    """Gains in pairs over the half-size network, on test; whatever tasks' importance, which may be 0."""
     if not isinstance(study.measures.get("networks"), Networks):
         return {}
-    each = [choices.candidates(study, _sets(study), importance, [seed]).test for seed in study.seeds]
-    equal = [[_unweighted(one, importance) for one in found] for found in each]
-    return {agreement.GAIN: np.stack([pair_gain(found, study.tasks) for found in equal])}
-
-
-def _unweighted(one: choices.Network, importance: Mapping[str, float]) -> choices.Network:
-    return choices.Network({t: loss / (importance[t] or 1.0) for t, loss in one.losses.items()}, one.cost)
+    even = dict.fromkeys(study.tasks, 1.0)
+    each = [choices.candidates(study, _sets(study), even, [seed]).test for seed in study.seeds]
+    return {agreement.GAIN: np.stack([pair_gain(found, study.tasks) for found in each])}
 
 
 def _choices(

@@ -1,21 +1,22 @@
-"""Sequences of tracks from clips: those that share a frame with the next one are joined, and so are their ids."""
+"""Sequences of tracks from clips: those that share frames with the next one are joined, and so are their ids."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from mtljax.tasks.metrics.objects.tracking.sequence import Tracks
-from mtljax.tasks.objects.rows import FRAME, Table, going_on
+from mtljax.tasks.objects.rows import FRAME, Table, shared
 from mtljax.tasks.task import PLACE
 
 _ROUNDING = 1e-3  # pixels, of one frame that is read in two batches
 
 
 def sequences(truth: Table, found: Table, clips: Table) -> Iterator[tuple[Tracks, Tracks]]:
-    """The objects and the tracks of each sequence: a clip, or clips that each go on from the last frame of another.
+    """The objects and the tracks of each sequence: a clip, or clips each of which begins within the one before.
 
     Objects keep their ids from clip to clip, if `instances` has them. A track goes on as the one that has the same box
-    in the frame that two clips share, one for one; the others begin anew.
+    in the last frame that two clips share, one for one; the others begin anew. What the second of them says of the
+    frames that they share is left out.
 
     Args:
         truth: rows of objects, with `place`, `frame` (within its clip), `id`, `box` and `ignored`.
@@ -23,14 +24,15 @@ def sequences(truth: Table, found: Table, clips: Table) -> Iterator[tuple[Tracks
         clips: as `rows.clips_of` has them.
     """
     true_ends, found_ends = (np.searchsorted(table[PLACE], clips[PLACE], "right") for table in (truth, found))
-    begins = np.flatnonzero(~np.isin(clips[PLACE], going_on(clips)))
+    before = shared(clips)
+    begins = np.flatnonzero(before == 0)
     for first, last in zip(begins, np.append(begins[1:], len(clips[PLACE])), strict=True):
         span = range(first, last)
         parts = [(_part(truth, true_ends, i), _part(found, found_ends, i)) for i in span]
-        lengths = [int(clips["last"][i] - clips["first"][i]) for i in span]
+        lasts = [int(clips["last"][i] - clips["first"][i]) for i in span]
         yield (
-            _joined([part[0] for part in parts], lengths, renamed=False),
-            _joined([part[1] for part in parts], lengths, renamed=True),
+            _joined([part[0] for part in parts], lasts, before[first:last].tolist(), renamed=False),
+            _joined([part[1] for part in parts], lasts, before[first:last].tolist(), renamed=True),
         )
 
 
@@ -39,37 +41,38 @@ def _part(table: Table, ends: np.ndarray, clip: int) -> dict[str, np.ndarray]:
     return {key: column[begin : ends[clip]] for key, column in table.items()}
 
 
-def _joined(parts: list[dict[str, np.ndarray]], lengths: list[int], *, renamed: bool) -> Tracks:
+def _joined(parts: list[dict[str, np.ndarray]], lasts: list[int], common: list[int], *, renamed: bool) -> Tracks:
     """Clips one behind the other, the shared frames once.
 
     Args:
         parts: the rows of each clip.
-        lengths: of the clips: how many frames the next one begins later.
+        lasts: the last frame of each clip, within it.
+        common: how many of its first frames the clip before has.
         renamed: whether ids are of their clip alone.
     """
-    whole, start, highest, before = [], 0, 0, None
-    for number, (part, length) in enumerate(zip(parts, lengths, strict=True)):
+    whole, end, highest, before = [], -1, 0, None
+    for part, last, number in zip(parts, lasts, common, strict=True):
         ids, frame = part["id"].astype(np.int64), part[FRAME]
         if renamed:
-            ids = _named_on(part, ids, before, highest)
+            ids = _named_on(part, ids, before, number - 1, highest)
             highest = max(highest, int(ids.max(initial=0)))
-        before = {"box": part["box"][frame == length], "id": ids[frame == length]}
-        kept = (frame > 0) | (number == 0)
+        before = {"box": part["box"][frame == last], "id": ids[frame == last]}
+        start, kept = end + 1 - number, frame >= number
         ignored = part.get("ignored", np.zeros(len(frame), bool))
         whole.append(Tracks((frame + start)[kept], ids[kept], part["box"][kept], ignored[kept]))
-        start += length
+        end = start + last
     return Tracks(*(np.concatenate(columns) for columns in zip(*whole, strict=True)))
 
 
 def _named_on(
-    part: dict[str, np.ndarray], ids: np.ndarray, before: dict[str, np.ndarray] | None, highest: int
+    part: dict[str, np.ndarray], ids: np.ndarray, before: dict[str, np.ndarray] | None, frame: int, highest: int
 ) -> np.ndarray:
-    """A clip's ids, as those of the clip before where a box of the shared frame is the same; else new ones."""
+    """A clip's ids, as those of the clip before where a box of its last frame is one of this frame; else new ones."""
     names = {int(one): highest + 1 + i for i, one in enumerate(np.unique(ids))}
     if before is not None:
-        first = part[FRAME] == 0
-        here, there = same_boxes(part["box"][first], before["box"], _ROUNDING)
-        names |= dict(zip(ids[first][here].tolist(), before["id"][there].tolist(), strict=True))
+        at = part[FRAME] == frame
+        here, there = same_boxes(part["box"][at], before["box"], _ROUNDING)
+        names |= dict(zip(ids[at][here].tolist(), before["id"][there].tolist(), strict=True))
     return np.array([names[int(one)] for one in ids], np.int64)
 
 

@@ -106,26 +106,42 @@ def clips_of(batch: Batch) -> dict[str, np.ndarray]:
     return {PLACE: place, "first": index[:, 0], "last": index[:, -1], SEQUENCE: sequence.reshape(-1)}
 
 
-def going_on(clips: Table) -> np.ndarray:
-    """The places of clips whose first frame is the last one of the clip before.
+def shared(clips: Table) -> np.ndarray:
+    """Of each clip, how many of its first frames the clip before it in the split shows, too.
 
     Example:
-        >>> clips = {"place": np.arange(4), "first": np.array([0, 3, 6, 12]), "last": np.array([3, 6, 9, 15])}
-        >>> print(going_on({**clips, "sequence": np.zeros(4)}))
-        [1 2]
+        >>> clips = {"place": np.arange(4), "first": np.array([0, 3, 5, 12]), "last": np.array([3, 6, 8, 15])}
+        >>> print(shared({**clips, "sequence": np.zeros(4)}))
+        [0 1 2 0]
     """
+    first, last = clips["first"], clips["last"]
     same = clips[SEQUENCE][1:] == clips[SEQUENCE][:-1]
     next_one = clips[PLACE][1:] == clips[PLACE][:-1] + 1
-    longer = clips["last"][1:] > clips["first"][1:]
-    met = (clips["first"][1:] == clips["last"][:-1]) & (clips["first"][1:] >= 0)
-    return clips[PLACE][1:][same & next_one & longer & met]
+    later = (first[1:] > first[:-1]) & (last[1:] > last[:-1]) & (first[:-1] >= 0)
+    met = (first[1:] <= last[:-1]) & same & next_one & later
+    return np.concatenate([[0], np.where(met, last[:-1] - first[1:] + 1, 0)])[: len(first)]
 
 
-def once(table: Table, clips: Table) -> dict[str, np.ndarray]:
-    """The rows of a table without those of a first frame that the clip before has as its last, and their `image`.
+def once(table: Table, clips: Table, judged: Table | None = None) -> dict[str, np.ndarray]:
+    """The rows of a table, those of a frame that several clips show from the first of them alone; and their `image`.
 
     An image's number is one in the split.
+
+    Args:
+        table: with `place` and `frame`.
+        clips: as `clips_of` has them.
+        judged: rows of the frames that clips judge, of a task that does not judge all: one counts as of the first clip
+            that judges it.
     """
-    kept = ~(np.isin(table[PLACE], going_on(clips)) & (table[FRAME] == 0))
+    before = shared(clips)
+    which = np.searchsorted(clips[PLACE], table[PLACE])
+    kept = table[FRAME] >= before[which]
+    if judged is not None:
+        begins, at = np.cumsum(before == 0), np.searchsorted(clips[PLACE], judged[PLACE])
+        frames = np.stack([begins[at], clips["first"][at] + judged[FRAME], judged[PLACE]], axis=1)
+        _, firsts = np.unique(frames[:, :2], axis=0, return_index=True)
+        wanted = {tuple(row) for row in frames[firsts].tolist()}
+        own = np.stack([begins[which], clips["first"][which] + table[FRAME], table[PLACE]], axis=1)
+        kept = np.array([tuple(row) in wanted for row in own.tolist()], bool)
     found = {key: column[kept] for key, column in table.items()}
     return found | {"image": found[PLACE].astype(np.int64) * _LONGEST + found[FRAME]}

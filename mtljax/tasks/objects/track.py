@@ -41,7 +41,7 @@ def track(
     """Tells where each object's centre was a frame before, and so who is who (CenterTrack: Zhou 2020, section 4).
 
     The loss is the L1 error of that offset in cells, where an object counts in both frames. Metrics over sequences, a
-    clip or several that share a frame with the next by the label `frame_index`: HOTA with DetA, AssA and LocA, MOTA,
+    clip or several that share frames with the next by the label `frame_index`: HOTA with DetA, AssA and LocA, MOTA,
     IDF1 with IDP and IDR, the numbers of switches of ids, IDSW, and of broken tracks, Frag; those of right, false and
     missed detections are told. The baseline looks for each object where it is now: an offset of 0.
 

@@ -235,7 +235,7 @@ class _OfTracks(_OfVectors):
         return {key: rule(past, self.steps, decoded["seen"])[..., None, :, :] for key, rule in BASELINES.items()}
 
     def figures(self, tables: Rows) -> dict[str, float]:
-        rows, wanted = (once(tables[name], tables[CLIPS]) for name in ("paths", "wanted"))
+        rows, wanted = (once(tables[name], tables[CLIPS], tables["wanted"]) for name in ("paths", "wanted"))
         number = len(wanted["image"])
         figures = self.errors(rows)
         still = self.errors({**rows, "paths": rows["standing"], "logits": np.zeros((len(rows["image"]), 1))})

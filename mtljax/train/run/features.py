@@ -79,7 +79,8 @@ class FrozenFeatures:
     def _split(self, name: str) -> Source:
         source = self.data.split(name)
         runs = [pathlib.Path(run).expanduser() for run in self.runs]
-        found = [features_of(run, self.data, name, untrained=self.untrained) for run in runs]
+        known = {"data": self.data.name, **_seen(source)}
+        found = [features_of(run, source, name, known, untrained=self.untrained) for run in runs]
         shapes = [[level.shape for level in levels] for levels in found]
         for run, theirs in zip(self.runs, shapes, strict=True):
             if theirs != shapes[0]:
@@ -142,7 +143,9 @@ class _Examples:
         return example | {"image": here if image.ndim == 4 else here[0]}
 
 
-def features_of(run: pathlib.Path, data: DataSet, split: str, *, untrained: bool = False) -> tuple[np.ndarray, ...]:
+def features_of(
+    run: pathlib.Path, source: Source, split: str, known: Mapping[str, Any], *, untrained: bool = False
+) -> tuple[np.ndarray, ...]:
     """The levels of the features of a split, (N, s, h, w, C) each, read from the disk as they are used.
 
     Of several hosts all must ask: to read the network takes all of them, so whether it is read is the first one's to
@@ -150,12 +153,13 @@ def features_of(run: pathlib.Path, data: DataSet, split: str, *, untrained: bool
 
     Args:
         run: workdir of the encoder's run.
-        data: what it looks at.
-        split: of the data.
+        source: of the examples that it looks at.
+        split: its name.
+        known: what is known of the examples, by which they are told from others.
         untrained: whether it is as it was before the first step.
     """
     folder = run / (f"{FOLDER}-untrained" if untrained else FOLDER) / split
-    about = _about(run, data, untrained)
+    about = {**known, **_about(run, untrained)}
     with _in_turn(folder):
         there: dict[str, Any] = read_json(folder / ABOUT)
         missing = bool(hosts.of_first(not there))
@@ -170,7 +174,7 @@ def features_of(run: pathlib.Path, data: DataSet, split: str, *, untrained: bool
                 f"{_told(about)}; take that folder away, and what was trained on it, or restore the network."
             )
         if missing:
-            there = {**_compute(run, data.split(split), folder, untrained), "about": about}
+            there = {**_compute(run, source, folder, untrained), "about": about}
             if hosts.first():
                 replace_text(folder / ABOUT, json.dumps(there))
             hosts.of_first(0)  # which the others wait for
@@ -194,16 +198,22 @@ def _levels(parts: Experiment, variables: Any, images: Any) -> list[Any]:
     return [level.astype(np.float32) for level in levels_of(own)]
 
 
-def _about(run: pathlib.Path, data: DataSet, untrained: bool) -> dict[str, Any]:
-    """What features depend on: the data's name, and the step and the checksum of the newest checkpoint."""
-    known: dict[str, Any] = {"data": data.name}
+def _seen(source: Source) -> dict[str, Any]:
+    """How many examples there are, and a checksum of a few images: sets of one name may be of other arguments."""
+    some = sorted({0, len(source) // 2, len(source) - 1} if len(source) else ())
+    images = [np.ascontiguousarray(source[i]["image"]) for i in some]
+    return {"examples": len(source), "images": zlib.crc32(b"".join(image.tobytes() for image in images))}
+
+
+def _about(run: pathlib.Path, untrained: bool) -> dict[str, Any]:
+    """What features depend on beside the data: the step and the checksum of the newest checkpoint."""
     if untrained:
-        return known | {"step": 0}
+        return {"step": 0}
     step = max(finished(run / CHECKPOINTS), default=None)
     if step is None:
         raise UserError(f"no checkpoint in {str(run / CHECKPOINTS)!r}: there is no network to freeze.")
     sums = read_json(run / f"{CHECKPOINTS}.crc32.json").get(str(step), {})
-    return known | {"step": step, "checksum": zlib.crc32(json.dumps(sums, sort_keys=True).encode())}
+    return {"step": step, "checksum": zlib.crc32(json.dumps(sums, sort_keys=True).encode())}
 
 
 def _told(about: Mapping[str, Any]) -> str:

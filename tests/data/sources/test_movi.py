@@ -245,6 +245,10 @@ def to_tfrecord(folder):
             r"half copied: it lacks movi_e-train.array_record-00001-of-00002",
         ),
         (truncate, r"24x24/1.0.0' cannot be read"),
+        (
+            lambda folder: (folder / "movi_e-train.array_record-00002-of-00003").touch(),
+            r"holds files of two preparations: train is cut into [23] and into [23]",
+        ),
     ],
 )
 def test_bad_files_are_named(data_dir, tmp_path, harm, message):
@@ -252,6 +256,14 @@ def test_bad_files_are_named(data_dir, tmp_path, harm, message):
     harm(tmp_path / NAME / "1.0.0")
     with pytest.raises(UserError, match=message):
         list(movi(NAME, data_dir=str(tmp_path)).split("train"))
+
+
+def test_what_an_interrupted_preparation_has_left_is_no_version(data_dir, tmp_path):
+    shutil.copytree(data_dir / NAME, tmp_path / NAME)
+    expected = len(movi(NAME, data_dir=str(tmp_path)).split("train"))
+    for name in ("1.0.0.incompleteA1B2C3", "incomplete.A1B2_1.0.0"):
+        (tmp_path / NAME / name).mkdir()
+    assert len(movi(NAME, data_dir=str(tmp_path)).split("train")) == expected
 
 
 def test_mistakes_in_arguments_are_named(data_dir):

@@ -87,6 +87,7 @@ def test_grey_images_become_colour(tmp_path):
         ({"keys": None}, "keys must name the image"),
         ({"split": {"train": "trian"}}, r"'trian'; did you mean 'train'"),
         ({"split": {"valid": "test"}}, r"split of cifar100: 'train'.*valid"),
+        ({"split": {"train": "train[:0%]"}}, r"its split 'train\[:0%\]', for train, has no examples"),
         ({"name": "cifarr100"}, r"'cifarr100'; did you mean 'cifar100'"),
     ],
 )

@@ -167,6 +167,12 @@ def test_measures_are_held_against_each_other(networks):
     assert all(one.relation.permutations == 6 for one in found.agreements)
 
 
+def test_a_task_of_no_importance_has_gains_all_the_same(networks):
+    even = conclude.conclude(networks, [1.0], EVEN).matrices["pair gain"]
+    found = conclude.conclude(networks, [1.0], {"a": 0.0, "b": 2.0, "c": 1.0})
+    np.testing.assert_allclose(found.matrices["pair gain"], even)
+
+
 def test_what_has_no_correlation_says_so(networks):
     for seed in networks.seeds:
         leave_lookahead(networks, plan.lookahead(networks, seed), np.ones((3, 3)), COSINES)

@@ -7,7 +7,7 @@ import mtljax as mtl
 from mtljax.objects.frames import in_frames
 from mtljax.tasks.metrics.objects.tracking.figures import tracking_figures
 from mtljax.tasks.objects.joining import sequences
-from mtljax.tasks.objects.rows import going_on, once
+from mtljax.tasks.objects.rows import once, shared
 from mtljax.train.run.evaluate import Accumulator
 
 CLIPS = {"place": np.arange(3), "first": np.array([0, 2, 9]), "last": np.array([2, 4, 11]), "sequence": np.zeros(3)}
@@ -90,17 +90,57 @@ def test_objects_of_a_set_without_ids_are_told_apart_by_their_places():
 
 
 @pytest.mark.parametrize(
-    ("changes", "places"),
+    ("changes", "number"),
     [
-        ({}, [1]),
-        ({"sequence": np.array([0, 1, 1])}, []),
-        ({"first": np.full(3, -1)}, []),
-        ({"place": np.array([0, 2, 3])}, []),
+        ({}, 1),
+        ({"first": np.array([0, 1, 9]), "last": np.array([2, 3, 11])}, 2),
+        ({"first": np.array([0, 3, 9]), "last": np.array([2, 5, 11])}, 0),
+        ({"first": np.array([1, 0, 9]), "last": np.array([3, 2, 11])}, 0),
+        ({"sequence": np.array([0, 1, 1])}, 0),
+        ({"first": np.full(3, -1)}, 0),
+        ({"place": np.array([0, 2, 3])}, 0),
     ],
-    ids=["shared", "sequences", "unknown", "apart"],
+    ids=["one", "two", "next", "backwards", "sequences", "unknown", "apart"],
 )
-def test_which_clips_go_on(changes, places):
-    assert list(going_on({**CLIPS, **changes})) == places
+def test_how_many_frames_a_clip_has_of_the_one_before(changes, number):
+    assert list(shared({**CLIPS, **changes})) == [0, number, 0]
+
+
+# Clips of four frames of one object from frame 0, 1 and 3 on, whose track is named anew in each.
+CLOSE = {"place": np.arange(3), "first": np.array([0, 1, 3]), "last": np.array([3, 4, 6]), "sequence": np.zeros(3)}
+
+
+def close(names=(1, 1, 1)):
+    place, frame = np.divmod(np.arange(12), 4)
+    left = (CLOSE["first"][place] + frame).astype(float)
+    box = np.stack([left, np.zeros(12), left + 9, np.full(12, 9.0)], axis=1)
+    return {"place": place, "frame": frame, "box": box, "ignored": np.zeros(12, bool), "id": np.array(names)[place]}
+
+
+def test_clips_that_share_several_frames_are_one_sequence_in_which_each_counts_once():
+    [(truth, found)] = sequences(close((5, 5, 5)), close((3, 1, 8)), CLOSE)
+    for tracks in (truth, found):
+        assert list(tracks.frame) == list(range(7))
+        assert list(tracks.box[:, 0]) == list(range(7))
+        assert len(set(tracks.id)) == 1
+    figures = tracking_figures([(truth, found)])
+    assert (figures["IDSW"], figures["HOTA"], figures["TP"]) == (0, 1, 7)
+    assert list(once(close(), CLOSE)["box"][:, 0]) == list(range(7))
+
+
+def test_a_frame_that_the_first_clip_to_show_it_does_not_judge_counts_in_another():
+    """As of paths: a clip judges the frames behind which it knows the future."""
+    rows = close()
+    judged = {key: x[np.isin(rows["frame"], (1, 2))] for key, x in rows.items()}
+    found = once(judged, CLOSE, judged)
+    assert list(found["place"]) == [0, 0, 1, 2, 2]
+    assert list(found["box"][:, 0]) == [1, 2, 3, 4, 5]
+    one = once({key: x[judged["frame"] == 2] for key, x in judged.items()}, CLOSE, judged)
+    assert list(one["box"][:, 0]) == [2, 3, 5]  # a part of the rows, by the frames of all
+    assert (
+        len(once({key: x[:0] for key, x in judged.items()}, CLOSE, {key: x[:0] for key, x in judged.items()})["image"])
+        == 0
+    )
 
 
 def test_a_frame_that_two_clips_show_counts_once():

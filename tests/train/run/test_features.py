@@ -144,7 +144,9 @@ def test_a_frozen_network_that_changed_is_told(runs):
     data = frozen_features(Data(), [str(base / "a")])
     data.split("train")
     (base / "a" / "checkpoints.crc32.json").write_text(json.dumps({"10": {"state": 2}}))
-    with pytest.raises(UserError, match="but the frozen network is now data two clips, step 10, checksum"):
+    with pytest.raises(
+        UserError, match=r"but the frozen network is now data two clips, examples 2, images [0-9]+, step 10, checksum"
+    ):
         frozen_features(Data(), [str(base / "a")]).split("train")
 
 
@@ -155,6 +157,17 @@ def test_features_of_other_data_are_told(runs):
     other.name = "others"
     with pytest.raises(UserError, match=r"are of data two clips.*now data others"):
         frozen_features(other, [str(base / "a")]).split("train")
+
+
+def test_features_of_a_set_of_the_same_name_with_other_examples_are_told(runs):
+    base, _ = runs
+    frozen_features(Data(), [str(base / "a")]).split("train")
+    fewer, others = Data(), Data()
+    fewer.split = lambda name: Data().split(name)[:1]
+    others.split = lambda name: Data().split(name)[::-1]
+    for data in (fewer, others):
+        with pytest.raises(UserError, match=r"are of data two clips, examples 2.*now data two clips, examples [12]"):
+            frozen_features(data, [str(base / "a")]).split("train")
 
 
 def test_a_network_that_is_not_there_is_told(tmp_path):
