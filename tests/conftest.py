@@ -45,10 +45,14 @@ LONG = tuple(
         "balance/test_optax_wrappers", "studies/comparison/test_here", "train/run/test_frozen_networks", "studies/test_toy",
     )
 )  # fmt: skip
-# Files that use programs which a process compiles once, or fork one process that has imported all: one worker runs each line.
+# Files that use programs which a process compiles once, fork one process that has imported all, or ask one run: one worker
+# runs each line.
 TOGETHER = (
     ("tests/balance/methods/test_memory.py", "tests/balance/methods/test_properties.py"),
     ("tests/test_launch_faults.py", "tests/test_fitting.py"),
+    tuple(
+        f"tests/serving/test_{name}.py" for name in ("answers", "commands", "export", "inline", "loaded", "serve_page")
+    ),
 )
 
 
