@@ -45,8 +45,15 @@ LONG = tuple(
         "balance/test_optax_wrappers", "studies/comparison/test_here", "train/run/test_frozen_networks", "studies/test_toy",
     )
 )  # fmt: skip
-# Files that use programs which a process compiles once: one worker runs them all.
-TOGETHER = ("tests/balance/methods/test_memory.py", "tests/balance/methods/test_properties.py")
+# Files that use programs which a process compiles once, fork one process that has imported all, or ask one run: one worker
+# runs each line.
+TOGETHER = (
+    ("tests/balance/methods/test_memory.py", "tests/balance/methods/test_properties.py"),
+    ("tests/test_launch_faults.py", "tests/test_fitting.py"),
+    tuple(
+        f"tests/serving/test_{name}.py" for name in ("answers", "commands", "export", "inline", "loaded", "serve_page")
+    ),
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -68,7 +75,7 @@ def pytest_xdist_make_scheduler(config, log):
     class Together(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return TOGETHER[0] if file in TOGETHER else file
+            return next((files[0] for files in TOGETHER if file in files), file)
 
     config.option.loadscopereorder = False
     return Together(config, log)

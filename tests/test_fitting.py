@@ -12,7 +12,7 @@ from mtljax.errors import UserError
 from mtljax.train.config import experiment
 from mtljax.train.config.default import checked
 from mtljax.train.run import config_file
-from tests.runs import ROOT, WAIT, environment, state
+from tests.runs import ROOT, WAIT, environment, finish, forked, state
 
 CELLS = """
 import functools, os, pathlib, signal, sys, warnings
@@ -20,8 +20,6 @@ warnings.simplefilter("error", DeprecationWarning)
 import numpy as np, optax
 import mtljax as mtl
 from flax import linen as nn
-assert "orbax" not in sys.modules
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background starts without
 mtljax_run = pathlib.Path(sys.argv[1])  # an argument that is no flag of ours
 # cell: data, tasks and a network of one's own
 rng = np.random.default_rng(0)
@@ -94,10 +92,9 @@ except FloatingPointError as error:
 def notebook(tmp_path_factory, compiled):
     """What the cells print, and where the runs are."""
     workdir = tmp_path_factory.mktemp("notebook") / "run"
-    options = {"cwd": ROOT, "env": environment(compiled), "capture_output": True, "text": True, "timeout": WAIT}
-    done = subprocess.run([sys.executable, "-c", CELLS, workdir], **options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout, done.stderr, workdir
+    cells = workdir.with_name("cells.py")
+    cells.write_text(CELLS)
+    return *finish(forked(compiled, [str(cells), str(workdir)])), workdir
 
 
 def test_an_interrupt_saves_and_the_same_call_goes_on(notebook):

@@ -1,6 +1,5 @@
 """`launch.py` as its users run it: child processes, real signals, real kills."""
 
-import functools
 import json
 import os
 import pathlib
@@ -18,7 +17,8 @@ from tests import runs
 from tests.frames import slanted, write_folder
 from tests.runs import CONFIG, WAIT, lines
 
-STEPS = 40
+STEPS = 20
+SHORT = [f"--config.steps={STEPS}", "--config.eval_every=15", "--config.checkpoint_every=5"]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,12 @@ def frames(base):
 
 @pytest.fixture(scope="module")
 def launch(compiled, frames):
-    return functools.partial(runs.launch, compiled, config=f"{CONFIG}:{frames}")
+    def run(*arguments, config=f"{CONFIG}:{frames}", **kwargs):
+        return runs.launch(
+            compiled, *(SHORT if config == f"{CONFIG}:{frames}" else ()), *arguments, config=config, **kwargs
+        )
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +101,7 @@ def test_what_a_run_leaves(whole):
     wanted = {"depth/loss", "normals/loss", "balance/weight/depth", "balance/cosine/depth/normals"}
     assert wanted <= train[-1].keys()
     [first, last] = lines(workdir, "validation")
-    assert (first["step"], last["step"]) == (30, STEPS)
+    assert (first["step"], last["step"]) == (15, STEPS)
     assert {"depth/loss", "depth/AbsRel", "normals/mean_angle"} <= last.keys()
     assert len(lines(workdir, "constant")) == 1
     assert list((workdir / "tensorboard").iterdir())
@@ -106,7 +111,9 @@ def test_what_a_run_leaves(whole):
     assert out.count(f"workdir: {workdir}") == 2
     # A slow machine takes seconds a step, a fast one steps a second.
     rate = r"(step/s|s/step)"
-    assert re.search(rf"40/40 \[.*<.*{rate}, depth=[\d.]+, normals=", err), "a progress bar with time left and losses"
+    assert re.search(rf"{STEPS}/{STEPS} \[.*<.*{rate}, depth=[\d.]+, normals=", err), (
+        "a progress bar with time left and losses"
+    )
 
 
 def test_training_lowers_the_losses(whole):
@@ -187,7 +194,7 @@ def test_a_truncated_newest_checkpoint_is_told_and_the_one_before_taken(whole, b
             os.truncate(file, file.stat().st_size // 2)
     out, err = finished(f"--workdir={workdir}")
     assert f"{workdir}/checkpoints/{STEPS} cannot be read" in err
-    assert f"resuming {workdir} at step 30" in out
+    assert f"resuming {workdir} at step 15" in out
     found, wanted = runs.state(workdir, STEPS), runs.state(whole[0], STEPS)
     assert all((found[key] == wanted[key]).all() for key in wanted)
 

@@ -10,6 +10,7 @@ import sys
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 import mtljax as mtl
@@ -28,6 +29,9 @@ def readme():
     with pytest.MonkeyPatch.context() as patch:
         for name in ("init", "apply"):
             patch.setattr(mtl.MultiTask, name, at_once(getattr(mtl.MultiTask, name)))
+        for name in ("chain", "adam"):
+            patch.setattr(optax, name, updating_at_once(getattr(optax, name)))
+        patch.setattr(mtl, "upgrad", weighing_at_once(mtl.upgrad))
         return run_page("README.md")
 
 
@@ -38,6 +42,27 @@ def at_once(method):
         return jax.jit(lambda *given: method(module, *given, **chosen))(first, images)
 
     return compiled
+
+
+def updating_at_once(factory):
+    """A factory of transformations, whose update is one program."""
+
+    def made(*arguments):
+        transform = factory(*arguments)
+        return transform._replace(update=jax.jit(transform.update))
+
+    return made
+
+
+def weighing_at_once(factory):
+    """A factory of balancers, whose weights are found by one program."""
+
+    def made(**options):
+        balancer = factory(**options)
+        balancer.weigh = jax.jit(balancer.weigh)
+        return balancer
+
+    return made
 
 
 def test_the_loop_of_ones_own_learns(readme):

@@ -9,7 +9,7 @@ import pytest
 from configs import toy
 from mtljax import studies
 from mtljax.errors import UserError
-from mtljax.studies.comparison import notes
+from mtljax.studies.comparison import gather, notes
 from mtljax.train.run import loop
 from mtljax.train.run.workdir import sole_use
 from tests.studies.comparison.digits_config import get_config, write_digits
@@ -49,7 +49,7 @@ def results(base):
 def compared(digits, tmp_path_factory):
     """A comparison that was stopped before its third run, and went on."""
     base = tmp_path_factory.mktemp("compared") / "c"
-    trained, train = [], loop.train
+    trained, gathered, train, write = [], [], loop.train, gather.write
 
     def stopping(config, workdir, **kwargs):
         trained.append((workdir.relative_to(base).as_posix(), config.balance, config.seed, tuple(config.tasks)))
@@ -57,12 +57,18 @@ def compared(digits, tmp_path_factory):
             raise loop.Stopped(0)
         return train(config, workdir, **kwargs)
 
+    def gathering(workdir, **kwargs):  # whose figures take long to draw: they are drawn at the end
+        gathered.append(len(trained))
+        return write(workdir, **kwargs) if len(trained) == 7 else ""
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gather, "write", gathering)
         patch.setattr(loop, "train", stopping)
         with pytest.raises(loop.Stopped):
             studies.compare(config(digits), base, METHODS, seeds=2)
         stopped = note(base, trained[2][0])
         assert studies.compare(config(digits), base, METHODS, seeds=2) == 0
+    assert gathered == [1, 2, 3, 4, 5, 6, 7, 7], "after each run, where it was stopped, and at the end"
     return base, trained, stopped
 
 

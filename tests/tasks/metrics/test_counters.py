@@ -22,7 +22,8 @@ BIG = {
 }
 
 
-@pytest.mark.parametrize("name", BIG)
+# Of normals, whose angles take long, that all that is counted is an integer is tested below.
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n == "normals" else []) for n in BIG])
 def test_pixels_of_one_batch(name):
     task, prediction, label, truth, wanted = BIG[name]
 

@@ -215,7 +215,12 @@ def test_a_run_is_refused_before_anything_is_left(monkeypatch, tmp_path, change,
 
 
 def test_a_run_prints_its_notes_and_the_order_of_tasks(monkeypatch, tmp_path, capsys):
-    loop.train(config(monkeypatch, with_image(np.zeros_like)), tmp_path / "run")
+    def begins(self):
+        raise loop.Stopped(0)
+
+    monkeypatch.setattr(loop.Loop, "run", begins)
+    with pytest.raises(loop.Stopped):
+        loop.train(config(monkeypatch, with_image(np.zeros_like)), tmp_path / "run")
     out, err = capsys.readouterr()
     assert "warning: 12 of 12 training images looked at have one value everywhere, such as 0." in err
     assert "made: train 12, validation 12\n" in out

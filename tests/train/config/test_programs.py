@@ -26,22 +26,32 @@ def config(digits):
     return changed(digits, tasks=tasks, balance="random_weighting()", parallel="mesh(data=1)", panel_images=1)
 
 
-def test_a_second_seed_compiles_nothing_and_gives_what_it_gives_alone(config, tmp_path, monkeypatch):
-    compiled = []
-    programs = Programs()
+@pytest.fixture
+def second(config, tmp_path, monkeypatch):
+    """The folder of a run whose programs the run of another seed has compiled; and what it compiled itself."""
+    compiled, programs = [], Programs()
     loop.train(config, tmp_path / "0", programs=programs)
     with monkeypatch.context() as watched:
         watched.setattr(jax.stages.Lowered, "compile", lambda self, *args: compiled.append(self))
         loop.train(changed(config, seed=1, log_every=1), tmp_path / "1", programs=programs)
-    assert not compiled
+    return tmp_path / "1", compiled
+
+
+def test_a_second_seed_compiles_nothing_and_trains_another_network(second, tmp_path):
+    assert not second[1]
+    first, other = (state(tmp_path / name, 2) for name in "01")
+    assert any((value != first[key]).any() for key, value in other.items() if "kernel" in key)
+
+
+@pytest.mark.slow
+def test_a_second_seed_gives_what_it_gives_alone(second, config, tmp_path):
     loop.train(changed(config, seed=1, log_every=1), tmp_path / "alone")
-    found, expected = (state(tmp_path / name, 2) for name in ("1", "alone"))
+    found, expected = (state(folder, 2) for folder in (second[0], tmp_path / "alone"))
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         np.testing.assert_array_equal(found[key], value, err_msg=key)
-    told = [[figures(line) for line in lines(tmp_path / name)] for name in ("1", "alone")]
+    told = [[figures(line) for line in lines(folder)] for folder in (second[0], tmp_path / "alone")]
     assert told[0] == told[1]
-    assert any((value != state(tmp_path / "0", 2)[key]).any() for key, value in found.items() if "kernel" in key)
 
 
 @pytest.mark.slow

@@ -27,17 +27,12 @@ def config(digits):
 
 @pytest.fixture(scope="module")
 def looked(config, tmp_path_factory):
-    """Runs of 6 steps: looking at every second, stopped on the way, without looking, looking with few labels."""
-    folders = [tmp_path_factory.mktemp("affinity") / name for name in ("looking", "stopped", "not", "few")]
+    """Runs of 6 steps: looking at every second, and without looking; and the programs of the first."""
+    folders = [tmp_path_factory.mktemp("affinity") / name for name in ("looking", "not")]
     programs = Programs()
     loop.train(changed(config, affinity_every=2), folders[0], programs=programs)
-    loop.train(changed(config, affinity_every=2, missing=0.85), folders[3], programs=programs)
-    shutil.copytree(folders[0], folders[1])
-    shutil.rmtree(folders[1] / "checkpoints" / "6")  # as where it was killed before its end
-    (folders[1] / AFFINITY_FILE).unlink()
-    loop.train(changed(config, affinity_every=2), folders[1], programs=programs)
-    loop.train(config, folders[2])
-    return folders
+    loop.train(config, folders[1])
+    return *folders, programs
 
 
 def told(folder):
@@ -49,7 +44,7 @@ def table(line, kind):
 
 
 def test_every_so_many_steps_they_are_written_and_nothing_else_changes(looked):
-    looking, plain = told(looked[0]), told(looked[2])
+    looking, plain = told(looked[0]), told(looked[1])
     names = {f"{kind}/{pair}" for kind in KINDS for pair in PAIRS}
     assert [step for step, line in looking.items() if names <= set(line)] == [2, 4, 6]
     assert set(looking[2]) == {"step", "split", "time"} | names
@@ -57,11 +52,11 @@ def test_every_so_many_steps_they_are_written_and_nothing_else_changes(looked):
     for step in (3, 6):
         for key, value in plain[step].items():
             assert key in ("time", "input/wait_share") or looking[step][key] == value
-    found, expected = (state(folder, 6) for folder in (looked[0], looked[2]))
+    found, expected = (state(folder, 6) for folder in looked[:2])
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         np.testing.assert_array_equal(found[key], value)
-    assert not (looked[2] / AFFINITY_FILE).exists()
+    assert not (looked[1] / AFFINITY_FILE).exists()
 
 
 def test_their_mean_is_told_and_groups_the_tasks(looked):
@@ -75,16 +70,23 @@ def test_their_mean_is_told_and_groups_the_tasks(looked):
     assert chosen.scores == {"left": found.mean[1, 0], "right": found.mean[0, 1]}
 
 
-def test_an_absent_task_is_left_out_with_its_row_and_its_column(looked):
-    found, figures = read(looked[3]), told(looked[3])
+@pytest.mark.slow  # of made means it is tested below
+def test_an_absent_task_is_left_out_with_its_row_and_its_column(config, looked, tmp_path):
+    loop.train(changed(config, affinity_every=2, missing=0.85), tmp_path / "few", programs=looked[2])
+    found, figures = read(tmp_path / "few"), told(tmp_path / "few")
     number = np.array([sum(f"affinity/{pair}" in line for line in figures.values()) for pair in PAIRS])
     np.testing.assert_array_equal(found.count.ravel(), number)
     assert found.count[0, 1] == found.count[1, 0] < found.count.max() <= 3
     np.testing.assert_array_equal(np.isnan(found.mean), found.count == 0)
 
 
-def test_a_resumed_run_has_the_same_mean(looked):
-    assert (looked[0] / AFFINITY_FILE).read_text() == (looked[1] / AFFINITY_FILE).read_text()
+def test_a_resumed_run_has_the_same_mean(config, looked, tmp_path):
+    stopped = tmp_path / "stopped"
+    shutil.copytree(looked[0], stopped)
+    shutil.rmtree(stopped / "checkpoints" / "6")  # as where it was killed before its end
+    (stopped / AFFINITY_FILE).unlink()
+    loop.train(changed(config, affinity_every=2), stopped, programs=looked[2])
+    assert (looked[0] / AFFINITY_FILE).read_text() == (stopped / AFFINITY_FILE).read_text()
 
 
 @pytest.mark.slow

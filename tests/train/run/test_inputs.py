@@ -73,7 +73,7 @@ def config(monkeypatch, model, inputs=("words", "sound"), **changes):
     "measure", ["features", *(pytest.param(name, marks=pytest.mark.slow) for name in ("shared", "last_layer"))]
 )
 def test_a_tree_of_inputs_is_trained_on(encoder, tmp_path, monkeypatch, measure):
-    balance = "gradnorm()" if measure == "last_layer" else "pcgrad()"
+    balance = "gradnorm()" if measure == "last_layer" else "imtl_g()"
     model = f"MultiTask(encoder={encoder})"
     given = config(monkeypatch, model, measure=measure, balance=balance, accumulate=1 + (measure == "shared"))
     looked_at_after = measure == "shared"

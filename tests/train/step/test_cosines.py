@@ -73,6 +73,7 @@ def looked(digits, tmp_path_factory):
     return folders
 
 
+@pytest.mark.slow  # affinities, which go the same way, have the same test
 def test_every_so_many_steps_they_are_written_and_nothing_else_changes(looked):
     told = [{line["step"]: line for line in lines(folder, "train")} for folder in looked]
     name = "balance/cosine/left/right"

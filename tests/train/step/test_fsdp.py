@@ -27,14 +27,14 @@ def slow(*values):
     [
         slow("equal", "shared", "batch", 2, 4),  # the norm that is clipped goes its way
         slow("imtl_l", "shared", "none", 2, 4),
-        ("pcgrad", "shared", "batch", 2, 4),
+        slow("pcgrad", "shared", "batch", 2, 4),  # parts of batches add up on such a mesh
         slow("pcgrad", "shared", "batch", 1, 8),
         slow("gradnorm", "shared", "none", 2, 4),
         slow("nash_mtl", "shared", "none", 1, 4),
         slow("imtl", "shared", "none", 2, 4),
         slow("graddrop", "shared", "none", 2, 4),
         slow("moco", "shared", "none", 2, 4),
-        ("pcgrad", "last_layer", "none", 2, 4),
+        ("imtl_g", "last_layer", "batch", 2, 4),
         slow("pcgrad", "features", "batch", 2, 4),
     ],
 )
@@ -83,14 +83,14 @@ def test_every_array_of_a_parameters_shape_is_kept_where_the_parameter_is():
 
 def test_a_bad_batch_is_skipped_on_all_devices():
     spread = mesh(2, 4)
-    state, step = toys.setup(spread=spread)
+    state, step = toys.setup(spread=spread, balance="imtl_g", optimizer=SGD)
     before = jax.tree.map(np.asarray, state.params)
     state, report = step(state, spread.place_batch(toys.batch(bad=np.nan)))
     assert not report["finite"]
     jax.tree.map(np.testing.assert_array_equal, jax.tree.map(np.asarray, state.params), before)
 
 
-@pytest.mark.parametrize("balance", ["equal", "pcgrad", slow("nash_mtl")])
+@pytest.mark.parametrize("balance", ["equal", "imtl_g", slow("nash_mtl")])
 def test_what_devices_send_each_other(balance):
     """One gather of the parameters, one reduce-scatter of the Jacobian, one all-reduce of T x T numbers."""
     spread = mesh(1, 4)

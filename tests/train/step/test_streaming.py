@@ -62,7 +62,7 @@ def found(balance, streamed, spread=None, **kwargs):
 
 
 SLOW = pytest.mark.slow
-COMPOSED = "compose(constant(weights=(2.0, 1.0, 0.5)), pcgrad())"
+COMPOSED = "compose(constant(weights=(2.0, 1.0, 0.5)), imtl_g())"
 
 
 @pytest.mark.parametrize(
