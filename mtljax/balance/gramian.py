@@ -11,6 +11,7 @@ from mtljax.balance.branches import branches_pay, surely_finite, unless
 
 dot = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 _MANY, _PIECE, _PIECES = 8, 4000, 32  # tasks from which rows are cut; columns of a piece, at least; pieces, at most
+_HELD = 2**18  # elements of a scaled copy, at least
 _LEAST = -(2**14)  # below the exponent of every number
 
 
@@ -157,10 +158,8 @@ class RunningGramian(NamedTuple):
         dtype = jnp.result_type(jnp.float32, *rows)
         largest = jnp.stack([jnp.max(jnp.abs(row.astype(dtype)), initial=0.0) for row in rows])
         now, usable = _exponents(largest)
-        scale = jnp.ldexp(jnp.ones((), dtype), -now)
-        # Scaled before they are stacked: the copy that this makes is the only one.
-        scaled = jnp.stack([row.astype(dtype).ravel() * scale[t] for t, row in enumerate(rows)])
-        found = jnp.where(usable[:, None] & usable, _products([scaled], dtype, len(rows)), 0.0)
+        found = _products_of_scaled(rows, jnp.ldexp(jnp.ones((), dtype), -now))
+        found = jnp.where(usable[:, None] & usable, found, 0.0)
         now = jnp.where(usable, now, _LEAST)
         common = jnp.maximum(self.exponents, now)
         products = _rescaled(self.products, self.exponents - common) + _rescaled(found, now - common)
@@ -175,6 +174,29 @@ class RunningGramian(NamedTuple):
         _, usable = _exponents(largest)
         norms, cosines = _normalised(jnp.where(usable[:, None] & usable, products, 0.0), usable)
         return Gramian(jnp.where(usable, jnp.ldexp(norms, exponents), largest), cosines)
+
+
+def _products_of_scaled(rows: Sequence[jax.Array], scale: jax.Array) -> jax.Array:
+    """Products of T rows of one leaf that are multiplied by a factor each, (T,).
+
+    Many columns are scaled and stacked piece by piece, in a loop, so that there is never a second copy of all of them.
+    """
+    number, width, dtype = len(rows), rows[0].size, scale.dtype
+    flat = [row.reshape(width) for row in rows]
+
+    def of_columns(start: Any, size: int) -> jax.Array:
+        # Scaled before they are stacked: the copy that this makes is the only one.
+        cut = [jax.lax.dynamic_slice_in_dim(row, start, size) for row in flat]
+        scaled = jnp.stack([piece.astype(dtype) * scale[t] for t, piece in enumerate(cut)])
+        return _products([scaled], dtype, number)
+
+    pieces = min(_PIECES, number * width // _HELD)
+    if pieces < 2:
+        return of_columns(0, width)
+    size, rest = divmod(width, pieces)
+    return jax.lax.fori_loop(
+        0, pieces, lambda i, sum_: sum_ + of_columns(i * size, size), of_columns(width - rest, rest)
+    )
 
 
 def _with_infinities(largest: jax.Array) -> jax.Array:

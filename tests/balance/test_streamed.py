@@ -35,8 +35,9 @@ def both_ways(leaves):
         [(7, (1e30, 1e-30, 1)), (1, (1, 1, 1)), (300, (1e-38, 1e30, 1e-10))],
         [(7, (0, 1, 1)), (300, (1, 0, 1))],
         [(7, (0, 1e20, 1)), (300, (0, 1, 1e-20))],
+        [(7, (1, 1, 1)), (200_001, (1e-30, 1, 1e30))],
     ],
-    ids=["alike", "far apart", "growing", "parts of zero", "a row of zeros"],
+    ids=["alike", "far apart", "growing", "parts of zero", "a row of zeros", "in pieces and one column"],
 )
 def test_leaf_by_leaf_gives_the_gramian_of_all_leaves_at_once(scales):
     leaves = rows(scales)
@@ -48,6 +49,12 @@ def test_leaf_by_leaf_gives_the_gramian_of_all_leaves_at_once(scales):
     np.testing.assert_allclose(found.norms, norms, rtol=1e-5, atol=1e-44)
     np.testing.assert_allclose(found.cosines, whole.cosines, atol=1e-6)
     np.testing.assert_allclose(found.cosines, unit @ unit.T, atol=1e-6)
+
+
+def test_scaling_does_not_copy_all_rows_at_once():
+    leaves = [jnp.ones(2**18) for _ in range(8)]
+    look = jax.jit(lambda leaves: gramian_in_turn([leaves], 8)).lower(leaves).compile()
+    assert look.memory_analysis().temp_size_in_bytes < sum(leaf.nbytes for leaf in leaves) / 4
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
