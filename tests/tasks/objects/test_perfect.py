@@ -89,6 +89,18 @@ def test_without_an_object_figures_are_nan_and_nothing_fails(decoded, name):
 
 
 @pytest.mark.parametrize("name", TASKS)
+def test_rows_are_of_the_same_types_with_and_without_objects(decoded, name):
+    """Hosts join their rows, and one of them may have seen no object."""
+    empty = {**truth.batch(), "instances_valid": np.zeros_like(truth.batch()["instances_valid"])}
+
+    def forms(batch):
+        found = TASKS[name].host_rows(decoded[name], batch)
+        return jax.tree.map(lambda column: (column.dtype, column.shape[1:]), found)
+
+    assert forms(empty) == forms(truth.batch())
+
+
+@pytest.mark.parametrize("name", TASKS)
 def test_slots_in_another_order_change_nothing(decoded, name):
     order = np.random.default_rng(0).permutation(truth.SLOTS)
     turned = {key: x if key == "ids" and name == "instances" else x[:, :, order] for key, x in decoded[name].items()}
