@@ -78,7 +78,7 @@ def detect(
     if slots < 1:
         raise UserError(f"detect(slots={slots}): expected at least 1.")
     check_limits("detect", least, areas)
-    it = _Detect(classes, name, least, areas)
+    it = _Detect(classes, name, least, areas, getattr(head, "slots", slots))
     options = {"classes": classes, "slots": slots, "by_class": by_class, "width": width, "stride": stride}
     return Task(
         name=name,
@@ -110,6 +110,7 @@ class _Detect:
     name: str
     least: int
     areas: tuple[float, float]
+    slots: int
 
     def decode(self, prediction: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
         found = prediction["detections"]
@@ -120,8 +121,15 @@ class _Detect:
         if channels != self.classes:
             raise UserError(f"the head has {channels} classes; expected {self.classes}, by detect(classes=...).")
 
-    def check(self, batch: Batch) -> None:
+    def check(self, batch: Batch) -> str | None:
         check_categories(batch, self.classes, f"detect(classes={self.classes}) has")
+        most = _most(batch, self.least)
+        if most <= self.slots:
+            return None
+        return (
+            f"there are {most} objects in a frame, and {self.slots} slots are read from one: no more can be found; "
+            f"slots={most} reads as many."
+        )
 
     def host_rows(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> Rows:
         self.check(batch)
@@ -168,6 +176,17 @@ class _Detect:
         names = batch.get(NAMES, {}).get("instances", ())
         found = draw_boxes(batch["image"], decoded["boxes"], decoded["score"], best, scores=True, names=names)
         return found, draw_boxes(batch["image"], objects.boxes, wanted, objects.category, names=names)
+
+
+def _most(batch: Batch, least: int) -> int:
+    """The most objects of a frame that are to be found, as far as labels tell without the image."""
+    instances = batch["instances"]
+    there = np.asarray(batch["instances_valid"], bool)[..., None] & np.asarray(instances["bboxes"]).any(axis=-1)
+    if "ignored" in instances:
+        there = there & ~np.asarray(instances["ignored"], bool)
+    if "visibility" in instances:
+        there = there & (np.asarray(instances["visibility"]) >= least)
+    return int(there.sum(axis=1).max(initial=0))
 
 
 def _true(rows: Mapping[str, np.ndarray], category: np.ndarray) -> Truth:
