@@ -84,7 +84,7 @@ def detect(
             "detect(by_class=True, decoupled=True): heat maps by class leave no logits to decouple; take one."
         )
     check_limits("detect", least, areas)
-    it = _Detect(classes, name, least, areas)
+    it = _Detect(classes, name, least, areas, getattr(head, "slots", slots))
     branches = {"by_class": by_class, "decoupled": decoupled, "width": width}
     return Task(
         name=name,
@@ -116,6 +116,7 @@ class _Detect:
     name: str
     least: int
     areas: tuple[float, float]
+    slots: int
 
     def decode(self, prediction: Mapping[str, Any], batch: Batch) -> dict[str, jax.Array]:
         found = prediction["detections"]
@@ -126,8 +127,15 @@ class _Detect:
         if channels != self.classes:
             raise UserError(f"the head has {channels} classes; expected {self.classes}, by detect(classes=...).")
 
-    def check(self, batch: Batch) -> None:
+    def check(self, batch: Batch) -> str | None:
         check_categories(batch, self.classes, f"detect(classes={self.classes}) has")
+        most = _most(batch, self.least)
+        if most <= self.slots:
+            return None
+        return (
+            f"there are {most} objects in a frame, and {self.slots} slots are read from one: no more can be found; "
+            f"slots={most} reads as many."
+        )
 
     def host_rows(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> Rows:
         self.check(batch)
@@ -174,6 +182,17 @@ class _Detect:
         names = batch.get(NAMES, {}).get("instances", ())
         found = draw_boxes(batch["image"], decoded["boxes"], decoded["score"], best, scores=True, names=names)
         return found, draw_boxes(batch["image"], objects.boxes, wanted, objects.category, names=names)
+
+
+def _most(batch: Batch, least: int) -> int:
+    """The most objects of a frame that are to be found, as far as labels tell without the image."""
+    instances = batch["instances"]
+    there = np.asarray(batch["instances_valid"], bool)[..., None] & np.asarray(instances["bboxes"]).any(axis=-1)
+    if "ignored" in instances:
+        there = there & ~np.asarray(instances["ignored"], bool)
+    if "visibility" in instances:
+        there = there & (np.asarray(instances["visibility"]) >= least)
+    return int(there.sum(axis=1).max(initial=0))
 
 
 def _true(rows: Mapping[str, np.ndarray], category: np.ndarray) -> Truth:

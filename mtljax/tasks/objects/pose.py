@@ -46,6 +46,7 @@ FIGURES = {
     "AUC_ADD": ("AUC ADD(-S)", True),
     "close": ("close symmetric", True),
 }
+_TYPES = {"found": bool, "symmetric": bool}  # of columns that hold no numbers
 
 
 def pose(
@@ -150,7 +151,9 @@ class _Pose:
         wanted = objects.counts & view["in_front"]
         frames = np.argwhere(wanted.any(axis=-1)).tolist()
         errors = [one for clip, frame in frames for one in self._errors(objects, view, decoded, wanted, (clip, frame))]
-        columns = {key: np.array([getattr(one, key) for one in errors]) for key in Errors._fields}
+        columns = {
+            key: np.array([getattr(one, key) for one in errors], _TYPES.get(key, float)) for key in Errors._fields
+        }
         broken = np.isnan(decoded["score"]) & objects.labelled[..., None]
         return {
             CLIPS: clips_of(batch),
@@ -185,9 +188,7 @@ class _Pose:
 
     def figures(self, tables: Rows) -> dict[str, float]:
         rows = once(tables["errors"], tables[CLIPS])
-        errors = Errors(
-            **{key: rows[key].astype(bool if key in ("found", "symmetric") else float) for key in Errors._fields}
-        )
+        errors = Errors(**{key: rows[key] for key in Errors._fields})
         turned = Errors(*(x[rows["turned"]] for x in errors))
         figures = pose_figures(errors, self.close)
         if not np.isnan(figures["ADD-S < 0.1 d"]):

@@ -65,7 +65,7 @@ def build(config: ml_collections.ConfigDict, given: objects.Objects = objects.NO
     transforms = {group: found for group, (found, _) in rated.items()}
     rates = {group: rate for group, (_, rate) in rated.items() if rate is not None}
     data_set = objects.resolve(given, "data", config.data, data.SOURCES, kind="data", returns=data.DataSet)
-    if isinstance(data_set, data.Mix):
+    if hasattr(data_set, "of_labels"):  # a mix, or features of one
         read = (*labels_of(chosen), *([config.input] if config.input else ()))
         data_set = cast(data.DataSet, data_set.of_labels(read))
     augmentation = augmentation_of(config.augment, given) if config.augment else None

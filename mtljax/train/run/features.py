@@ -12,7 +12,7 @@ import json
 import pathlib
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex, cast
 
 import jax
@@ -21,6 +21,7 @@ import numpy as np
 from mtljax.data import pipeline
 from mtljax.data.dataset import DataSet, Example, Source
 from mtljax.data.meanings import Meaning
+from mtljax.data.shares import Within
 from mtljax.errors import UserError
 from mtljax.models.parts.pyramid import levels_of
 from mtljax.models.readout import Shape, packed
@@ -57,6 +58,16 @@ class FrozenFeatures:
         """What labels mean, which are those of the data set."""
         return getattr(self.data, "meanings", {})
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Of what kind labels of its own are, which are those of the data set."""
+        return getattr(self.data, "kinds", {})
+
+    def of_labels(self, labels: Iterable[str]) -> "FrozenFeatures":
+        """The same for one who reads these labels alone, of which a `mix` wants to know."""
+        of_labels = getattr(self.data, "of_labels", None)
+        return self if of_labels is None else dataclasses.replace(self, data=of_labels(labels))
+
     def split(self, name: str) -> Source:
         """The examples of a split, with features in the place of images; computed on first use.
 
@@ -73,8 +84,7 @@ class FrozenFeatures:
     def readout(self) -> tuple[tuple[Shape, ...], tuple[int, int] | None]:
         """What a `Readout` of the features is told: shapes of their levels, and (H, W) of the images, if of pixels."""
         examples = cast(_Examples, self.split("validation"))
-        image = examples.source[0]["image"]
-        return examples.shapes, None if image.ndim == 1 else (int(image.shape[-3]), int(image.shape[-2]))
+        return examples.shapes, examples.size
 
     def _split(self, name: str) -> Source:
         source = self.data.split(name)
@@ -114,20 +124,29 @@ def frozen_features(data: Any, runs: Sequence[str], untrained: bool = False) -> 
     return FrozenFeatures(cast(DataSet, data), tuple(runs), bool(untrained))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Examples:
-    """Examples of a source with features in the place of images.
+class _Examples(Within):
+    """Examples of a source with features in the place of images; which of them show the same, the source tells.
 
-    Attributes:
+    Args:
         source: of examples.
         levels: of each level, of each encoder, (N, s, h, w, C), or vectors.
     """
 
-    source: Source
-    levels: tuple[tuple[np.ndarray, ...], ...]
+    def __init__(self, source: Source, levels: tuple[tuple[np.ndarray, ...], ...]) -> None:
+        self._source, self.levels = source, levels
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self._source)
+
+    def original(self, index: int) -> int:
+        """The index that stands for the same example, where a source shows it several times."""
+        return getattr(self._source, "original", int)(index)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(H, W) of the images, if they have pixels."""
+        shape = self._source[0]["image"].shape
+        return None if len(shape) == 1 else (int(shape[-3]), int(shape[-2]))
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -137,7 +156,7 @@ class _Examples:
     def __getitem__(self, index: SupportsIndex) -> Example:
         index = int(index)
         joined = [np.concatenate([one[index] for one in level], axis=-1) for level in self.levels]
-        example = dict(self.source[index])
+        example = dict(self._source[index])
         image = example["image"]
         here = packed(joined, image.shape[-3:-1] if image.ndim > 2 else None)
         return example | {"image": here if image.ndim == 4 else here[0]}

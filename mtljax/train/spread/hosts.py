@@ -13,6 +13,7 @@ import numpy as np
 
 from mtljax.errors import UserError
 
+_NAME = 16  # bytes for the name of a type
 _GONE = re.compile("gloo|nccl|heartbeat|connection|unavailable|deadline|coordination", re.IGNORECASE)
 
 
@@ -105,7 +106,10 @@ def total(tree: Any) -> Any:
 
 
 def joined(tree: Any) -> Any:
-    """NumPy arrays of any length from all hosts, one behind the other in the order of the hosts, bit by bit."""
+    """NumPy arrays of any length from all hosts, one behind the other in the order of the hosts, bit by bit.
+
+    Where hosts have them of several types, as one that has found nothing may, they are of a type that holds all.
+    """
     if jax.process_count() == 1:
         return tree
     return jax.tree.map(_joined, tree)
@@ -114,6 +118,8 @@ def joined(tree: Any) -> Any:
 def _joined(x: np.ndarray) -> np.ndarray:
     from jax.experimental.multihost_utils import process_allgather
 
+    types = process_allgather(np.frombuffer(x.dtype.str.encode().ljust(_NAME), np.uint8))
+    x = x.astype(np.result_type(*(np.dtype(bytes(row).decode().strip()) for row in np.reshape(types, (-1, _NAME)))))
     mine = np.frombuffer(np.ascontiguousarray(x).tobytes(), np.uint8)
     sizes = np.ravel(process_allgather(np.array([len(mine)], np.int32)))
     padded = process_allgather(np.pad(mine, (0, int(sizes.max()) - len(mine))))

@@ -88,6 +88,30 @@ def test_without_an_object_figures_are_nan_and_nothing_fails(decoded, name):
     assert np.isnan(found[TASKS[name].primary.name])
 
 
+def test_more_objects_in_a_frame_than_slots_are_told():
+    batch = truth.batch()
+    most = int(objects_of(batch, PIXELS).counts.sum(axis=-1).max())
+    assert most > 1
+    for detect in (mtl.tasks.detect(slots=most), mtl.tasks.detect(head=mtl.heads.Detect(slots=most), slots=1)):
+        assert detect.check(batch) is None
+    told = mtl.tasks.detect(slots=most - 1).check(batch)
+    assert told.startswith(f"there are {most} objects in a frame, and {most - 1} slots are read from one")
+    ignored = {**batch["instances"], "ignored": np.ones(batch["instances"]["bboxes"].shape[:3], bool)}
+    assert mtl.tasks.detect(slots=1).check({**batch, "instances": ignored}) is None
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_rows_are_of_the_same_types_with_and_without_objects(decoded, name):
+    """Hosts join their rows, and one of them may have seen no object."""
+    empty = {**truth.batch(), "instances_valid": np.zeros_like(truth.batch()["instances_valid"])}
+
+    def forms(batch):
+        found = TASKS[name].host_rows(decoded[name], batch)
+        return jax.tree.map(lambda column: (column.dtype, column.shape[1:]), found)
+
+    assert forms(empty) == forms(truth.batch())
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_slots_in_another_order_change_nothing(decoded, name):
     order = np.random.default_rng(0).permutation(truth.SLOTS)

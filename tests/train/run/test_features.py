@@ -6,6 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+from mtljax.data import mix
+from mtljax.data.part import Part
 from mtljax.errors import UserError
 from mtljax.models import heads
 from mtljax.models.readout import Readout, packed, unpacked
@@ -168,6 +170,32 @@ def test_features_of_a_set_of_the_same_name_with_other_examples_are_told(runs):
     for data in (fewer, others):
         with pytest.raises(UserError, match=r"are of data two clips, examples 2.*now data two clips, examples [12]"):
             frozen_features(data, [str(base / "a")]).split("train")
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_of_a_mix_shares_repeats_and_kinds_stay_what_they_are(runs, exact):
+    """A part of the examples, such as transfers see, is then the part that networks from scratch see."""
+    base, _ = runs
+
+    class Of(Data):
+        def __init__(self, number):
+            self.name, self.number, self.kinds = f"{number} clips", number, {"spots": "points"}
+
+        def split(self, name):
+            return [example | {"spots": np.ones((2, 1, 2))} for example in self.number * super().split(name)]
+
+    mixed = mix({"few": Of(1), "many": Of(6)}, ratio={"few": 1, "many": 1}, size=(4, 4), exact=exact)
+    data, read = frozen_features(mixed, [str(base / "a")]), ("label",)
+    assert data.kinds == mixed.kinds != {}
+    seen, source = data.of_labels(read).split("train"), mixed.of_labels(read).split("train")
+    assert seen.shares == source.shares
+    assert (source.shares is not None) is exact
+    places = range(len(source))
+    for one in ("original", "set_of"):
+        assert [getattr(seen, one)(i) for i in places] == [getattr(source, one)(i) for i in places]
+    assert (len({source.original(i) for i in places}) < len(source)) is not exact
+    kept = [Part(split, 0.5, seed=0) for split in (seen, source)]
+    assert kept[0]._indices.tolist() == kept[1]._indices.tolist()
 
 
 def test_a_network_that_is_not_there_is_told(tmp_path):
