@@ -29,6 +29,11 @@ def test_fairgrad_from_a_start_that_a_whole_step_would_leave():
     assert state.solved
 
 
+@jax.jit
+def solutions(norms, cosines, alpha):
+    return jax.vmap(lambda n, c: positive_equation.solve(Gramian(n, c), alpha))(norms, cosines)
+
+
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 5.0])
 def test_equations_of_badly_scaled_rows_are_solved(alpha):
     rng = np.random.default_rng(0)
@@ -36,8 +41,7 @@ def test_equations_of_badly_scaled_rows_are_solved(alpha):
     norms = np.linalg.norm(rows, axis=2)
     cosines = np.einsum("ntp,nsp->nts", rows, rows) / norms[:, None] / norms[:, :, None]
     scales = 10 ** rng.uniform(-3, 3, norms.shape)
-    each = jax.jit(jax.vmap(lambda n, c: positive_equation.solve(Gramian(n, c), alpha)))
-    weights, solved = each(jnp.asarray(scales, jnp.float32), jnp.asarray(cosines, jnp.float32))
+    weights, solved = solutions(scales.astype(np.float32), cosines.astype(np.float32), alpha)
     assert solved.all()
     weights = np.asarray(weights, np.float64)
     left = scales * np.einsum("nts,ns->nt", cosines, scales * weights)
