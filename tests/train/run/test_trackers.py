@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mtljax as mtl
 from mtljax.errors import UserError
+from mtljax.train.run import loop
 from mtljax.train.run.trackers import _MLflow, _Wandb, trackers_of
 from mtljax.train.run.writer import MetricWriter
 
@@ -94,6 +96,20 @@ def test_how_a_run_ended_is_told_before_the_end_and_a_writer_that_never_began_is
     with MetricWriter(tmp_path, 0, (Fails(),)):
         pass
     assert asked == [("close",)]
+
+
+def test_a_run_tells_its_writers_how_it_ended(tmp_path, asked, monkeypatch):
+    def run(self):
+        raise UserError("the disk is tired")
+
+    monkeypatch.setattr(loop.Loop, "run", run)
+    rng = np.random.default_rng(0)
+    data = {"image": rng.integers(0, 256, (20, 2, 2, 3), np.uint8), "red": rng.integers(0, 2, 20)}
+    tasks, model = {"red": mtl.tasks.classify(2, label="red")}, mtl.encoders.MLP((2,))
+    options = {"optimizers": {"shared": "sgd(0.1)", "red": "sgd(0.1)"}, "batch_size": 8, "panel_images": 0, "steps": 1}
+    with pytest.raises(UserError, match="tired"):
+        mtl.fit(data=data, tasks=tasks, model=model, workdir=tmp_path / "run", writers=[Fails()], **options)
+    assert asked == [("fail", "the disk is tired"), ("close",)]
 
 
 @pytest.mark.parametrize(
