@@ -19,21 +19,21 @@ def get_config():
     config = default_config()
     config.data = "scenes('tracks')"
     config.augment = "compose(moment(4), flip(), colour(brightness=0.2, contrast=0.2, saturation=0.3, hue=0.5))"
-    encoder = "ResNet(depth=10, width=24, norm='batch', stem='imagenet')"
+    encoder = "ResNet(depth=10, width=24, norm='batch', stem='patch2')"
     config.model = f"MultiTask(encoder=FPN(encoder={encoder}, width=48, stride=4))"
     config.tasks = {
-        "detect": "detect(classes=4, areas=(100.0, 289.0))",
+        "detect": "detect(classes=4, decoupled=True, areas=(100.0, 289.0))",
         "instances": "instances(areas=(100.0, 289.0))",
         "pose": "pose(close=(0.25, 25.0))",
         "track": "track()",
         "trajectory": "trajectory(modes=3)",
     }
     config.balance = "sum()"
-    rate = "warmup_cosine_decay_schedule(0.0, 2e-3, steps // 20, steps)"
+    rate = "warmup_cosine_decay_schedule(0.0, 4e-3, steps // 20, steps)"
     adamw = f"chain(clip_by_global_norm(10.0), adamw({rate}, weight_decay=0.05))"
     config.optimizers = {group: adamw for group in ("shared", *config.tasks)}
     config.batch_size = 8
-    config.steps = 3600
-    config.eval_every = 1800
-    config.checkpoint_every = 600
+    config.steps = 2700
+    config.eval_every = 1350
+    config.checkpoint_every = 450
     return config

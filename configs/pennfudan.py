@@ -15,9 +15,9 @@ def get_config(path: str = "data/pennfudan"):
     config = default_config()
     config.data = f"pennfudan({path!r}, size=(128, 128))"
     config.augment = "compose(flip(), scale(0.8, 1.25))"
-    encoder = "ResNet(depth=10, width=24, norm='batch', stem='imagenet')"
+    encoder = "ResNet(depth=10, width=24, norm='batch', stem='patch2')"
     config.model = f"MultiTask(encoder=FPN(encoder={encoder}, width=48, stride=4))"
-    config.tasks = {"detect": "detect(classes=1)", "instances": "instances()"}
+    config.tasks = {"detect": "detect(classes=1, decoupled=True)", "instances": "instances()"}
     config.balance = "sum()"
     adam = "chain(clip_by_global_norm(10.0), adam(warmup_cosine_decay_schedule(0.0, 2e-3, steps // 20, steps)))"
     config.optimizers = {group: adam for group in ("shared", *config.tasks)}
