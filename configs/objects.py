@@ -3,10 +3,10 @@
 python launch.py --config configs/objects.py
 python launch.py --config configs/objects.py --config.balance='pcgrad()' --config.measure=features
 
-Some 18 minutes of two quiet cores, at 0.31 s a step, beside compiling. What to expect on validation, and of a trivial
-predictor on the same detections (docs/objects.md has all): detect AP50 0.37 (0.01), 0.73 for any class (0.03);
-instances mask AP 0.22 (0.11), PQ 0.31 (0.24); pose 0.43 m (1.22); track HOTA 0.53 (0.52), 341 switches (387);
-trajectory ADE 1.07 m (1.95).
+Some 18 minutes of two quiet cores (34.5 of the processor). What to expect on validation, and of a trivial predictor on
+the same detections (docs/objects.md has all): detect AP50 0.46 (0.01), 0.78 for any class (0.03); instances mask AP
+0.31 (0.15), PQ 0.39 (0.30); pose 0.41 m (1.21); track HOTA 0.60 (0.57), 358 switches (474); trajectory ADE 1.09 m
+(1.86).
 
 The heads are a hierarchy: detect -> {instances, pose, track}, {track, pose} -> trajectory. Training sees windows of 4
 frames, validation whole clips of 12.
