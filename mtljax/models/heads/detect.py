@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from mtljax.errors import UserError
 from mtljax.models.heads.objects.branch import Branch
 from mtljax.models.heads.objects.shared_map import given_back, shared_map
 from mtljax.objects.detections import Detections, detected
@@ -30,6 +31,9 @@ class Detect(nn.Module):
         stride: pixels of a cell's side.
         dtype: of the computation; parameters and prediction are float32.
 
+    Raises:
+        UserError: for `decoupled` where `by_class` leaves no logits.
+
     Example:
         >>> import jax.numpy as jnp
         >>> head, key = Detect(classes=3, slots=5, width=8), jax.random.key(0)
@@ -47,6 +51,13 @@ class Detect(nn.Module):
     dtype: Any = None
     default_edge: ClassVar[str] = "detached"
     sees_frames_apart: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.by_class and self.decoupled:
+            raise UserError(
+                "Detect(by_class=True, decoupled=True): heat maps by class leave no logits to decouple; take one."
+            )
 
     @nn.compact
     def __call__(

@@ -79,10 +79,6 @@ def detect(
         raise UserError(f"detect(classes={classes}): expected at least 1.")
     if slots < 1:
         raise UserError(f"detect(slots={slots}): expected at least 1.")
-    if by_class and decoupled:
-        raise UserError(
-            "detect(by_class=True, decoupled=True): heat maps by class leave no logits to decouple; take one."
-        )
     check_limits("detect", least, areas)
     it = _Detect(classes, name, least, areas, getattr(head, "slots", slots))
     branches = {"by_class": by_class, "decoupled": decoupled, "width": width}
@@ -128,7 +124,7 @@ class _Detect:
             raise UserError(f"the head has {channels} classes; expected {self.classes}, by detect(classes=...).")
 
     def check(self, batch: Batch) -> str | None:
-        check_categories(batch, self.classes, f"detect(classes={self.classes}) has")
+        self.check_kinds(batch)
         most = _most(batch, self.least)
         if most <= self.slots:
             return None
@@ -137,8 +133,11 @@ class _Detect:
             f"slots={most} reads as many."
         )
 
+    def check_kinds(self, batch: Batch) -> None:
+        check_categories(batch, self.classes, f"detect(classes={self.classes}) has")
+
     def host_rows(self, decoded: Mapping[str, np.ndarray], batch: Batch) -> Rows:
-        self.check(batch)
+        self.check_kinds(batch)
         objects, (boxes, score) = objects_of(batch, self.least), (decoded["boxes"], decoded["score"])
         clip, frame = np.nonzero(objects.labelled)
         at = np.arange(len(clip))
