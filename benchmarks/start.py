@@ -7,6 +7,7 @@ python benchmarks/start.py --configs=scenes --trace
 Each start is a process of its own, of three steps: seconds to the first step are those of its `run.json`, from the call
 on; of the processor they are of the whole process, with its evaluation at the end, and compile in them is that of the
 training step. Data that the first start makes is there for the others; the third start is without a cache.
+`XLA_FLAGS=--xla_backend_extra_options=` has XLA compile as it does by itself.
 `--trace` starts nothing: it says what the training step takes to trace and lower, to compile, what of the tracing takes
 losses apart, and how many operations XLA is given and makes of them.
 """
@@ -47,7 +48,9 @@ def traced(config: str) -> str:
     from mtljax.data.pipeline import inputs_of
     from mtljax.train.config import checks, experiment
     from mtljax.train.config.default import checked
+    from mtljax.train.spread import compiler_options
 
+    compiler_options.compile_quickly()
     parts = experiment.build(checked(runpy.run_path(str(ROOT / "configs" / f"{config}.py"))["get_config"]()))
     fitted = checks.fit(parts)
     state = parts.first_state(inputs_of(dict(fitted.sample)), fitted.optimizer)

@@ -186,8 +186,10 @@ def _begin() -> None:
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", given.SIMULATE_DEVICES.value)
     from mtljax.train.run import signals
-    from mtljax.train.spread import compilation_cache, hosts
+    from mtljax.train.spread import compilation_cache, compiler_options, hosts
 
+    if not _has_children():
+        compiler_options.compile_quickly()
     compilation_cache.keep(given.CACHE.value)
     # 0 where the same command goes on, but no success where figures were wanted.
     failed: dict[int, int] = {signal.SIGTERM: 143} if given.MODE.value in _ANSWERS else {}
