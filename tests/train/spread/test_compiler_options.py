@@ -54,14 +54,6 @@ def test_not_beside_a_plugin_of_an_accelerator(no_accelerator, monkeypatch):
     assert not given
 
 
-def test_releases_that_were_not_tried_get_no_options_of_llvm(no_accelerator):
-    old, new = {}, {}
-    compiler_options.compile_quickly(old, "0.10.2")
-    compiler_options.compile_quickly(new, "0.13.0")
-    assert ",-" in old["XLA_FLAGS"]
-    assert ",-" not in new["XLA_FLAGS"]  # XLA passes over what it does not know; LLVM ends the process
-
-
 @pytest.mark.slow
 def test_a_program_becomes_less_code():
     sizes = {}
