@@ -18,6 +18,7 @@ from mtljax.train.config import default, experiment
 from mtljax.train.config.checks import fit
 from mtljax.train.run import config_file, evaluate
 from mtljax.train.run.start import newest
+from mtljax.train.run.workdir import sole_use
 from mtljax.train.spread import hosts, parallel
 from tests import runs
 from tests.data.sources.objects import write_sequence
@@ -187,6 +188,14 @@ def test_what_happens_to_one_process_stops_all_and_one_process_can_go_on(start, 
     [step] = re.findall(r"resuming \S+ at step (\d+)", out)
     assert int(saved) <= int(step) <= goal
     assert lines(workdir, "validation")[-1]["step"] == goal
+
+
+@pytest.mark.slow
+def test_a_workdir_in_use_ends_all_processes_with_one_error(start, tmp_path):
+    with sole_use(tmp_path / "run"):
+        (_, first), (_, second) = outputs(start(tmp_path / "run", 2), status=2)
+    assert re.search(r"error: workdir '\S+' is in use by another run", first)
+    assert re.search(r"error: process 0 of this run: workdir '\S+' is in use by another run", second)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -182,16 +183,18 @@ def features_of(
     with _in_turn(folder):
         there: dict[str, Any] = read_json(folder / ABOUT)
         missing = bool(hosts.of_first(not there))
+        error = None
         if not (there or missing):
-            raise UserError(
+            error = UserError(
                 f"the first host has found features in {str(folder)!r}, and this one has not; expected a folder that "
                 "all hosts see."
             )
-        if there and there["about"] != about:
-            raise UserError(
+        elif there and there["about"] != about:
+            error = UserError(
                 f"the features in {str(folder)!r} are of {_told(there['about'])}, but the frozen network is now "
                 f"{_told(about)}; take that folder away, and what was trained on it, or restore the network."
             )
+        hosts.raised_by_all(error)
         if missing:
             there = {**_compute(run, source, folder, untrained), "about": about}
             if hosts.first():
@@ -260,12 +263,24 @@ def _compute(run: pathlib.Path, source: Source, folder: pathlib.Path, untrained:
 
 @contextlib.contextmanager
 def _in_turn(folder: pathlib.Path) -> Iterator[None]:
-    """Holds a folder, and waits for it where another process computes what goes there."""
-    while True:
-        try:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(sole_use(folder))
-                yield
-                return
-        except InUse:
+    """Holds a folder, and waits for it where another process computes what goes there, which is told.
+
+    Of several hosts all wait, and hear of the first every second: one that waits in an exchange would give up.
+    """
+    with contextlib.ExitStack() as stack:
+        told = False
+        while hosts.of_first(bool(held := hosts.agreed(lambda: _held(stack, folder)))):
+            if held and not told:
+                print(f"waiting for features that another process computes: {held}", file=sys.stderr, flush=True)
+            told = True
             time.sleep(_WAIT)
+        yield
+
+
+def _held(stack: contextlib.ExitStack, folder: pathlib.Path) -> str:
+    """Holds a folder, until the stack ends; says who has it, where another does."""
+    try:
+        stack.enter_context(sole_use(folder))
+    except InUse as error:
+        return str(error)
+    return ""

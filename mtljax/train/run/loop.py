@@ -28,7 +28,7 @@ from mtljax.train.run.record import EVALUATION, Record
 from mtljax.train.run.start import newest, resume, start
 from mtljax.train.run.steps import Loop, Stopped, settle
 from mtljax.train.run.trackers import trackers_of
-from mtljax.train.run.workdir import sole_use
+from mtljax.train.run.workdir import sole_use_by_all
 from mtljax.train.run.writer import MetricWriter, Silent
 from mtljax.train.spread import hosts
 
@@ -73,9 +73,9 @@ def train(
             print(f"warning: {note}", file=sys.stderr, flush=True)
     known = (workdir / config_file.CONFIG_FILE).exists()
     with hosts.watched(workdir), contextlib.ExitStack() as until_the_end:
-        until_the_end.enter_context(sole_use(workdir))
+        until_the_end.enter_context(sole_use_by_all(workdir))
+        hosts.agreed(lambda: config_file.refuse_change(parts.config, workdir, allow_change=allow_config_change))
         if hosts.first():
-            config_file.refuse_change(parts.config, workdir, allow_change=allow_config_change)
             print(f"workdir: {workdir}", flush=True)
         restored = resume(parts, state, workdir)
         begun = restored or Restored(state, step=0, examples=0)

@@ -60,6 +60,14 @@ def sole_use(workdir: pathlib.Path, lock: str = LOCK_FILE) -> Iterator[None]:
                 workdir.rmdir()  # where nothing was left in it
 
 
+@contextlib.contextmanager
+def sole_use_by_all(workdir: pathlib.Path) -> Iterator[None]:
+    """Holds a workdir for all hosts that train together, as `sole_use`; all must ask, and where it is held all end."""
+    with contextlib.ExitStack() as stack:
+        hosts.agreed(lambda: stack.enter_context(sole_use(workdir)))
+        yield
+
+
 def _locked(file: pathlib.Path) -> int:
     """A descriptor of the lock file, locked."""
     while True:

@@ -129,12 +129,12 @@ def test_of_several_hosts_all_compute_where_the_first_has_none_and_the_first_alo
     """Reading the network takes all: a host that finds features which the first did not must read it, too."""
     base, computed = runs
     frozen_features(Data(), [str(base / "a")]).split("train")
-    asked = []
+    asked, answers = [], iter([0, 1, 0])
     monkeypatch.setattr(hosts, "first", lambda: False)
-    monkeypatch.setattr(hosts, "of_first", lambda number: asked.append(number) or 1)
+    monkeypatch.setattr(hosts, "of_first", lambda number: asked.append(number) or next(answers))
     frozen_features(Data(), [str(base / "a")]).split("train")
     assert computed == ["a", "a"]
-    assert asked == [False, 0]  # whether there are none, and that the first is done
+    assert asked == [False, False, 0]  # whether others compute, whether there are none, and that the first is done
     monkeypatch.setattr(hosts, "of_first", lambda number: 0)
     (base / "a" / "features" / "train" / "about.json").unlink()
     with pytest.raises(UserError, match="the first host has found features"):
