@@ -123,7 +123,8 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
     for key, value in config.items():
         if key not in known:
             raise unknown("config key", key, known.keys())
-        if not isinstance(value, ml_collections.ConfigDict):
+        if not (isinstance(value, ml_collections.ConfigDict) and key in ("tasks", "optimizers")):
+            value = value.to_dict() if isinstance(value, ml_collections.ConfigDict) else value
             if key == "balance_groups":
                 value = _groups(value)
             wanted = type(known[key])

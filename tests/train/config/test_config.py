@@ -34,6 +34,12 @@ def test_defaults_fill_what_a_config_leaves_out():
         ({"missing": 1.0}, r"config.missing=1.0: expected a share, from 0 to below 1"),
         ({"missing": -0.1}, r"config.missing=-0.1: expected a share"),
         ({"batch_size": True}, r"config.batch_size=True: expected a value of type int"),
+        (
+            {"balance": {"shared": "pcgrad()"}},
+            r"config.balance=\{'shared': 'pcgrad\(\)'\}: expected a value of type str",
+        ),
+        ({"balance_groups": {"a": "pcgrad()"}}, r"config.balance_groups=\{'a': 'pcgrad\(\)'\}: expected pairs"),
+        ({"steps": {"a": 1}}, r"config.steps=\{'a': 1\}: expected a value of type int"),
         ({"balance": 3}, r"config.balance=3: expected a value of type str"),
         ({"tasks": "depth()"}, r"config.tasks='depth\(\)': expected"),
         ({"profile": (3,)}, r"config.profile=\(3,\): expected two steps"),
