@@ -63,12 +63,12 @@ def train(
         KeyboardInterrupt: after a second of them, at once.
     """
     called = time.perf_counter()
-    parts = (programs or Programs()).build(checked(config), given)
-    others = trackers_of(parts.config.writers, given) if hosts.first() else ()
-    # Before the workdir is touched, so that a mistake leaves nothing behind.
-    fitted = checks.fit(parts)
+    # Before the workdir is touched, so that a mistake leaves nothing behind; where one host lacks something, all end.
+    parts = hosts.agreed(lambda: (programs or Programs()).build(checked(config), given))
+    others = hosts.agreed(lambda: trackers_of(parts.config.writers, given) if hosts.first() else ())
+    fitted = hosts.agreed(lambda: checks.fit(parts))
     state, started_from = start(parts, fitted, workdir)
-    for note in checks.notes(parts, fitted):
+    for note in hosts.agreed(lambda: checks.notes(parts, fitted)):
         if hosts.first():
             print(f"warning: {note}", file=sys.stderr, flush=True)
     known = (workdir / config_file.CONFIG_FILE).exists()

@@ -16,6 +16,7 @@ from mtljax.errors import UserError
 _NAME = 16  # bytes for the name of a type
 _PIECE = 1 << 28  # bytes of each host that are exchanged at once
 _Found = TypeVar("_Found")
+_told: list[UserError] = []  # the errors that all hosts have raised together
 _GONE = re.compile("gloo|nccl|heartbeat|connection|unavailable|deadline|coordination", re.IGNORECASE)
 
 
@@ -186,8 +187,9 @@ def raised_by_all(error: UserError | None) -> None:
         told = _joined(np.frombuffer(text + b"\0", np.uint8)).tobytes().decode().split("\0")
         where = next((i for i, said in enumerate(told) if said), None)
         if error is None and where is not None:
-            raise UserError(f"process {where} of this run: {told[where]}")
+            error = UserError(f"process {where} of this run: {told[where]}")
     if error is not None:
+        _told[:] = [error]
         raise error
 
 
@@ -200,3 +202,9 @@ def agreed(act: Callable[[], _Found]) -> _Found:
         error = raised
     raised_by_all(error)
     return cast(_Found, found)
+
+
+def is_alone(error: Exception) -> bool:
+    """Whether other hosts may not know of an error, and wait for this one: it is best to leave at once."""
+    several = jax.distributed.is_initialized() and jax.process_count() > 1
+    return several and all(error is not one for one in _told)
