@@ -226,9 +226,10 @@ def test_a_mistake_on_one_process_ends_the_other_soon(frames, compiled, tmp_path
             for i, more in enumerate(given)
         ]
 
-    (_, first), (_, second) = outputs(launched(tmp_path / "run", "--config.data=rgbd('nowhere')"), status=2)
-    assert "launch.py: error: process 1 of this run: rgbd folder 'nowhere' does not exist." in first
-    assert "launch.py: error: rgbd folder 'nowhere' does not exist." in second
+    lacking = tmp_path / "no" / "frames"
+    (_, first), (_, second) = outputs(launched(tmp_path / "run", f"--config.data=rgbd('{lacking}')"), status=2)
+    assert f"launch.py: error: process 1 of this run: rgbd folder '{lacking}' does not exist." in first
+    assert f"launch.py: error: rgbd folder '{lacking}' does not exist." in second
     (tmp_path / "full" / "metrics.jsonl").mkdir(parents=True)  # where the first alone writes
     begin = time.monotonic()
     processes = launched(tmp_path / "full")

@@ -42,9 +42,11 @@ def test_a_host_that_has_found_nothing_may_have_arrays_of_another_type():
 
 def test_sums_over_hosts_are_exact_and_infinity_is_no_nan():
     each = [{"n": 2.0**53 - 1, "x": np.array([np.inf, 0.1, 1e300])}, {"n": 1, "x": np.array([1.0, 0.2, 1e300])}]
+    each = [one | {"none": np.zeros((0, 3))} for one in each]
     for found in together(*(functools.partial(hosts.total, one) for one in each)):
         assert found["n"] == 2.0**53
         np.testing.assert_array_equal(found["x"], [np.inf, 0.1 + 0.2, 2e300])
+        assert found["none"].shape == (0, 3)
 
 
 def fails(text):
