@@ -31,6 +31,7 @@ def test_defaults_fill_what_a_config_leaves_out():
         ({"steps": 1.5}, r"config.steps=1.5: expected a value of type int"),
         ({"steps": 0}, r"config.steps=0: expected at least 1"),
         ({"seed": -1}, r"config.seed=-1: expected at least 0"),
+        ({"seed": 2**32}, r"config.seed=4294967296: expected at most 4294967295"),
         ({"missing": 1.0}, r"config.missing=1.0: expected a share, from 0 to below 1"),
         ({"missing": -0.1}, r"config.missing=-0.1: expected a share"),
         ({"batch_size": True}, r"config.batch_size=True: expected a value of type int"),
