@@ -290,7 +290,9 @@ class Loop:
         if taken > step:
             self._tell(taken, jax.device_get(report), bar)
         self._save(taken, wait=True)
-        raise UserError(
+        error = UserError(
             f"{in_row} updates in a row were not finite (max_skipped_in_row), the last at step {step}; the last "
             f"good state is saved in {self.workdir} as step {taken}. {self._divergence.advice()}"
         )
+        hosts.raised_by_all(error)  # which all have seen
+        raise error

@@ -177,7 +177,8 @@ def anywhere(flag: bool) -> bool:
 def raised_by_all(error: UserError | None) -> None:
     """Raises an error of the input on all hosts, where any has one: its own, or that of the first that has.
 
-    All must ask: else those without one would wait for the others at the next exchange.
+    All must ask: else those without one would wait for the others at the next exchange. What all have found themselves
+    is known from then on to be an error of all (`is_alone`).
 
     Raises:
         UserError: where there is one on any host.

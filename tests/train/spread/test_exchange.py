@@ -1,11 +1,14 @@
 """What several hosts tell each other: arrays, sums, errors, and who holds a folder."""
 
 import functools
+import pathlib
 
 import numpy as np
 import pytest
 
 from mtljax.errors import UserError
+from mtljax.studies.comparison import training
+from mtljax.studies.comparison.plan import Job
 from mtljax.train.run import checkpoint, features
 from mtljax.train.run.workdir import LOCK_FILE, sole_use, sole_use_by_all
 from mtljax.train.spread import hosts
@@ -62,6 +65,33 @@ def test_an_error_on_one_host_ends_all():
     assert {str(first), str(third)} == {"process 1 of this run: no é here"}
     assert {type(x) for x in (first, second, third)} == {UserError}
     assert together(lambda: hosts.agreed(lambda: 1), lambda: hosts.agreed(lambda: 2)) == [1, 2]
+
+
+def test_an_error_that_all_hosts_have_is_alone_on_none(monkeypatch):
+    """One that is alone ends the process at once: in a comparison, too, whose other runs would go on without it."""
+    monkeypatch.setattr(hosts.jax.distributed, "is_initialized", lambda: True)
+    alone, common = UserError("a full disk"), UserError("diverged")
+
+    def asks():
+        with pytest.raises(UserError, match="diverged"):
+            hosts.raised_by_all(common)
+        return hosts.is_alone(alone), hosts.is_alone(common)
+
+    assert together(asks, asks) == [(True, False)] * 2
+    assert not hosts.is_alone(alone)  # of one host none is
+
+    def trains(error):
+        def raises(*arguments, **options):
+            raise error
+
+        monkeypatch.setattr(training.loop, "train", raises)
+        monkeypatch.setattr(training, "config_of", lambda config, job: config)
+        monkeypatch.setattr(hosts, "is_alone", lambda error: error is alone)
+        return training.train(None, pathlib.Path("nowhere"), Job("balance", "equal()", 0, "equal"))
+
+    assert trains(common).status == "failed"
+    with pytest.raises(UserError, match="a full disk"):
+        trains(alone)
 
 
 def test_where_a_workdir_is_held_all_hosts_end(tmp_path):
