@@ -10,8 +10,6 @@ import dataclasses
 import functools
 import json
 import pathlib
-import sys
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex, cast
@@ -33,11 +31,11 @@ from mtljax.train.config.parts import Experiment
 from mtljax.train.run.checkpoint import CHECKPOINTS, finished
 from mtljax.train.run.config_file import CONFIG_FILE, load
 from mtljax.train.run.start import newest_variables
-from mtljax.train.run.workdir import InUse, read_json, replace_text, replacing, sole_use
+from mtljax.train.run.workdir import in_turn, read_json, replace_text, replacing, unwritable
 from mtljax.train.spread import hosts
 
 FOLDER, ABOUT = "features", "about.json"
-_BATCH, _WAIT = 32, 0.5  # examples at once; seconds between looks whether another process is done
+_BATCH = 32  # examples at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +178,7 @@ def features_of(
     """
     folder = run / (f"{FOLDER}-untrained" if untrained else FOLDER) / split
     about = {**known, **_about(run, untrained)}
-    with _in_turn(folder):
+    with in_turn(folder):
         there: dict[str, Any] = read_json(folder / ABOUT)
         missing = bool(hosts.of_first(not there))
         error = None
@@ -196,10 +194,7 @@ def features_of(
             )
         hosts.raised_by_all(error)
         if missing:
-            there = {**_compute(run, source, folder, untrained), "about": about}
-            if hosts.first():
-                replace_text(folder / ABOUT, json.dumps(there))
-            hosts.of_first(0)  # which the others wait for
+            there = hosts.agreed(lambda: _kept(run, source, folder, about, untrained))  # and others wait for the first
     return tuple(np.load(folder / f"{i}.npy", mmap_mode="r") for i in range(int(there["levels"])))
 
 
@@ -242,6 +237,25 @@ def _told(about: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in about.items())
 
 
+def _kept(
+    run: pathlib.Path, source: Source, folder: pathlib.Path, about: Mapping[str, Any], untrained: bool
+) -> dict[str, Any]:
+    """What is noted of features, once they are computed and kept."""
+    there = {**_compute(run, source, folder, untrained), "about": about}
+    if hosts.first():
+        with _writing(folder):
+            replace_text(folder / ABOUT, json.dumps(there))
+    return there
+
+
+@contextlib.contextmanager
+def _writing(folder: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
 def _compute(run: pathlib.Path, source: Source, folder: pathlib.Path, untrained: bool) -> dict[str, Any]:
     """Computes and keeps the features of all examples of a source."""
     parts = experiment.build(checked(load(run / CONFIG_FILE)))
@@ -256,31 +270,6 @@ def _compute(run: pathlib.Path, source: Source, folder: pathlib.Path, untrained:
         found = [np.asarray(level) for level in encode(variables, images)]
         levels.append([level.reshape(-1, frames, *level.shape[1:])[valid] for level in found])
     for i, level in enumerate(zip(*levels, strict=True) if hosts.first() else ()):
-        with replacing(folder / f"{i}.npy") as file, file.open("wb") as opened:
+        with _writing(folder), replacing(folder / f"{i}.npy") as file, file.open("wb") as opened:
             np.save(opened, np.concatenate(level))
     return {"levels": len(levels[0]), "examples": len(source)}
-
-
-@contextlib.contextmanager
-def _in_turn(folder: pathlib.Path) -> Iterator[None]:
-    """Holds a folder, and waits for it where another process computes what goes there, which is told.
-
-    Of several hosts all wait, and hear of the first every second: one that waits in an exchange would give up.
-    """
-    with contextlib.ExitStack() as stack:
-        told = False
-        while hosts.of_first(bool(held := hosts.agreed(lambda: _held(stack, folder)))):
-            if held and not told:
-                print(f"waiting for features that another process computes: {held}", file=sys.stderr, flush=True)
-            told = True
-            time.sleep(_WAIT)
-        yield
-
-
-def _held(stack: contextlib.ExitStack, folder: pathlib.Path) -> str:
-    """Holds a folder, until the stack ends; says who has it, where another does."""
-    try:
-        stack.enter_context(sole_use(folder))
-    except InUse as error:
-        return str(error)
-    return ""

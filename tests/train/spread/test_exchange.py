@@ -1,5 +1,6 @@
 """What several hosts tell each other: arrays, sums, errors, and who holds a folder."""
 
+import contextlib
 import functools
 import pathlib
 
@@ -9,7 +10,7 @@ import pytest
 from mtljax.errors import UserError
 from mtljax.studies.comparison import training
 from mtljax.studies.comparison.plan import Job
-from mtljax.train.run import checkpoint, features
+from mtljax.train.run import checkpoint, workdir
 from mtljax.train.run.workdir import LOCK_FILE, sole_use, sole_use_by_all
 from mtljax.train.spread import hosts
 from tests.several import together
@@ -121,14 +122,14 @@ def test_a_checkpoint_that_does_not_fit_on_one_host_is_refused_by_all(tmp_path):
 def test_hosts_wait_together_for_who_holds_a_folder_and_the_first_tells(tmp_path, monkeypatch, capsys):
     """One that waited in an exchange, while the first waits for the lock, would give up after half a minute."""
     slept = []
-    monkeypatch.setattr(features.time, "sleep", lambda seconds: slept.append(seconds) or held.close())
-    held = features.contextlib.ExitStack()
+    monkeypatch.setattr(workdir.time, "sleep", lambda seconds: slept.append(seconds) or held.close())
+    held = contextlib.ExitStack()
 
     def use():
-        with features._in_turn(tmp_path):
+        with workdir.in_turn(tmp_path):
             return "used"
 
     held.enter_context(sole_use(tmp_path))
     assert together(use, use) == ["used", "used"]
     assert len(slept) >= 2
-    assert capsys.readouterr().err.count("waiting for features that another process computes: workdir") == 1
+    assert capsys.readouterr().err.count("waiting for what another process makes: workdir") == 1
