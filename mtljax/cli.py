@@ -22,6 +22,7 @@ from mtljax.errors import UserError, place_of, told
 
 # What takes seconds to import, and is not needed to tell of a mistake in the flags, is imported where it is used.
 
+_LAST_WORDS = 2.0  # seconds
 _ANSWERS = ("eval", "predict", "export", "report")  # modes of which figures or files are wanted
 
 
@@ -54,13 +55,24 @@ def main(arguments: Sequence[str]) -> int:
             return evaluate(config, workdir) if given.MODE.value == "eval" else serve(config, workdir)
         return train(config, workdir or _new_workdir(arguments), arguments[1:])
     except (UserError, flags.Error) as error:
-        print(f"{pathlib.Path(arguments[0]).name}: error: {parsing.readable(error)}", file=sys.stderr)
+        print(f"{pathlib.Path(arguments[0]).name}: error: {parsing.readable(error)}", file=sys.stderr, flush=True)
+        _leave_others(error)
         return 2
     except Exception as error:
         if place_of(error) is None:
             raise
         print(f"{pathlib.Path(arguments[0]).name}: error in your code: {told(error)}", file=sys.stderr)
         return 2
+
+
+def _leave_others(error: Exception) -> None:
+    """Ends one of several processes that train together at once, where the others may not know of its error."""
+    hosts = sys.modules.get("mtljax.train.spread.hosts")
+    if hosts is None or not hosts.is_alone(error):
+        return
+    if hosts.first():
+        time.sleep(_LAST_WORDS)  # it takes the others along, who may have the same to say
+    os._exit(2)  # leaving in good order would wait for the others, who wait for this one
 
 
 def information(arguments: Sequence[str]) -> str | None:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +14,20 @@ import pytest
 
 from mtljax.errors import UserError
 from mtljax.studies.comparison.board import Board
+from mtljax.studies.comparison.notes import Outcome
+from mtljax.studies.comparison.plan import Job
 from mtljax.studies.comparison.told import Told
 from mtljax.train.config import default, experiment
 from mtljax.train.config.checks import fit
 from mtljax.train.run import config_file, evaluate
 from mtljax.train.run.start import newest
+from mtljax.train.run.workdir import sole_use
 from mtljax.train.spread import hosts, parallel
 from tests import runs
 from tests.data.sources.objects import write_sequence
 from tests.frames import tilted, write_folder
 from tests.runs import CONFIG, WAIT, last_step, lines, wait_for
+from tests.several import together
 
 
 @pytest.fixture(scope="module")
@@ -155,13 +160,21 @@ def test_arrays_of_one_process_are_whole_as_they_are():
     assert found["w"].shape == (2, 3)
 
 
-def test_several_processes_share_all_devices_and_how_runs_ended(tmp_path, monkeypatch):
+def test_several_processes_share_all_devices(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(UserError, match="takes 2 of 8 devices; expected all"):
         parallel.mesh(data=1, fsdp=2).train(lambda state, batch: (state, {}))
-    monkeypatch.setattr(hosts, "first", lambda: False)
-    monkeypatch.setattr(hosts, "of_first", lambda number: 3)
-    assert Told(Board(tmp_path, []), lambda: "").end() == 3
+
+
+def test_how_runs_ended_is_known_by_the_first_process_and_told_to_all(tmp_path):
+    first, second = Told(Board(tmp_path, []), lambda: ""), Told(Board(tmp_path, []), lambda: "")
+    job = Job("balance", "equal()", 0, "equal")
+    first._board.jobs, first._board.ended = [job], {job: Outcome("failed", "no")}
+    assert together(first.end, second.end) == [1, 1]
+    first._board.ended = {job: Outcome("held", "by another")}
+    found = together(first.end, second.end)
+    assert [str(error).split("\n")[-1] for error in found] == ["  equal(), seed 0: by another"] * 2
+    assert {type(error) for error in found} == {UserError}
 
 
 @pytest.mark.slow
@@ -187,6 +200,44 @@ def test_what_happens_to_one_process_stops_all_and_one_process_can_go_on(start, 
     [step] = re.findall(r"resuming \S+ at step (\d+)", out)
     assert int(saved) <= int(step) <= goal
     assert lines(workdir, "validation")[-1]["step"] == goal
+
+
+@pytest.mark.slow
+def test_a_workdir_in_use_ends_all_processes_with_one_error(start, tmp_path):
+    with sole_use(tmp_path / "run"):
+        (_, first), (_, second) = outputs(start(tmp_path / "run", 2), status=2)
+    assert re.search(r"error: workdir '\S+' is in use by another run", first)
+    assert re.search(r"error: process 0 of this run: workdir '\S+' is in use by another run", second)
+
+
+@pytest.mark.slow
+def test_a_mistake_on_one_process_ends_the_other_soon(frames, compiled, tmp_path):
+    """In what a host is given, with one error; later, at once, so that the other sees that it is gone."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        together = [f"--coordinator=127.0.0.1:{free.getsockname()[1]}", "--num_processes=2", "--config.steps=4"]
+
+    def launched(workdir, *arguments):
+        given = [[], list(arguments)]
+        return [
+            runs.launch(
+                compiled, *together, f"--workdir={workdir}", f"--process_id={i}", *more, config=f"{CONFIG}:{frames}"
+            )
+            for i, more in enumerate(given)
+        ]
+
+    lacking = tmp_path / "no" / "frames"
+    (_, first), (_, second) = outputs(launched(tmp_path / "run", f"--config.data=rgbd('{lacking}')"), status=2)
+    assert f"launch.py: error: process 1 of this run: rgbd folder '{lacking}' does not exist." in first
+    assert f"launch.py: error: rgbd folder '{lacking}' does not exist." in second
+    (tmp_path / "full" / "metrics.jsonl").mkdir(parents=True)  # where the first alone writes
+    begin = time.monotonic()
+    processes = launched(tmp_path / "full")
+    ended = [process.communicate(timeout=WAIT)[1] for process in processes]
+    assert [process.returncode for process in processes] == [2, 3]
+    assert "metrics.jsonl': Is a directory" in ended[0]
+    assert "lost contact with another process" in ended[1]
+    assert time.monotonic() - begin < 100  # after which JAX ends processes that hear of no other
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def _none_trains(monkeypatch):
         return None, ""  # initial parameters take a while, and are right where nothing is read into them
 
     start = loop.start
-    monkeypatch.setattr(loop, "sole_use", begins)
+    monkeypatch.setattr(loop, "sole_use_by_all", begins)
     monkeypatch.setattr(loop, "start", started)
     monkeypatch.setattr(cli, "_begin", lambda: None)  # signals and devices are those of the tests
 

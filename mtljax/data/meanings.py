@@ -75,9 +75,12 @@ def must_mean_one_thing(name: str, label: str, sets: Mapping[str, DataSet], old:
     Raises:
         UserError: where they do not, or where it cannot be told.
     """
-    if label in SETTLED or len(sets) < 2:
+    if len(sets) < 2:
         return
     said = {key: meanings(data_set).get(old[key]) for key, data_set in sets.items()}
+    if label in SETTLED:
+        _must_be_settled(name, label, said)
+        return
     if all(meaning is None for meaning in said.values()) and len({type(data_set) for data_set in sets.values()}) == 1:
         return
     first, *others = said
@@ -89,6 +92,19 @@ def must_mean_one_thing(name: str, label: str, sets: Mapping[str, DataSet], old:
                 f"classes={{{label!r}: {{'a': ['other names of a'], ...}}}}; or say that they are one thing, by "
                 "renaming both to one name."
             )
+
+
+def _must_be_settled(name: str, label: str, said: Mapping[str, Meaning | None]) -> None:
+    """Raises where one of the sets says that a label is something else than `mtljax.data.dataset` has by its name."""
+    others = {key: meaning for key, meaning in said.items() if meaning is not None}
+    if not others or (len(others) == len(said) and len(set(others.values())) == 1):
+        return
+    first = next(iter(others))
+    raise UserError(
+        f"{name}: {label!r} of {first!r} is {_told(others[first])}, and not that of the other sets. Expected one "
+        f"meaning, that of mtljax.data.dataset, of which a set says nothing in its `meanings`: leave out that set, or "
+        f"the task that reads {label!r}."
+    )
 
 
 def _told(meaning: Meaning | None) -> str:

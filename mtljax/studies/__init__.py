@@ -10,7 +10,7 @@ from mtljax.errors import unknown
 from mtljax.studies import cross_stitch, energy, toy
 from mtljax.studies.comparison.run import run as compare
 from mtljax.studies.relate.run import run as relate
-from mtljax.train.run.workdir import sole_use
+from mtljax.train.run.workdir import sole_use_by_all
 
 __all__ = ["STUDIES", "compare", "relate", "run"]
 
@@ -30,5 +30,5 @@ def run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
     study = cast(str, config.study)
     if study not in STUDIES:
         raise unknown("study", study, STUDIES)
-    with sole_use(workdir):
+    with sole_use_by_all(workdir):
         STUDIES[study](config, workdir)

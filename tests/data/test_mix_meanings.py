@@ -113,6 +113,7 @@ def test_a_renamed_label_keeps_its_values_beside_the_other(streets):
         {"a": Made({"semantic": 0}), "b": Made({"semantic": 1})},
         {"a": Made({"depth": 0}), "b": Other({"depth": 1})},
         {"a": A, "b": Other({"classes": 1}, {"classes": ("x", "y")})},
+        {"a": Made({"depth": 0}, {"depth": "disparity"}), "b": Other({"depth": 1}, {"depth": "disparity"})},
     ],
 )
 def test_sets_that_mean_one_thing_are_mixed(sets):
@@ -143,6 +144,15 @@ def test_sets_that_do_not_are_refused_until_both_are_renamed(one, two, message):
         ).split("train")
     declared = mix(sets, rename={key: {label: "joint"} for key in sets}).split("train")
     assert all(example["joint_valid"].all() for example in (declared[i] for i in range(6)))
+
+
+def test_what_is_no_depth_in_metres_is_not_mixed_with_one():
+    """A name that has a meaning and a unit in all sets was taken for that, whatever a set says of it."""
+    disparity = data.cityscapes_arrays("x").meanings["depth"]
+    sets = {"a": Made({"depth": 0}), "b": Other({"depth": 1}, {"depth": disparity})}
+    with pytest.raises(UserError, match=r"'depth' of 'b' is disparity over .*, and not that of the other sets"):
+        mix(sets).split("train")
+    assert len(mix(sets).of_labels(["semantic"]).split("train")) == 6
 
 
 def test_what_data_sets_say():

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import ml_collections
 import numpy as np
@@ -61,6 +62,20 @@ def test_mistakes_are_told(given, message, tmp_path):
     )
     with pytest.raises(UserError, match=message):
         studies.run(config, tmp_path)
+
+
+def test_the_home_stands_in_the_paths_of_the_run_and_of_the_networks(monkeypatch, tmp_path):
+    read = []
+    tasks = {task: SimpleNamespace(labels=(label,)) for task, label in (("normals", "normal"), ("depth", "depth"))}
+    parts = SimpleNamespace(tasks=tasks, config=SimpleNamespace(input="depth"), model=None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(energy, "load", lambda file: read.append(file.parent))
+    monkeypatch.setattr(energy, "checked", lambda config: config)
+    monkeypatch.setattr(energy.experiment, "build", lambda config: parts)
+    monkeypatch.setattr(energy, "newest_variables", lambda workdir: read.append(workdir) or (1, {}))
+    config = {"study": "energy", "run": "~/run", "target": "normals", "paths": {"depth": "~/from_depth"}}
+    energy._measure(energy._checked(ml_collections.ConfigDict(config)))
+    assert read == [tmp_path / "run"] * 2 + [tmp_path / "from_depth"] * 2
 
 
 @pytest.mark.slow  # two runs; what becomes of their numbers is tested above

@@ -10,7 +10,7 @@ from mtljax.data.labels.objects import OBJECTS, padded
 from mtljax.errors import UserError
 
 _DTYPES = {"category": np.int32, "id": np.int32, "visibility": np.int32, "ignored": np.bool_}
-_ROUNDING = 1e-6
+_ROUNDING, _INT32 = 1e-6, np.iinfo(np.int32)
 
 
 def instances(
@@ -81,7 +81,10 @@ def _entry(key: str, value: Any, frames: int, where: str) -> np.ndarray:
     if key in ("category", "id") and not np.array_equal(found, np.round(found)):
         raise UserError(f"{where}: {key} holds {found.min():g} .. {found.max():g}; expected whole numbers.")
     plain = {"f": np.float32, "i": np.int32, "u": np.int32}.get(found.dtype.kind, found.dtype)
-    found = found.astype(_DTYPES.get(key, plain))
+    dtype = np.dtype(_DTYPES.get(key, plain))
+    if dtype == np.int32 and found.size and not (_INT32.min <= found.min() and found.max() <= _INT32.max):
+        raise UserError(f"{where}: {key} holds {found.min()} .. {found.max()}; expected whole numbers of 32 bits.")
+    found = found.astype(dtype)
     framed = key in ("visibility", "ignored") and found.ndim == 1
     if framed or (key in ("positions", "quaternions") and found.ndim == 2):
         found = np.repeat(found[:, None], frames, axis=1) if key == "ignored" else found[:, None]

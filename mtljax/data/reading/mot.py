@@ -126,6 +126,8 @@ def _row(line: str, where: str, length: int) -> list[float]:
     for name, value in zip(_COLUMNS[:2], row, strict=False):
         if value != int(value):
             raise UserError(f"{where}: {name} {value:g}; expected a whole number.")
+    if abs(row[1]) > np.iinfo(np.int32).max:
+        raise UserError(f"{where}: id {row[1]:g}; expected a whole number of 32 bits.")
     if not 1 <= row[0] <= length:
         raise UserError(f"{where}: frame {row[0]:g}; expected 1 to seqLength={length}.")
     if min(row[4:6]) <= 0:

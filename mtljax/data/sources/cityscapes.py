@@ -48,7 +48,7 @@ def cityscapes(
         A data set with the splits `train` and `validation`, Cityscapes' `val`.
 
     Raises:
-        UserError: for another number of classes.
+        UserError: for another number of classes, or a depth that is none.
 
     References:
         Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016.
@@ -59,6 +59,8 @@ def cityscapes(
     """
     if classes not in (7, 19):
         raise UserError(f"cityscapes(classes={classes!r}): expected 19 or 7.")
+    if max_depth is not None and not max_depth > 0:
+        raise UserError(f"cityscapes(max_depth={max_depth!r}): expected metres above 0, or None for no limit.")
     root = pathlib.Path(path).expanduser()
     table = np.full(256, -1, np.int32)
     table[list(_IDS)] = np.arange(19) if classes == 19 else _CATEGORIES

@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -30,7 +31,8 @@ def eth_ucy(path: str, test: str = "eth", protocol: str = "full", ahead: bool = 
     Places are 0.4 seconds apart and relative to the last one seen. The files hold `frame pedestrian x y`, in metres.
 
     Args:
-        path: of the folder of text files; scenes whose files are not there are left out of the training set.
+        path: of the folder of text files; those that are not there are left out of the training set, which is told on
+            standard error.
         test: the scene that is left out: eth, hotel, univ (two files), zara1 or zara2.
         protocol: `full` (Gupta et al. 2018): each 20 successive frames that a file has, pedestrians that are in all of
             them, where there are two at least. `any_length` (Schoeller et al. 2020): of each pedestrian, from each
@@ -44,7 +46,8 @@ def eth_ucy(path: str, test: str = "eth", protocol: str = "full", ahead: bool = 
         A data set with the splits `train`, of the other scenes, and `validation`, of the scene that is left out.
 
     Raises:
-        UserError: for an unknown scene or protocol.
+        UserError: for an unknown scene or protocol; and, when a split is read, for a folder that is not there, one
+            without a file of `test`, or without any of the others, and rows that are not as they should be.
 
     References:
         Pellegrini et al., You'll never walk alone, ICCV 2009; Lerner et al., Crowds by example, 2007.
@@ -117,13 +120,25 @@ def _paths(root: pathlib.Path, test: str, protocol: str, ahead: bool, varied: bo
     wanted = [test] if split == "validation" else [scene for scene in SCENES if scene != test]
     files = [root / name for scene in wanted for name in SCENES[scene]]
     if split == "train":
-        files = [file for file in files if file.is_file()]
+        lacking = [file.name for file in files if not file.is_file()]
+        files = [file for file in files if file.name not in lacking]
+        if files and lacking:
+            _tell(root, ", ".join(lacking))
     found = [window for file in files for window in _WINDOWS[protocol](read_places(file))]
     if not found:
         named = ", ".join(file.name for file in files) or "none of the other scenes' files"
         raise UserError(f"eth_ucy folder {str(root)!r} has no window of {SEEN + PREDICTED} frames in {named}.")
     found = [_turned(path) for path in found] if ahead else found
     return _varied(found) if varied and split == "train" else found
+
+
+@functools.cache  # once for a folder, however often its split is asked for
+def _tell(root: pathlib.Path, lacking: str) -> None:
+    print(
+        f"left out: eth_ucy folder {str(root)!r} lacks {lacking}; the training set is without their paths.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _varied(paths: list[np.ndarray]) -> list[np.ndarray]:

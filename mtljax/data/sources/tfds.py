@@ -7,7 +7,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from mtljax.data.dataset import Example, Source, checked_split
-from mtljax.data.meanings import Meaning
+from mtljax.data.meanings import SETTLED, Meaning
 from mtljax.data.quiet import quiet_tfds
 from mtljax.data.reading import decoding, tfds_download
 from mtljax.data.reading.records import read_record
@@ -26,9 +26,10 @@ class Tfds:
 
     @property
     def meanings(self) -> dict[str, Meaning]:
-        """The names of classes where the builder has them, or else which feature a label is."""
+        """The names of classes where the builder has them, else the feature of a label whose name does not say it."""
         features = prepared(self.name, self.data_dir).info.features
-        return {key: _meaning(features, path, self.name) for key, path in self.keys.items() if key != "image"}
+        labels = {key: path for key, path in self.keys.items() if key not in ("image", *SETTLED)}
+        return {key: _meaning(features, path, self.name) for key, path in labels.items()}
 
     def split(self, name: str) -> Source:
         """The examples of a split, prepared on first use.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import ml_collections
 
 from mtljax.studies.comparison import training
-from mtljax.studies.comparison.board import Board
+from mtljax.studies.comparison.board import Board, Taken
 from mtljax.studies.comparison.check import check
 from mtljax.studies.comparison.notes import STOPPED, Outcome
 from mtljax.studies.comparison.plan import Job
@@ -49,7 +49,7 @@ class Here:
         """
         last = None
         while True:
-            taken = board.take(last) if hosts.first() else None
+            taken = hosts.agreed(lambda last=last: board.take(last) if hosts.first() else None)
             number = hosts.of_first(-1 if taken is None else board.jobs.index(taken.job))
             if number < 0:
                 return
@@ -63,6 +63,9 @@ class Here:
                 if taken is not None:
                     board.end(taken, Outcome(STOPPED))
                 raise
-            if taken is not None:
-                board.end(taken, outcome)
-                told.of(taken, outcome)
+            hosts.agreed(lambda taken=taken, outcome=outcome: taken and _ends(board, told, taken, outcome))
+
+
+def _ends(board: Board, told: Told, taken: Taken, outcome: Outcome) -> None:
+    board.end(taken, outcome)
+    told.of(taken, outcome)

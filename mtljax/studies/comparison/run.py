@@ -88,8 +88,7 @@ def run(
     wanted = plan.part_of(wanted, part) if part else wanted
     config = _as_there(config, workdir)
     config_file.refuse_change(config, workdir, allow_change=allow_config_change)
-    if hosts.first():
-        earlier.adopt(workdir, vary, tasks)
+    hosts.agreed(lambda: earlier.adopt(workdir, vary, tasks) if hosts.first() else None)  # before any host looks
     board = Board(workdir, wanted, retry_failed=retry_failed)
     told = Told(board, lambda: gather.write(workdir, baseline=baseline, metrics=metrics))
     if board.left:
@@ -99,13 +98,17 @@ def run(
         else:
             runner = Here(config, workdir, allow_config_change=allow_config_change)
         with runner:
-            for line in runner.check(board.left):
+            for line in hosts.agreed(lambda: runner.check(board.left)):
                 told.line(f"warning: {line}")
-            if hosts.first():
-                config_file.settle(config, workdir, allow_change=allow_config_change)
+            hosts.agreed(lambda: _settle(config, workdir, allow_config_change))
             with told:
                 runner.train(board, told)
     return told.end()
+
+
+def _settle(config: ml_collections.ConfigDict, workdir: pathlib.Path, allow_change: bool) -> None:
+    if hosts.first():
+        config_file.settle(config, workdir, allow_change=allow_change)
 
 
 def _check_no_groups(config: ml_collections.ConfigDict) -> None:

@@ -82,8 +82,10 @@ class Told:
         Raises:
             UserError: where others hold all that is left.
         """
-        if not hosts.first():
-            return hosts.of_first(0)  # which alone knows how they ended
+        # The first host alone knows how they ended.
+        return hosts.of_first(hosts.agreed(lambda: self._failed() if hosts.first() else 0))
+
+    def _failed(self) -> int:
         failed, held = self._of(lambda outcome: outcome.failed), self._of(lambda outcome: outcome.status == HELD)
         if held and not self._trained:
             lines = [f"  {job}: {outcome.message}" for job, outcome in held.items()]
@@ -94,7 +96,7 @@ class Told:
         self.line(f"\n{self._gather()}\n")
         if failed:
             self.line(f"{len(failed)} of {len(self._board.jobs)} runs failed; --retry_failed tries them again.")
-        return hosts.of_first(len(failed))
+        return len(failed)
 
     def _of(self, which: Callable[[Outcome], bool]) -> dict[Job, Outcome]:
         return {job: outcome for job, outcome in self._board.ended.items() if which(outcome)}

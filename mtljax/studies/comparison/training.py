@@ -32,6 +32,7 @@ def train(
 
     Raises:
         mtljax.train.run.loop.Stopped: after a signal, when its state is saved.
+        UserError: of several hosts, on one where the others may not know of it.
     """
     if _kept != [job.program]:
         jax.clear_caches()  # compiled steps of another method would only take memory
@@ -45,6 +46,8 @@ def train(
     except InUse as error:
         return Outcome(HELD, str(error))
     except UserError as error:
+        if hosts.is_alone(error):
+            raise  # other hosts are still at this job
         print(f"error: {error}", file=sys.stderr, flush=True)
         return Outcome(FAILED, one_line(error))
     except Exception as error:  # whatever it is, the other jobs go on

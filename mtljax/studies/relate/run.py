@@ -118,14 +118,15 @@ class _Training(NamedTuple):
         check.check_done(self.study, wanted)
         board = Board(self.study.workdir, wanted, retry_failed=self.retry_failed)
         told = Told(board, lambda: "")
-        if first and not board.left and hosts.first():
-            _settle(self.study, self.allow_config_change)
+        if first and not board.left:
+            hosts.agreed(self._settled)
         if board.left:
             with self._runner(len(board.left)) as trains:
-                for line in trains.check(check.representatives(self.study, board.left)) if first else ():
+                some = check.representatives(self.study, board.left) if first else []
+                for line in hosts.agreed(lambda: trains.check(some)) if first else ():
                     told.line(f"warning: {line}")
-                if first and hosts.first():
-                    _settle(self.study, self.allow_config_change)
+                if first:
+                    hosts.agreed(self._settled)
                 with told:
                     trains.train(board, told)
         if hosts.of_first(all(outcome.status == DONE for outcome in board.ended.values())):
@@ -134,6 +135,10 @@ class _Training(NamedTuple):
             return failed
         held = hosts.of_first(sum(outcome.status == HELD for outcome in board.ended.values()))
         raise UserError(f"{held} runs are held by other commands; when these are done, the same command goes on.")
+
+    def _settled(self) -> None:
+        if hosts.first():
+            _settle(self.study, self.allow_config_change)
 
     def _runner(self, left: int) -> Here | Pool:
         study, change = self.study, self.allow_config_change

@@ -11,6 +11,7 @@ from mtljax.train.config import own_folders
 _CHOICES = {"dtype": ("float32", "bfloat16"), "jacobian": ("auto", "unrolled", "streamed", "vmap")}
 # What names of figures have beside tasks.
 _OF_FIGURES = ("loss", "balance", "learning_rate", "speed", "input", "affinity")
+_LAST_SEED = 2**32 - 1
 _BETWEEN_NAMES = "/;,"  # on command lines and in names of figures
 
 
@@ -123,7 +124,8 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
     for key, value in config.items():
         if key not in known:
             raise unknown("config key", key, known.keys())
-        if not isinstance(value, ml_collections.ConfigDict):
+        if not (isinstance(value, ml_collections.ConfigDict) and key in ("tasks", "optimizers")):
+            value = value.to_dict() if isinstance(value, ml_collections.ConfigDict) else value
             if key == "balance_groups":
                 value = _groups(value)
             wanted = type(known[key])
@@ -137,6 +139,8 @@ def checked(config: ml_collections.ConfigDict) -> RunConfig:
         least = 0 if key in ("seed", "panel_images", "cosines_every", "affinity_every") else 1
         if isinstance(value, int) and not isinstance(value, bool) and value < least:
             raise UserError(f"config.{key}={value}: expected at least {least}.")
+    if known.seed > _LAST_SEED:  # JAX takes 32 bits of a seed: others would begin with the same parameters
+        raise UserError(f"config.seed={known.seed}: expected at most {_LAST_SEED}.")
     for key, share in (("unreadable_share", known.unreadable_share), ("missing", known.missing)):
         if not 0 <= share < 1:
             raise UserError(f"config.{key}={share}: expected a share, from 0 to below 1.")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from mtljax.train.config.best_by import BestBy
 from mtljax.train.run.checkpoint import BEST, Checkpoints
-from mtljax.train.run.workdir import read_json, replace_text
+from mtljax.train.run.workdir import read_json, replace_text, unwritable
 from mtljax.train.spread import hosts
 
 BEST_FILE = "best.json"
@@ -60,7 +60,10 @@ class Best:
         self._figures = {s: f for s, f in self._figures.items() if s == before} | {step: figure}
         if hosts.first():
             known = {"figure": self._by.name, "figures": self._figures}
-            replace_text(self._file, json.dumps(known) + "\n")
+            try:
+                replace_text(self._file, json.dumps(known) + "\n")
+            except OSError as error:
+                raise unwritable(self._file.parent, error) from error
         save(self._checkpoints, step)
 
     def close(self) -> None:

@@ -81,7 +81,7 @@ def restore(directory: pathlib.Path, state: Any, only: int | None = None) -> Res
     Raises:
         UserError: where there are checkpoints but none can be read, or the newest that can holds another state.
     """
-    return _newest(directory, lambda there, step: _load(there, step, state), only)
+    return _newest(directory, lambda folder: _load(folder, state), only, lambda folder: _check_fits(folder, state))
 
 
 def restore_variables(directory: pathlib.Path) -> tuple[int, dict[str, Any]] | None:
@@ -98,13 +98,19 @@ def restore_variables(directory: pathlib.Path) -> tuple[int, dict[str, Any]] | N
     Raises:
         UserError: where there are checkpoints but none can be read.
     """
-    return _newest(directory, lambda there, step: (step, _load_variables(there, step)))
+    return _newest(directory, lambda folder: (int(folder.name), _load_variables(folder)))
 
 
-def _newest(directory: pathlib.Path, load: Callable[[pathlib.Path, int], Any], only: int | None = None) -> Any:
+def _newest(
+    directory: pathlib.Path,
+    load: Callable[[pathlib.Path], Any],
+    only: int | None = None,
+    check_fits: Callable[[pathlib.Path], None] = lambda folder: None,
+) -> Any:
     """What is loaded of the newest checkpoint that can be read; None where there is none.
 
-    Of several hosts, one that all of them can read: what one alone cannot is left by all, which else would wait for it.
+    Of several hosts, one that all of them can read: what one alone cannot is left by all, which else would wait for it,
+    and what does not fit on one is refused by all, before they load it together.
     """
     directory = directory.absolute()
     tried: list[int] = []
@@ -113,23 +119,26 @@ def _newest(directory: pathlib.Path, load: Callable[[pathlib.Path, int], Any], o
         step = hosts.of_first(max(there if only is None else there & {only}, default=-1))
         if step < 0:
             break
-        found, error = _tried(functools.partial(Checksums(directory).check, step))
+        folder = directory / str(step)
+        found, error = _tried(lambda step=step, folder=folder: (Checksums(directory).check(step), check_fits(folder)))
         if error is None:
-            found, error = _tried(functools.partial(load, directory, step))
+            found, error = _tried(functools.partial(load, folder))
         if error is None:
             return found
-        if isinstance(error, UserError):
-            raise error
         tried.append(step)
         if max(finished(directory), default=-1) <= max(tried):  # else it was dropped for a newer one
-            _tell_unreadable(directory / str(step), error)
+            _tell_unreadable(folder, error)
     if tried:
         raise UserError(f"none of the checkpoints {sorted(tried)} in {directory} can be read.")
     return None
 
 
 def _tried(read: Callable[[], Any]) -> tuple[Any, Exception | None]:
-    """What is read, or the error with which it cannot be: an error on every host where there is one on any."""
+    """What is read, or the error with which it cannot be: an error on every host where there is one on any.
+
+    Raises:
+        UserError: where one of the hosts does.
+    """
     found, failed = None, None
     try:
         found = read()
@@ -137,13 +146,13 @@ def _tried(read: Callable[[], Any]) -> tuple[Any, Exception | None]:
         if hosts.tells_of_loss(error):
             raise
         failed = error
+    hosts.raised_by_all(failed if isinstance(failed, UserError) else None)
     if hosts.anywhere(failed is not None):
         return None, failed or OSError("another process cannot read it")
     return found, None
 
 
-def _load_variables(directory: pathlib.Path, step: int) -> dict[str, Any]:
-    folder = str(directory / str(step))
+def _load_variables(folder: pathlib.Path) -> dict[str, Any]:
     place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
     def wanted(path: Any, leaf: Any) -> Any:
@@ -151,23 +160,21 @@ def _load_variables(directory: pathlib.Path, step: int) -> dict[str, Any]:
             return ...  # Orbax leaves it unread
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
 
-    there = ocp.checkpointables_metadata(folder).metadata["state"]
-    state = ocp.load_checkpointables(folder, {"state": jax.tree_util.tree_map_with_path(wanted, there)})["state"]
+    there = ocp.checkpointables_metadata(str(folder)).metadata["state"]
+    state = ocp.load_checkpointables(str(folder), {"state": jax.tree_util.tree_map_with_path(wanted, there)})["state"]
     params, others = (state.get(key) or {} for key in _VARIABLES)
     return {"params": jax.block_until_ready(params), **others}
 
 
-def _load(directory: pathlib.Path, step: int, state: Any) -> Restored:
-    folder = directory / str(step)
+def _load(folder: pathlib.Path, state: Any) -> Restored:
     # One after the other: where two are loaded together and one fails, the other is left hanging.
     examples = ocp.load_checkpointables(str(folder), {"data": {"examples": 0}})["data"]["examples"]
-    _check_fits(folder, state)
     loaded = ocp.load_checkpointables(str(folder), {"state": state})["state"]
     jax.block_until_ready(jax.tree.leaves(loaded))
     affinity = None
     if AFFINITY in ocp.checkpointables_metadata(str(folder)).metadata:
         affinity = ocp.load_checkpointables(str(folder), {AFFINITY: None})[AFFINITY]
-    return Restored(loaded, step, int(examples), affinity)
+    return Restored(loaded, int(folder.name), int(examples), affinity)
 
 
 def _check_fits(folder: pathlib.Path, state: Any) -> None:

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import json
 import pathlib
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex, cast
@@ -32,11 +31,11 @@ from mtljax.train.config.parts import Experiment
 from mtljax.train.run.checkpoint import CHECKPOINTS, finished
 from mtljax.train.run.config_file import CONFIG_FILE, load
 from mtljax.train.run.start import newest_variables
-from mtljax.train.run.workdir import InUse, read_json, replace_text, replacing, sole_use
+from mtljax.train.run.workdir import in_turn, read_json, replace_text, replacing, unwritable
 from mtljax.train.spread import hosts
 
 FOLDER, ABOUT = "features", "about.json"
-_BATCH, _WAIT = 32, 0.5  # examples at once; seconds between looks whether another process is done
+_BATCH = 32  # examples at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,24 +178,23 @@ def features_of(
     """
     folder = run / (f"{FOLDER}-untrained" if untrained else FOLDER) / split
     about = {**known, **_about(run, untrained)}
-    with _in_turn(folder):
+    with in_turn(folder):
         there: dict[str, Any] = read_json(folder / ABOUT)
         missing = bool(hosts.of_first(not there))
+        error = None
         if not (there or missing):
-            raise UserError(
+            error = UserError(
                 f"the first host has found features in {str(folder)!r}, and this one has not; expected a folder that "
                 "all hosts see."
             )
-        if there and there["about"] != about:
-            raise UserError(
+        elif there and there["about"] != about:
+            error = UserError(
                 f"the features in {str(folder)!r} are of {_told(there['about'])}, but the frozen network is now "
                 f"{_told(about)}; take that folder away, and what was trained on it, or restore the network."
             )
+        hosts.raised_by_all(error)
         if missing:
-            there = {**_compute(run, source, folder, untrained), "about": about}
-            if hosts.first():
-                replace_text(folder / ABOUT, json.dumps(there))
-            hosts.of_first(0)  # which the others wait for
+            there = hosts.agreed(lambda: _kept(run, source, folder, about, untrained))  # and others wait for the first
     return tuple(np.load(folder / f"{i}.npy", mmap_mode="r") for i in range(int(there["levels"])))
 
 
@@ -239,6 +237,25 @@ def _told(about: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in about.items())
 
 
+def _kept(
+    run: pathlib.Path, source: Source, folder: pathlib.Path, about: Mapping[str, Any], untrained: bool
+) -> dict[str, Any]:
+    """What is noted of features, once they are computed and kept."""
+    there = {**_compute(run, source, folder, untrained), "about": about}
+    if hosts.first():
+        with _writing(folder):
+            replace_text(folder / ABOUT, json.dumps(there))
+    return there
+
+
+@contextlib.contextmanager
+def _writing(folder: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
 def _compute(run: pathlib.Path, source: Source, folder: pathlib.Path, untrained: bool) -> dict[str, Any]:
     """Computes and keeps the features of all examples of a source."""
     parts = experiment.build(checked(load(run / CONFIG_FILE)))
@@ -253,19 +270,6 @@ def _compute(run: pathlib.Path, source: Source, folder: pathlib.Path, untrained:
         found = [np.asarray(level) for level in encode(variables, images)]
         levels.append([level.reshape(-1, frames, *level.shape[1:])[valid] for level in found])
     for i, level in enumerate(zip(*levels, strict=True) if hosts.first() else ()):
-        with replacing(folder / f"{i}.npy") as file, file.open("wb") as opened:
+        with _writing(folder), replacing(folder / f"{i}.npy") as file, file.open("wb") as opened:
             np.save(opened, np.concatenate(level))
     return {"levels": len(levels[0]), "examples": len(source)}
-
-
-@contextlib.contextmanager
-def _in_turn(folder: pathlib.Path) -> Iterator[None]:
-    """Holds a folder, and waits for it where another process computes what goes there."""
-    while True:
-        try:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(sole_use(folder))
-                yield
-                return
-        except InUse:
-            time.sleep(_WAIT)

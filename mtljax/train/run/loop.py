@@ -28,7 +28,7 @@ from mtljax.train.run.record import EVALUATION, Record
 from mtljax.train.run.start import newest, resume, start
 from mtljax.train.run.steps import Loop, Stopped, settle
 from mtljax.train.run.trackers import trackers_of
-from mtljax.train.run.workdir import sole_use
+from mtljax.train.run.workdir import sole_use_by_all
 from mtljax.train.run.writer import MetricWriter, Silent
 from mtljax.train.spread import hosts
 
@@ -63,19 +63,19 @@ def train(
         KeyboardInterrupt: after a second of them, at once.
     """
     called = time.perf_counter()
-    parts = (programs or Programs()).build(checked(config), given)
-    others = trackers_of(parts.config.writers, given) if hosts.first() else ()
-    # Before the workdir is touched, so that a mistake leaves nothing behind.
-    fitted = checks.fit(parts)
+    # Before the workdir is touched, so that a mistake leaves nothing behind; where one host lacks something, all end.
+    parts = hosts.agreed(lambda: (programs or Programs()).build(checked(config), given))
+    others = hosts.agreed(lambda: trackers_of(parts.config.writers, given) if hosts.first() else ())
+    fitted = hosts.agreed(lambda: checks.fit(parts))
     state, started_from = start(parts, fitted, workdir)
-    for note in checks.notes(parts, fitted):
+    for note in hosts.agreed(lambda: checks.notes(parts, fitted)):
         if hosts.first():
             print(f"warning: {note}", file=sys.stderr, flush=True)
     known = (workdir / config_file.CONFIG_FILE).exists()
     with hosts.watched(workdir), contextlib.ExitStack() as until_the_end:
-        until_the_end.enter_context(sole_use(workdir))
+        until_the_end.enter_context(sole_use_by_all(workdir))
+        hosts.agreed(lambda: config_file.refuse_change(parts.config, workdir, allow_change=allow_config_change))
         if hosts.first():
-            config_file.refuse_change(parts.config, workdir, allow_change=allow_config_change)
             print(f"workdir: {workdir}", flush=True)
         restored = resume(parts, state, workdir)
         begun = restored or Restored(state, step=0, examples=0)

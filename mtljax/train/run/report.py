@@ -8,6 +8,7 @@ import numpy as np
 from mtljax.errors import UserError
 from mtljax.train.config.default import balance_told
 from mtljax.train.config.parts import Experiment
+from mtljax.train.spread import hosts
 
 Report = Mapping[str, Any]  # as the training step gives it, of NumPy arrays
 
@@ -61,7 +62,8 @@ def check_losses(parts: Experiment, step: int, report: Report) -> None:
     needy = getattr(parts.balancer, "needs_positive_losses", False)
     for name, loss, there in zip(parts.tasks, report["losses"], report["present"], strict=True):
         if needy and there and loss <= 0:
-            raise UserError(
+            error = UserError(
                 f"step {step}: the loss of task {name!r} is {loss:.4g}, but {balance_told(parts.config)} takes "
                 "logarithms or quotients of losses; expected losses above 0, or another balancer."
             )
+            hosts.raised_by_all(error)  # which all have seen

@@ -206,7 +206,8 @@ class Loop:
     def _figures(self, step: int, report: Mapping[str, Any]) -> dict[str, float]:
         """What is written of a step: of its report, learning rates, and of the reading of data."""
         figures = figures_of(list(self.parts.tasks), report)
-        rates = self.parts.learning_rates(step - 1 - int(report["skipped"]))
+        before = int(report["skipped"]) - (not report["finite"])  # updates that were left out before this one
+        rates = self.parts.learning_rates(step - 1 - before)
         figures |= {f"learning_rate/{group}": rate for group, rate in rates.items()}
         if self._timed_from is not None:
             figures["input/wait_share"] = self._waited / (time.perf_counter() - self._timed_from)
@@ -290,7 +291,9 @@ class Loop:
         if taken > step:
             self._tell(taken, jax.device_get(report), bar)
         self._save(taken, wait=True)
-        raise UserError(
+        error = UserError(
             f"{in_row} updates in a row were not finite (max_skipped_in_row), the last at step {step}; the last "
             f"good state is saved in {self.workdir} as step {taken}. {self._divergence.advice()}"
         )
+        hosts.raised_by_all(error)  # which all have seen
+        raise error

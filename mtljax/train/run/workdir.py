@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import sys
+import time
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from mtljax.train.spread import hosts
 
 LOCK_FILE = ".lock"
 _CHUNK = 1 << 22
+_WAIT = 0.5  # seconds between looks whether another process is done
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
@@ -58,6 +60,39 @@ def sole_use(workdir: pathlib.Path, lock: str = LOCK_FILE) -> Iterator[None]:
         if made:
             with contextlib.suppress(OSError):
                 workdir.rmdir()  # where nothing was left in it
+
+
+@contextlib.contextmanager
+def sole_use_by_all(workdir: pathlib.Path) -> Iterator[None]:
+    """Holds a workdir for all hosts that train together, as `sole_use`; all must ask, and where it is held all end."""
+    with contextlib.ExitStack() as stack:
+        hosts.agreed(lambda: stack.enter_context(sole_use(workdir)))
+        yield
+
+
+@contextlib.contextmanager
+def in_turn(folder: pathlib.Path) -> Iterator[None]:
+    """Holds a folder for all hosts, and waits for it where another process makes what goes there, which is told.
+
+    Of several hosts all wait, and hear of the first every now and then: one that waits in an exchange would give up.
+    """
+    with contextlib.ExitStack() as stack:
+        told = False
+        while hosts.of_first(bool(held := hosts.agreed(lambda: _held(stack, folder)))):
+            if held and not told:
+                print(f"waiting for what another process makes: {held}", file=sys.stderr, flush=True)
+            told = True
+            time.sleep(_WAIT)
+        yield
+
+
+def _held(stack: contextlib.ExitStack, folder: pathlib.Path) -> str:
+    """Holds a folder, until the stack ends; says who has it, where another does."""
+    try:
+        stack.enter_context(sole_use(folder))
+    except InUse as error:
+        return str(error)
+    return ""
 
 
 def _locked(file: pathlib.Path) -> int:

@@ -5,8 +5,8 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
@@ -14,6 +14,9 @@ import numpy as np
 from mtljax.errors import UserError
 
 _NAME = 16  # bytes for the name of a type
+_PIECE = 1 << 28  # bytes of each host that are exchanged at once
+_Found = TypeVar("_Found")
+_told: list[UserError] = []  # the errors that all hosts have raised together
 _GONE = re.compile("gloo|nccl|heartbeat|connection|unavailable|deadline|coordination", re.IGNORECASE)
 
 
@@ -93,16 +96,23 @@ def first() -> bool:
 
 
 def total(tree: Any) -> Any:
-    """Sums of NumPy numbers over all hosts, to float64's precision."""
+    """Sums of NumPy numbers over all hosts, in float64."""
     if jax.process_count() == 1:
         return tree
+
+    def added(x: Any) -> np.ndarray:
+        mine = np.asarray(x, np.float64)
+        return _gathered(mine.reshape(-1)).sum(axis=0).reshape(mine.shape)
+
+    return jax.tree.map(added, tree)
+
+
+def _gathered(x: np.ndarray) -> np.ndarray:
+    """A vector of the same length and type on each host -> (hosts, length), bit by bit; JAX alone knows 32 bits."""
     from jax.experimental.multihost_utils import process_allgather
 
-    def both(x: Any) -> np.ndarray:
-        high = np.float32(x)
-        return np.stack([high, np.float32(np.float64(x) - high)])  # what one float32 cannot hold
-
-    return jax.tree.map(lambda x: process_allgather(both(x)).astype(np.float64).sum(axis=(0, 1)), tree)
+    found = process_allgather(np.frombuffer(x.tobytes(), np.uint8))
+    return np.frombuffer(np.asarray(found, np.uint8).tobytes(), x.dtype).reshape(jax.process_count(), len(x))
 
 
 def joined(tree: Any) -> Any:
@@ -116,16 +126,18 @@ def joined(tree: Any) -> Any:
 
 
 def _joined(x: np.ndarray) -> np.ndarray:
-    from jax.experimental.multihost_utils import process_allgather
-
-    types = process_allgather(np.frombuffer(x.dtype.str.encode().ljust(_NAME), np.uint8))
-    x = x.astype(np.result_type(*(np.dtype(bytes(row).decode().strip()) for row in np.reshape(types, (-1, _NAME)))))
+    types = _gathered(np.frombuffer(x.dtype.str.encode().ljust(_NAME), np.uint8))
+    x = x.astype(np.result_type(*(np.dtype(bytes(row).decode().strip()) for row in types)))
     mine = np.frombuffer(np.ascontiguousarray(x).tobytes(), np.uint8)
-    sizes = np.ravel(process_allgather(np.array([len(mine)], np.int32)))
-    padded = process_allgather(np.pad(mine, (0, int(sizes.max()) - len(mine))))
-    whole = b"".join(
-        row[:size].tobytes() for row, size in zip(np.reshape(padded, (len(sizes), -1)), sizes, strict=True)
-    )
+    sizes = _gathered(np.array([len(mine)], np.int64))[:, 0]
+    pieces: list[list[bytes]] = [[] for _ in sizes]
+    for begin in range(0, int(sizes.max()), _PIECE):
+        length = min(_PIECE, int(sizes.max()) - begin)
+        part = mine[begin : begin + length]
+        rows = _gathered(np.pad(part, (0, length - len(part))))
+        for kept, row, size in zip(pieces, rows, sizes, strict=True):
+            kept.append(row[: max(0, size - begin)].tobytes())
+    whole = b"".join(piece for kept in pieces for piece in kept)
     return np.frombuffer(whole, x.dtype).reshape(-1, *x.shape[1:])
 
 
@@ -160,3 +172,40 @@ def anywhere(flag: bool) -> bool:
     from jax.experimental.multihost_utils import process_allgather
 
     return bool(np.any(process_allgather(np.array(flag))))
+
+
+def raised_by_all(error: UserError | None) -> None:
+    """Raises an error of the input on all hosts, where any has one: its own, or that of the first that has.
+
+    All must ask: else those without one would wait for the others at the next exchange. What all have found themselves
+    is known from then on to be an error of all (`is_alone`).
+
+    Raises:
+        UserError: where there is one on any host.
+    """
+    if jax.process_count() > 1:
+        text = b"" if error is None else str(error).encode().replace(b"\0", b" ")
+        told = _joined(np.frombuffer(text + b"\0", np.uint8)).tobytes().decode().split("\0")
+        where = next((i for i, said in enumerate(told) if said), None)
+        if error is None and where is not None:
+            error = UserError(f"process {where} of this run: {told[where]}")
+    if error is not None:
+        _told[:] = [error]
+        raise error
+
+
+def agreed(act: Callable[[], _Found]) -> _Found:
+    """What an act gives that exchanges nothing; where it raises `UserError` on any host, all do, and all must ask."""
+    found, error = None, None
+    try:
+        found = act()
+    except UserError as raised:
+        error = raised
+    raised_by_all(error)
+    return cast(_Found, found)
+
+
+def is_alone(error: Exception) -> bool:
+    """Whether other hosts may not know of an error, and wait for this one: it is best to leave at once."""
+    several = jax.distributed.is_initialized() and jax.process_count() > 1
+    return several and all(error is not one for one in _told)

@@ -91,6 +91,11 @@ def test_points_and_boxes_that_are_no_objects_move_with_the_picture():
         ({"bboxes": [BOX[0]] * 5}, r"5 objects; expected at most 4: objects=5 takes them"),
         ({"category": [1]}, r"there are no bboxes and no segmentations"),
         ({"bboxes": [[0, 0, np.nan, 1]]}, r"bboxes hold numbers that are not finite"),
+        ({"bboxes": BOX, "id": [2**31]}, r"id holds 2147483648 .. 2147483648; expected whole numbers of 32 bits"),
+        (
+            {"bboxes": BOX, "category": [1e12]},
+            r"category holds 1000000000000.0 .. .*; expected whole numbers of 32 bits",
+        ),
         ([BOX], r"'instances' is a list; expected a dict"),
     ],
 )

@@ -194,6 +194,8 @@ def test_what_is_wrong_is_said_with_the_file(root, harm, message):
 def test_mistakes_in_arguments_are_named(root):
     with pytest.raises(UserError, match=r"classes=8\): expected 19 or 7"):
         cityscapes(str(root), classes=8)
+    with pytest.raises(UserError, match=r"max_depth=0\): expected metres above 0"):
+        cityscapes(str(root), max_depth=0)
     with pytest.raises(UserError, match=r"size=\(128,\): expected \(height, width\)"):
         cityscapes(str(root), size=(128,))
     with pytest.raises(UserError, match=r"split of cityscapes: 'test'"):

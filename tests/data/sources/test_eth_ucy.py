@@ -82,6 +82,18 @@ def test_faults_of_files(tmp_path, content, message):
         eth_ucy(write(tmp_path / "paths", biwi_eth=content)).split("validation")
 
 
+def test_files_that_are_left_out_of_the_training_set_are_told_once(tmp_path, capsys):
+    path = write(tmp_path / "paths", biwi_eth=rows(20), biwi_hotel=rows(20), students001=rows(20))
+    for _ in range(2):
+        eth_ucy(path, test="hotel").split("train")
+        eth_ucy(path, test="hotel").split("validation")
+    told = "lacks students003.txt, crowds_zara01.txt, crowds_zara02.txt; the training set is without their paths"
+    assert capsys.readouterr().err.count(told) == 1
+    write(tmp_path / "paths", students003=rows(20), crowds_zara01=rows(20), crowds_zara02=rows(20))
+    eth_ucy(path, test="eth").split("train")
+    assert capsys.readouterr().err == ""
+
+
 def test_faults_of_arguments(tmp_path):
     with pytest.raises(UserError, match="did you mean 'zara1'"):
         eth_ucy("paths", test="zara01")

@@ -68,6 +68,7 @@ def test_of_the_first_challenge_all_rows_are_pedestrians(tmp_path):
         ("9,4,1,1,4,4,1,1,1", "frame 9; expected 1 to seqLength=8"),
         ("2.5,4,1,1,4,4,1,1,1", "frame 2.5; expected a whole number"),
         ("2,7,1,1,4,4,1,1,1", "id 7 is in frame 2 already, in line 2"),
+        ("2,4294967303,1,1,4,4,1,1,1", "id 4.29497e\\+09; expected a whole number of 32 bits"),  # 7, in 32 bits
         ("3,4,1,1,4,4,1", "7 columns; expected 9, as the first row has"),  # and so no class
         ("3,4,1,1,0,4,1,1,1", "width 0 and height 4; expected more than 0"),
     ],

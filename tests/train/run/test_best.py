@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import math
 
@@ -47,6 +48,15 @@ def test_a_run_that_goes_on_keeps_to_what_was_best(kept, tmp_path):
     assert kept(down, [0.1], first=1) == 1  # of a run that goes on before it: the newest checkpoint was older
     assert json.loads((tmp_path / "best.json").read_text())["figures"]["1"] == 0.1
     assert kept(UP, [0.05], first=2) == 2  # another figure
+
+
+def test_a_full_disk_is_told(kept, tmp_path, monkeypatch):
+    def full(file, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(best, "replace_text", full)
+    with pytest.raises(UserError, match=f"cannot write to workdir '{tmp_path}': No space left on device"):
+        kept(UP, [0.2])
 
 
 def test_that_no_evaluation_had_a_figure_is_told(kept, capsys):

@@ -1,5 +1,6 @@
 """Frozen encoders: what they make of every example, kept beside their run, and readouts of it."""
 
+import errno
 import json
 
 import jax
@@ -18,6 +19,7 @@ from mtljax.train.config.experiment import build
 from mtljax.train.run import features
 from mtljax.train.run.features import frozen_features
 from mtljax.train.spread import hosts
+from tests.several import together
 
 
 class Data:
@@ -129,16 +131,28 @@ def test_of_several_hosts_all_compute_where_the_first_has_none_and_the_first_alo
     """Reading the network takes all: a host that finds features which the first did not must read it, too."""
     base, computed = runs
     frozen_features(Data(), [str(base / "a")]).split("train")
-    asked = []
+    asked, answers = [], iter([0, 1])
     monkeypatch.setattr(hosts, "first", lambda: False)
-    monkeypatch.setattr(hosts, "of_first", lambda number: asked.append(number) or 1)
+    monkeypatch.setattr(hosts, "of_first", lambda number: asked.append(number) or next(answers))
     frozen_features(Data(), [str(base / "a")]).split("train")
     assert computed == ["a", "a"]
-    assert asked == [False, 0]  # whether there are none, and that the first is done
+    assert asked == [False, False]  # whether others compute, and whether there are none
     monkeypatch.setattr(hosts, "of_first", lambda number: 0)
     (base / "a" / "features" / "train" / "about.json").unlink()
     with pytest.raises(UserError, match="the first host has found features"):
         frozen_features(Data(), [str(base / "a")]).split("train")
+
+
+def test_a_full_disk_is_told_by_all_hosts(runs, monkeypatch):
+    base, _ = runs
+
+    def full(file, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(features, "replace_text", full)
+    first, second = together(*[lambda: frozen_features(Data(), [str(base / "a")]).split("train")] * 2)
+    assert "features/train': No space left on device" in str(first)
+    assert str(second) == f"process 0 of this run: {first}"
 
 
 def test_a_frozen_network_that_changed_is_told(runs):

@@ -127,7 +127,10 @@ def test_a_balancer_that_did_not_solve_is_told():
 def test_learning_rates_are_those_of_the_updates_that_were_made():
     made, kept = run_of([{}, skipped(1), {"skipped": 1}, {"skipped": 1}])
     made.run()
-    assert [figures["learning_rate/depth"] for figures in kept.figures] == [0, 0, 0.5, 1]
+    assert [figures["learning_rate/depth"] for figures in kept.figures] == [0, 0.5, 0.5, 1]
+    made, kept = run_of([skipped(1), {"skipped": 1}])
+    made.run()
+    assert [figures["learning_rate/depth"] for figures in kept.figures] == [0, 0], "and never those of update -1"
 
 
 def test_an_error_of_anothers_code_saves_what_there_is(capsys):

@@ -1,7 +1,6 @@
 """Rows that tasks give of each batch: the same tables on any number of devices and hosts, and what baselines make."""
 
 import dataclasses
-from unittest import mock
 
 import jax
 import numpy as np
@@ -12,7 +11,6 @@ from mtljax import train
 from mtljax.errors import UserError
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run.rows import Tables, places
-from mtljax.train.spread import hosts
 from mtljax.train.step.step import make_eval_step
 from tests.train import toys
 
@@ -110,53 +108,6 @@ def test_a_host_without_examples_joins_tables_without_rows():
     tables.figures(lambda tree: kept.append(tree) or tree)
     assert kept[0].keys() == {"all", "found"}
     assert {len(column) for columns in kept[0].values() for column in columns.values()} == {0}
-
-
-def test_arrays_of_any_length_are_joined_over_hosts_bit_by_bit():
-    mine, theirs = np.array([[1.0, np.pi], [2.0, np.e]]), np.array([[3.0, 1 / 3]])
-
-    def gather(x):
-        if x.dtype == np.uint8 and len(x) == 16:
-            return np.stack([x, x])  # of one type
-        other = theirs.nbytes if len(x) == 1 else np.pad(np.frombuffer(theirs.tobytes(), np.uint8), (0, 16))
-        return np.stack([x, np.reshape(other, x.shape).astype(x.dtype)])
-
-    with (
-        mock.patch.object(jax, "process_count", return_value=2),
-        mock.patch("jax.experimental.multihost_utils.process_allgather", gather),
-    ):
-        found = hosts.joined({"a": mine})["a"]
-    assert found.dtype == np.float64
-    np.testing.assert_array_equal(found, np.concatenate([mine, theirs]))
-
-
-def test_a_host_that_has_found_nothing_may_have_arrays_of_another_type():
-    """NumPy makes floats of no numbers: bytes of one type were read as those of another."""
-    arrays = [np.zeros(0), np.array([True, False, True]), np.array([7], np.int32)]
-
-    def joined(here):
-        """What a host finds, with all three's answers at each exchange: types, sizes, bytes."""
-        asked = []
-
-        def gather(x):
-            asked.append(x)
-            wide = [array.astype(np.float64) for array in arrays]
-            each = {
-                1: [np.frombuffer(array.dtype.str.encode().ljust(len(x)), np.uint8) for array in arrays],
-                2: [np.array([array.nbytes], np.int32) for array in wide],
-                3: [np.pad(np.frombuffer(array.tobytes(), np.uint8), (0, 24 - array.nbytes)) for array in wide],
-            }[len(asked)]
-            np.testing.assert_array_equal(x, each[here])
-            return np.stack(each)
-
-        with (
-            mock.patch.object(jax, "process_count", return_value=3),
-            mock.patch("jax.experimental.multihost_utils.process_allgather", gather),
-        ):
-            return hosts.joined({"a": arrays[here]})["a"]
-
-    for here in range(3):
-        np.testing.assert_array_equal(joined(here), np.array([1.0, 0.0, 1.0, 7.0]))
 
 
 def test_a_baseline_predicts_from_what_the_model_has_found(one):
