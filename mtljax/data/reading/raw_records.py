@@ -68,6 +68,12 @@ class Records:
         return {key: _values(feature) for key, feature in features.items()}
 
 
+def versions_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of a data set's versions that TFDS has prepared, the newest last: 1.10.0 comes after 1.9.0."""
+    folders = [version for version in folder.glob("*") if _VERSION.fullmatch(version.name)]
+    return sorted(folders, key=lambda version: [int(part) for part in version.name.split(".")])
+
+
 def open_records(name: str, split: str, data_dir: str | None, advice: str) -> Records:
     """The records of a split of a data set that was prepared in the format array_record, of its newest version.
 
@@ -81,8 +87,7 @@ def open_records(name: str, split: str, data_dir: str | None, advice: str) -> Re
         UserError: where there are none, or some of the files are missing.
     """
     root = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    folders = [folder for folder in (root / name).glob("*") if _VERSION.fullmatch(folder.name)]
-    versions = sorted(folders, key=lambda folder: [int(part) for part in folder.name.split(".")])
+    versions = versions_in(root / name)
     if not versions:
         raise UserError(f"TFDS data set {name!r} is not in {str(root)!r}. {advice}")
     shards: dict[str, dict[int, pathlib.Path]] = {}

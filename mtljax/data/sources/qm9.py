@@ -12,6 +12,7 @@ import numpy as np
 from mtljax.data.dataset import Example, Source, checked_split
 from mtljax.data.meanings import Meaning
 from mtljax.data.quiet import quiet_tfds
+from mtljax.data.reading.raw_records import versions_in
 from mtljax.data.reading.records import read_record
 from mtljax.data.sources.tfds import prepared
 from mtljax.errors import UserError
@@ -94,9 +95,9 @@ def _builder(data_dir: str | None) -> Any:
     import tensorflow_datasets
 
     folder = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-    versions = sorted((folder / _NAME).glob("*/dataset_info.json"))
-    if versions:
-        return tensorflow_datasets.builder_from_directory(str(versions[-1].parent))
+    there = [version for version in versions_in(folder / _NAME) if (version / "dataset_info.json").exists()]
+    if there:
+        return tensorflow_datasets.builder_from_directory(str(there[-1]))
     if importlib.util.find_spec("pandas") is None:
         raise UserError(
             f"TFDS data set {_NAME!r} is not prepared in {str(folder)!r}, and to prepare it TFDS wants pandas: pip "

@@ -2,6 +2,7 @@
 
 import pathlib
 import runpy
+import shutil
 import sys
 import types
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from mtljax import data
 from mtljax.data.quiet import quiet_tfds
+from mtljax.data.sources import qm9
 from mtljax.errors import UserError
 from mtljax.train.run import loop
 
@@ -90,6 +92,17 @@ def test_molecules_that_are_not_prepared_want_pandas(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UserError, match=r"qm9/dimenet' is not prepared in .* wants pandas: pip install pandas"):
         data.qm9(str(tmp_path)).split("train")
+
+
+def test_of_several_versions_the_newest_is_read(molecules, tmp_path):
+    there = pathlib.Path(molecules.data_dir) / "qm9" / "dimenet" / "1.0.0"
+    for version in ("1.9.0", "1.10.0"):
+        folder = shutil.copytree(there, tmp_path / "qm9" / "dimenet" / version)
+        for file in ("dataset_info.json", "features.json"):
+            path = folder / file
+            path.write_text(path.read_text().replace('"1.0.0"', f'"{version}"'))
+    (tmp_path / "qm9" / "dimenet" / "1.10.0.incompleteABC").mkdir()
+    assert qm9._builder(str(tmp_path)).version == "1.10.0"
 
 
 @pytest.fixture
