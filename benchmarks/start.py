@@ -7,9 +7,9 @@ python benchmarks/start.py --configs=scenes --trace
 Each start is a process of its own, of three steps: seconds to the first step are those of its `run.json`, from the call
 on; of the processor they are of the whole process, with its evaluation at the end, and compile in them is that of the
 training step. Data that the first start makes is there for the others; the third start is without a cache.
-`XLA_FLAGS=--xla_backend_extra_options=` has XLA compile as it does by itself.
 `--trace` starts nothing: it says what the training step takes to trace and lower, to compile, what of the tracing takes
-losses apart, and how many operations XLA is given and makes of them.
+losses apart, and how many operations XLA is given and makes of them; and what each of `--steps` steps then takes.
+`--compile_quickly` is that of `launch.py`.
 """
 
 import argparse
@@ -24,6 +24,8 @@ import time
 from typing import Any
 
 import machine
+
+from mtljax.train.spread import compiler_options
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -42,15 +44,15 @@ def started(config: str, workdir: pathlib.Path, cache: str) -> str:
     return f"{told}; {processor:6.1f} s of the processor"
 
 
-def traced(config: str) -> str:
-    """What the training step of a config takes to get ready, in seconds of the processor."""
+def traced(config: str, steps: int) -> str:
+    """What the training step of a config takes to get ready, in seconds of the processor, and what some steps take."""
+    import jax
+
     from mtljax.balance import jacobian
     from mtljax.data.pipeline import inputs_of
     from mtljax.train.config import checks, experiment
     from mtljax.train.config.default import checked
-    from mtljax.train.spread import compiler_options
 
-    compiler_options.compile_quickly()
     parts = experiment.build(checked(runpy.run_path(str(ROOT / "configs" / f"{config}.py"))["get_config"]()))
     fitted = checks.fit(parts)
     state = parts.first_state(inputs_of(dict(fitted.sample)), fitted.optimizer)
@@ -71,9 +73,13 @@ def traced(config: str) -> str:
     compiled = lowered.compile()
     took = time.process_time() - ready
     given, made = (text.count(" = ") for text in (lowered.as_text(), compiled.as_text()))
+    begun = time.process_time()
+    for _ in range(steps):
+        state, _ = jax.block_until_ready(compiled(state, batch, step.noise))
+    each = f"; {(time.process_time() - begun) / steps:.3f} s a step" if steps else ""
     return (
         f"{ready - begin:.1f} s to trace and lower, {apart:.1f} of them to take losses apart; {took:.1f} s to compile; "
-        f"{given} operations lowered, {made} compiled"
+        f"{given} operations lowered, {made} compiled{each}"
     )
 
 
@@ -82,11 +88,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configs", default="quickstart", help="names of files in configs/")
     parser.add_argument("--trace", action="store_true", help="say what of it is tracing and compiling")
+    parser.add_argument("--steps", type=int, default=0, help="that --trace takes, on one batch")
+    parser.add_argument("--compile_quickly", action="store_true", help="as launch.py")
     flags = parser.parse_args()
+    if flags.compile_quickly:
+        compiler_options.compile_quickly()
     print(machine.described())
     for config in flags.configs.split(","):
         if flags.trace:
-            print(f"{config}: {traced(config)}", flush=True)
+            print(f"{config}: {traced(config, flags.steps)}", flush=True)
             continue
         with tempfile.TemporaryDirectory() as folder:
             place = pathlib.Path(folder)

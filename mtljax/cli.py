@@ -200,8 +200,9 @@ def _begin() -> None:
     from mtljax.train.run import signals
     from mtljax.train.spread import compilation_cache, compiler_options, hosts
 
-    if not _has_children():
-        compiler_options.compile_quickly()
+    if given.QUICKLY.value and not compiler_options.compile_quickly():
+        said = "warning: --compile_quickly changes nothing: XLA_FLAGS has --xla_backend_extra_options of its own."
+        print(said, file=sys.stderr, flush=True)
     compilation_cache.keep(given.CACHE.value)
     # 0 where the same command goes on, but no success where figures were wanted.
     failed: dict[int, int] = {signal.SIGTERM: 143} if given.MODE.value in _ANSWERS else {}

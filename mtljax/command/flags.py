@@ -36,6 +36,11 @@ SIMULATE_DEVICES = flags.DEFINE_integer("simulate_devices", None, "Run on this m
 CACHE = flags.DEFINE_string(
     "compilation_cache", None, "Folder of compiled programs for later runs; '' for none; default: the user's cache."
 )
+QUICKLY = flags.DEFINE_bool(
+    "compile_quickly",
+    False,
+    "Compile for the CPU in half the time, to code that may take a tenth longer: for short runs.",
+)
 ALLOW_CHANGE = flags.DEFINE_bool("allow_config_change", False, "Go on in a workdir whose config differs.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of the first, the same on all.")
 NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Several hosts: how many.", 1)
@@ -86,7 +91,10 @@ _EXAMPLES = {
     "compare": "--mode=compare --methods='equal();pcgrad()'",
     "relate": "--mode=relate --relations='networks();lookahead()'",
 }
-SHARED = (CONFIG, WORKDIR, MODE, LIST, SIMULATE_DEVICES, CACHE, ALLOW_CHANGE, COORDINATOR, NUM_PROCESSES, PROCESS_ID)
+SHARED = (
+    *(CONFIG, WORKDIR, MODE, LIST, SIMULATE_DEVICES, CACHE, QUICKLY, ALLOW_CHANGE),
+    *(COORDINATOR, NUM_PROCESSES, PROCESS_ID),
+)
 
 
 def check_together(config: ml_collections.ConfigDict) -> None:
