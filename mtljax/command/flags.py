@@ -39,7 +39,7 @@ CACHE = flags.DEFINE_string(
 QUICKLY = flags.DEFINE_bool(
     "compile_quickly",
     False,
-    "Compile for the CPU in half the time, to code that may take a tenth longer: for short runs.",
+    "Compile for the CPU in half the time, to code that may take a fifth longer: for short runs.",
 )
 ALLOW_CHANGE = flags.DEFINE_bool("allow_config_change", False, "Go on in a workdir whose config differs.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "Several hosts: host:port of the first, the same on all.")

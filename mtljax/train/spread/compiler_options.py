@@ -1,4 +1,4 @@
-"""Options with which XLA compiles for the CPU in half the time, to code that may take a tenth longer."""
+"""Options with which XLA compiles for the CPU in half the time, to code that may take a fifth longer."""
 
 import os
 from collections.abc import MutableMapping
