@@ -5,6 +5,7 @@ import functools
 import importlib.metadata
 import json
 import math
+import os
 import pathlib
 import platform
 import subprocess
@@ -184,6 +185,7 @@ class Record:
             "parameters": sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self._fitted.shapes["params"])),
             "devices": {"kind": jax.devices()[0].device_kind, "number": number},
             "versions": versions(),
+            "xla_flags": os.environ.get("XLA_FLAGS", ""),  # by which numbers differ in their last digits
             "commit": commit(),
         }
 

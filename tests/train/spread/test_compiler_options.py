@@ -1,5 +1,6 @@
 """The options with which XLA compiles quickly for the CPU."""
 
+import json
 import math
 import os
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import pytest
 
 from mtljax.train.spread import compiler_options
-from tests.runs import WAIT
+from tests.runs import CONFIG, WAIT, finish, launch
 
 # How many bytes a program takes that is like the steps of an optimiser, and the sum of what it computes.
 PROGRAM = """
@@ -60,3 +61,14 @@ def test_a_program_becomes_less_code():
         sizes[how] = int(size)
         assert float(total) == pytest.approx(315 * (1 + 1 + 0.999 + math.e + 1), rel=1e-5)
     assert sizes["quickly"] < 0.85 * sizes["as_ever"], sizes
+
+
+@pytest.mark.slow
+def test_a_command_asks_for_it_by_a_flag(ten_frames, compiled, tmp_path):
+    config, asked = f"{CONFIG}:{ten_frames}", ["--compile_quickly", f"--workdir={tmp_path}"]
+    steps = [f"--config.{key}=1" for key in ("steps", "eval_every", "checkpoint_every")]
+    finish(launch(compiled, *asked, *steps, config=config))
+    assert "xla_cpu_disable_loop_unrolling" in json.loads((tmp_path / "run.json").read_text())["xla_flags"]
+    own = ("env", "XLA_FLAGS=--xla_backend_extra_options=xla_cpu_unheard_of")
+    _, said = finish(launch(compiled, *asked, "--mode=eval", shell=own))
+    assert "warning: --compile_quickly changes nothing: XLA_FLAGS has --xla_backend_extra_options" in said
