@@ -31,7 +31,8 @@ _ABOVE = {"README.md": "front", "benchmarks/README.md": "benchmarks", "CONTRIBUT
 def _lead_to_shown(app, name, source, *, from_above=False):
     above, place = ("", "") if from_above else ("../", "site/")
     for page, shown in _ABOVE.items():
-        source[0] = source[0].replace(f"]({above}{page})", f"]({place}{shown}.md)")
+        for end in ")#":  # of the link, or what begins the place in the page
+            source[0] = source[0].replace(f"]({above}{page}{end}", f"]({place}{shown}.md{end}")
     source[0] = source[0].replace("](docs/README.md)", "](../index.md)")
 
 
