@@ -33,14 +33,14 @@ class Linearized:
         losses: (T,) float.
         aux: what `losses_fn` returned beside its losses, or None.
         owners: a tree as `params`: for each leaf, the indices of the tasks whose losses depend on it.
-        row: t -> the gradient of loss t, a tree as `params`.
+        row: (t, number) -> the gradient of loss t times a number, a tree as `params`.
         pull: cotangents (T,) of the losses -> the gradient of their sum, a tree as `params`.
     """
 
     losses: jax.Array
     aux: Any
     owners: Any
-    row: Callable[[int], Any]
+    row: Callable[[int, jax.Array], Any]
     pull: Callable[[jax.Array], Any]
 
     def weighted(self, weights: jax.Array | Weights) -> Any:
@@ -107,14 +107,14 @@ class Linearized:
             for i in shared:
                 running = running.plus([row[i] for row in rows])
         else:
-            rows = [lambda t=t: each(self.row(t)) for t in range(number)]
-            running = in_step(rows, shared, RunningGramian.plus, running)
+            rows = [lambda by, t=t: each(self.row(t, by)) for t in range(number)]
+            running = in_step(rows, jnp.ones((), self.losses.dtype), shared, RunningGramian.plus, running)
         return running.gramian(axis_name)
 
     def _rows(self, vectorised: bool, each: Callable[[Any], Any]) -> list[Any]:
         number = len(self.losses)
         if not vectorised:
-            return [each(self.row(t)) for t in range(number)]
+            return [each(self.row(t, jnp.ones((), self.losses.dtype))) for t in range(number)]
         check_vectorised()
         stacked = jax.vmap(self.pull)(jnp.eye(number, dtype=self.losses.dtype))
         return [each(jax.tree.map(lambda leaf, t=t: leaf[t], stacked)) for t in range(number)]
@@ -159,7 +159,7 @@ def linearize_at(
         losses=losses,
         aux=aux,
         owners=parts.owners if shared is None else told(parts.owners, params, shared),
-        row=lambda t: jax.linear_transpose(parts.rows[t], params)(jnp.ones((), losses.dtype))[0],
+        row=lambda t, by: jax.linear_transpose(parts.rows[t], params)(by)[0],
         pull=pull,
     )
 

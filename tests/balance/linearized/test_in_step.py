@@ -1,17 +1,21 @@
 """Programs that are run in step: the same numbers, and an order that no compiler may change."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mtljax.balance.linearized.in_step import in_step
+from mtljax.balance.linearized.in_step import cuts, in_step
+
+ONE = jnp.ones(())
 
 
 def program(scale):
     """What it gives is made in the order b, c, a, some of it in programs inside; c is a constant."""
 
-    def made():
-        first = jnp.float32(scale) * jnp.arange(3.0)
+    def made(one):
+        first = one * scale * jnp.arange(3.0)
         second = jax.jit(lambda x: jax.jit(jnp.sin)(x) + 1)(first)
         third = jax.lax.scan(lambda carry, x: (carry + x, carry * x), second, second * jnp.ones((4, 3)))[0]
         return {"a": third * second, "b": second, "c": jnp.ones(3)}
@@ -26,21 +30,98 @@ def test_places_are_used_as_they_are_made_and_hold_what_the_programs_give():
         order.append([np.asarray(leaf) for leaf in found])
         return (state[0] + 1,)
 
-    (count,) = in_step([program(0.5), program(2.0)], [0, 1], use, (jnp.zeros(()),))
-    expected = [program(scale)() for scale in (0.5, 2.0)]
+    (count,) = in_step([program(0.5), program(2.0)], ONE, [0, 1], use, (jnp.zeros(()),))
+    expected = [program(scale)(ONE) for scale in (0.5, 2.0)]
     assert count == 2
     for found, name in zip(order, ("b", "a"), strict=True):
         np.testing.assert_allclose(found, [each[name] for each in expected], rtol=1e-6)
 
 
+def narrow_between(number=3, wide=64):
+    """Layers of which each gives a wide row; what they hand on is narrow, but for one number more at the first."""
+
+    def made(one):
+        given, x = [], one * (jnp.arange(2.0) + 1)
+        for _ in range(number):
+            inside = jnp.sin(jnp.tile(x, wide))  # what is inside a layer is as wide
+            given += [jnp.exp(inside) - 1, inside.sum()[None]]
+            x = inside.reshape(-1, 2).mean(0)
+        return given
+
+    return made
+
+
 def test_what_comes_next_depends_on_what_was_used():
-    """Were the state not finite, which it is, nothing would be left of it."""
+    """Were the state not finite, which it is, nothing would be left of what follows a cut."""
     found = []
 
     def use(state, leaves):
         found.append(leaves[0])
         return (jnp.full((), jnp.nan),)
 
-    in_step([program(0.5)], [0, 1], use, (jnp.zeros(()),))
-    np.testing.assert_array_equal(found[1], np.zeros(3))
-    assert np.all(found[0] != 0)
+    in_step([narrow_between(number=2)], ONE, range(4), use, (jnp.zeros(()),))
+    assert [bool(np.any(row != 0)) for row in found] == [True, True, False, False]
+
+
+def test_programs_run_one_after_the_other_up_to_a_cut():
+    """What the second of them begins with depends on what the first has made since; and little is held at a cut."""
+    programs = [narrow_between(), narrow_between()]
+
+    def summed(x):
+        state = (x,)
+        return in_step(
+            programs, ONE, range(6), lambda state, rows: (state[0] + sum(row.sum() for row in rows),), state
+        )[0]
+
+    equations = jax.make_jaxpr(summed)(0.0).eqns
+    made_by = {var: equation for equation in equations for var in equation.outvars}
+
+    def before(equation, seen):
+        for var in equation.invars:
+            inner = None if hasattr(var, "val") else made_by.get(var)
+            if inner is not None and id(inner) not in seen:
+                seen[id(inner)] = inner
+                before(inner, seen)
+        return seen
+
+    held = [equation.outvars[0].aval.size for equation in equations if equation.params.get("name") == "_where"]
+    assert sorted(set(held)) == [1, 2]  # what comes before each program, and what layers hand on
+    exponentials = [equation for equation in equations if equation.primitive.name == "exp"]
+    assert len(exponentials) == 6
+    for first, second in itertools.pairwise(exponentials):
+        assert id(first) in before(second, {})
+
+
+def test_cuts_hold_little_and_are_few():
+    assert cuts([], []) == []
+    assert cuts([5], [0]) == [range(1)]
+    assert cuts([1, 1, 1, 1], [8, 0, 8, 0]) == [range(2), range(2, 4)]
+    assert cuts([8, 1, 1, 1], [0, 0, 0, 0]) == [range(1), range(1, 4)]  # as few as the first part allows
+    given, kept = np.random.default_rng(0).integers(0, 20, (2, 9)).tolist()
+
+    def held(part):
+        return sum(given[part.start : part.stop]) + kept[part.stop - 1]
+
+    ways = [
+        [range(*ends) for ends in itertools.pairwise((0, *inner, 9))]
+        for number in range(9)
+        for inner in itertools.combinations(range(1, 9), number)
+    ]
+    least = min(max(map(held, way)) for way in ways)
+    few = min(len(way) for way in ways if max(map(held, way)) == least)
+    found = cuts(given, kept)
+    assert (max(map(held, found)), len(found)) == (least, few)
+
+
+def test_not_finite_numbers_pass_as_they_are():
+    def made(one):
+        return [one * jnp.full(4, jnp.nan), one * jnp.full(4, jnp.inf) * jnp.arange(4.0)]
+
+    def use(state, rows):
+        found.extend(rows)
+        return state
+
+    found = []
+    in_step([made, made], ONE, range(2), use, (jnp.zeros(()),))
+    np.testing.assert_array_equal(found[:2], np.full((2, 4), np.nan))
+    np.testing.assert_array_equal(found[2:], [[np.nan, np.inf, np.inf, np.inf]] * 2)
