@@ -144,6 +144,8 @@ def test_figures_stand_on_the_card(run, exported, workdir, tmp_path):
             texts.append(card(Served(run.network.asked(TASKS)), run.config, workdir, told))
         finally:
             (workdir / "metrics.jsonl").unlink()
+    told["outputs"]["kind"]["names"][0] = "finch|tit"
+    assert "| finch\\|tit, owl, wren |" in card(Served(run.network.asked(TASKS)), run.config, workdir, told)
     assert "| depth | AbsRel | 0.125 | 0.125 | lower |" in texts[0]  # of its own step, whatever came later
     assert "| this network |" in texts[0]
     assert "| depth | AbsRel | 0.5 | 0.125 | lower |" in texts[1]
