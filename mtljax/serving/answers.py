@@ -60,7 +60,7 @@ def answer(asked: Question, found: Any) -> tuple[dict[str, np.ndarray], Told]:
 
     Returns:
         Arrays by name, the first of which is the answer itself; and what can be told in words. Numbers that are not
-        finite are None there, and `not_finite` says how many of the prediction are.
+        finite are None there, and `not_finite` says how many of the prediction are; shares are of the other pixels.
 
     Example:
         >>> import mtljax as mtl
@@ -108,29 +108,37 @@ def _gaussian(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray]
 
 def _class_map(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray], Told]:
     """The largest of the logits at the image's own size, one class after the other: maps may be large."""
-    best = chosen = None
+    best = chosen = finite = None
     for i in range(found.shape[-1]):
         plane = _sized(asked, found[..., i : i + 1])[..., 0]
-        if best is None or chosen is None:
+        if best is None or chosen is None or finite is None:
             best, chosen = plane, np.zeros(plane.shape, np.uint8 if found.shape[-1] <= 256 else np.uint16)
+            finite = np.isfinite(plane)
             continue
+        finite &= np.isfinite(plane)
         larger = plane > best
         best, chosen[larger] = np.where(larger, plane, best), i
     assert chosen is not None
-    ids, counts = np.unique(chosen, return_counts=True)
+    assert finite is not None
+    ids, counts = np.unique(chosen[finite], return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    return {"classes": chosen}, {"shares": {asked.name(int(ids[i])): plain(counts[i] / chosen.size) for i in order}}
+    return {"classes": chosen}, {"shares": {asked.name(int(ids[i])): plain(counts[i] / counts.sum()) for i in order}}
 
 
 def _probability_map(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray], Told]:
     likely = sigmoid(_sized(asked, found[..., :1])[..., 0])
-    return {"probability": likely}, {"share_above_half": plain((likely > 0.5).mean())}
+    return {"probability": likely}, {"share_above_half": _above_half(likely)}
 
 
 def _tag_maps(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray], Told]:
     likely = sigmoid(_sized(asked, found))
-    shares = {asked.name(i): plain((likely[..., i] > 0.5).mean()) for i in range(likely.shape[-1])}
+    shares = {asked.name(i): _above_half(likely[..., i]) for i in range(likely.shape[-1])}
     return {"probabilities": likely}, {"shares_above_half": shares}
+
+
+def _above_half(likely: np.ndarray) -> float | None:
+    known = likely[np.isfinite(likely)]
+    return plain((known > 0.5).mean()) if known.size else None
 
 
 def _number_map(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray], Told]:
@@ -167,6 +175,7 @@ def _points(asked: Question, found: np.ndarray) -> tuple[dict[str, np.ndarray], 
     at = flat.argmax(axis=0)
     ratio = np.array(asked.size or (height, width)) / (height, width)
     places = (np.stack([at % width, at // width], axis=-1) + 0.5) * ratio[::-1]
+    places[~np.isfinite(flat).all(axis=0)] = np.nan
     likely = softmax(flat.T)[np.arange(number), at]
     told = [{"name": asked.name(i), "x": plain(x), "y": plain(y), "probability": plain(likely[i])}
             for i, (x, y) in enumerate(places)]  # fmt: skip

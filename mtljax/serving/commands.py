@@ -101,7 +101,8 @@ class _Predictions:
 
     def __init__(self, network: Network, out: pathlib.Path, files: Sequence[pathlib.Path], bar: tqdm) -> None:
         self._network, self._out, self._bar = network, out, bar
-        self._clips, self._names = clips_of(files, network.frames or 1, shared(network)), names_of(files)
+        self._clips = clips_of(files, network.frames or 1, shared(network), ahead=bool(network.looking_ahead))
+        self._names = names_of(files)
         refuse_over(out, self._names)
         self._waiting: collections.deque[Clip] = collections.deque()
         self.unread, self.not_finite = 0, collections.Counter[str]()
@@ -114,7 +115,7 @@ class _Predictions:
             of = self._waiting.popleft()
             prediction = following.named(of.files, prediction)
             pictures = pictures_of(self._network, clip, seen, prediction)
-            for i in range(len(of.files) - of.new, len(of.files)):  # the others were left with the clip before
+            for i in range(len(of.files) - of.told, len(of.files)):  # the others were left with the clip before
                 answers = answers_of(self._network, prediction, clip, i)
                 self.not_finite.update(name for name, (_, told) in answers.items() if "not_finite" in told)
                 leave(self._out, self._names[of.files[i]], pictures[i], answers, of.files, i)

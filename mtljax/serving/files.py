@@ -29,10 +29,12 @@ class Clip:
     Attributes:
         files: its frames in their order.
         new: how many of the last frames no clip before it had.
+        told: how many of the last frames are told by this clip, and not, or not finally, by the one before.
     """
 
     files: tuple[pathlib.Path, ...]
     new: int
+    told: int
 
 
 def found(patterns: str) -> list[pathlib.Path]:
@@ -62,7 +64,7 @@ def _matches(pattern: pathlib.Path) -> list[pathlib.Path]:
     return [pathlib.Path(match) for match in sorted(glob.glob(str(pattern)))]
 
 
-def clips_of(files: Sequence[pathlib.Path], frames: int, shared: int = 0) -> list[Clip]:
+def clips_of(files: Sequence[pathlib.Path], frames: int, shared: int = 0, ahead: bool = False) -> list[Clip]:
     """Files as clips: the frames of a video are those of one folder, by name, of which numbers count as such.
 
     The last clip may overlap the one before.
@@ -71,6 +73,7 @@ def clips_of(files: Sequence[pathlib.Path], frames: int, shared: int = 0) -> lis
         files: found.
         frames: of a clip.
         shared: how many of them the clip before must have too; fewer than `frames`.
+        ahead: whether these are told again, by the clip that has the frame after them.
 
     Raises:
         UserError: for a folder of fewer frames.
@@ -81,7 +84,7 @@ def clips_of(files: Sequence[pathlib.Path], frames: int, shared: int = 0) -> lis
         [(['0', '1'], 2), (['2', '3'], 2), (['3', '4'], 1)]
     """
     if frames == 1:
-        return [Clip((file,), 1) for file in files]
+        return [Clip((file,), 1, 1) for file in files]
     folders = collections.defaultdict(list)
     for file in files:
         folders[file.parent].append(file)
@@ -96,7 +99,8 @@ def clips_of(files: Sequence[pathlib.Path], frames: int, shared: int = 0) -> lis
         done = 0
         while done < len(inside):
             last = min(max(done - shared, 0) + frames, len(inside))
-            clips.append(Clip(tuple(inside[last - frames : last]), last - done))
+            new = last - done
+            clips.append(Clip(tuple(inside[last - frames : last]), new, new + shared if ahead and done else new))
             done = last
     return clips
 
@@ -142,14 +146,20 @@ def names_of(files: Sequence[pathlib.Path]) -> dict[pathlib.Path, str]:
     ways = (
         lambda file: file.stem,
         lambda file: file.name,
-        lambda file: str(pathlib.Path(*file.parts[-2:]).with_suffix("")),
-        lambda file: str(pathlib.Path(*file.parts[-2:])),
+        lambda file: str(_in_folder(file).with_suffix("")),
+        lambda file: str(_in_folder(file)),
     )
     for way in ways:
         names = {file: way(file) for file in files}
         if len(set(names.values())) == len(files):
             return names
     return {file: f"{i:06d}-{file.stem}" for i, file in enumerate(files)}
+
+
+def _in_folder(file: pathlib.Path) -> pathlib.Path:
+    """A file's name with that of its folder, which is never `..` or the root: what is left stays in its place."""
+    folder, name = pathlib.Path(os.path.abspath(file)).parts[-2:]
+    return pathlib.Path(folder.strip(os.sep) or "root", name)
 
 
 def refuse_over(folder: pathlib.Path, names: Mapping[pathlib.Path, str]) -> None:

@@ -1,4 +1,4 @@
-"""Ids of tracks that go on from one clip of a video to the next, by the frames that both have."""
+"""What goes on from one clip of a video to the next: the frames that both have, and by them the ids of tracks."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,19 @@ from mtljax.serving.network import Network
 from mtljax.serving.objects import OBJECTS, has_map
 from mtljax.tasks.objects.joining import same_boxes
 
-SHARED = 1  # frames that clips have in common, where somebody is followed
+SHARED = 1  # frames that clips have in common, where somebody is followed, or a frame is compared with the next
 _NEAR = 0.5  # pixels of the network's image by which a box may differ that is seen twice
 
 Frames = dict[pathlib.Path, tuple[np.ndarray, np.ndarray]]  # of a clip: boxes (K, 4) and ids (K,)
 
 
 def shared(network: Network) -> int:
-    """How many frames clips of a video must have in common: one, where a task that is asked gives ids to objects."""
-    return SHARED if any(network.tasks[name].kind == OBJECTS for name in network.comparing) else 0
+    """How many frames clips of a video must have in common.
+
+    One, where a task that is asked gives ids, or looks ahead.
+    """
+    follows = any(network.tasks[name].kind == OBJECTS for name in network.comparing)
+    return SHARED if follows or network.looking_ahead else 0
 
 
 class Following:

@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from mtljax.data.pipeline import in_unit_range
 from mtljax.data.reading import images as reading
 from mtljax.data.resize import resized
 from mtljax.errors import UserError
@@ -24,11 +25,7 @@ def photograph(file: str | os.PathLike) -> np.ndarray:
     Raises:
         UserError: where it does not decode, or has no certain colours.
     """
-    return _coloured(reading.decoded(pathlib.Path(file).expanduser()), file)
-
-
-def _coloured(image: Image.Image, name: str | os.PathLike) -> np.ndarray:
-    return reading.colour_of(ImageOps.exif_transpose(image), name)
+    return reading.colour_of(reading.decoded(pathlib.Path(file).expanduser()), file)
 
 
 def clips_in(network: Network, images: Any) -> Iterator[np.ndarray]:
@@ -100,7 +97,10 @@ def arrays_in(network: Network, given: Any) -> list[Example]:
             raise UserError(f"inputs of dtype {x.dtype}; expected {leaf.dtype}.")
         if leaf.dtype.kind in "iu" and x.size:
             _check_range(x, leaf.dtype)
-    given = jax.tree.map(lambda x, leaf: x.astype(leaf.dtype), given, wanted)
+    if key == "image" and network.inputs["given"][key]["dtype"] == "uint8" and given.size:
+        _check_values(network, given)
+        given = in_unit_range({key: given})[key]
+    given = jax.tree.map(_cast, given, wanted)
     return [{key: jax.tree.map(lambda x, i=i: x[i], given)} for i in range(sizes.pop())]
 
 
@@ -109,6 +109,14 @@ def _check_range(x: np.ndarray, dtype: Any) -> None:
     known = np.iinfo(dtype)
     if x.min() < known.min or x.max() > known.max:
         raise UserError(f"inputs hold {x.min()} to {x.max()}; expected {dtype}, {known.min} to {known.max}.")
+
+
+def _cast(x: np.ndarray, leaf: Any) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        found = x.astype(leaf.dtype)
+    if leaf.dtype.kind == "f" and (np.isinf(found) & ~np.isinf(x)).any():
+        raise UserError(f"inputs hold {x.min()} to {x.max()}; expected numbers that {leaf.dtype} can hold.")
+    return found
 
 
 def with_channels(clip: np.ndarray, channels: int) -> np.ndarray:
@@ -161,15 +169,25 @@ def _clip(image: Any, frames: int, name: str) -> np.ndarray:
     if isinstance(image, str | os.PathLike):
         image = photograph(image)
     elif isinstance(image, Image.Image):
-        image = _coloured(image, name)
+        image = reading.colour_of(image, name)
     elif isinstance(image, list | tuple) and frames > 1:
-        image = np.stack([_clip(frame, 1, name)[0] for frame in image])
-    image = np.asarray(image)
+        image = _stacked([_clip(frame, 1, name)[0] for frame in image], name)
+    try:
+        image = np.asarray(image)
+    except ValueError as error:
+        raise UserError(f"{name} is no array: {error}") from error
     image = image[None] if image.ndim == 3 else image
     if image.ndim != 4 or len(image) != frames:
         wanted = "(H, W, C)" if frames == 1 else f"({frames}, H, W, C), a clip of {frames} frames"
         raise UserError(f"{name} has shape {image.shape}; expected {wanted}.")
     return image
+
+
+def _stacked(images: Sequence[np.ndarray], name: str) -> np.ndarray:
+    sizes = {image.shape for image in images}
+    if len(sizes) != 1:
+        raise UserError(f"{name}: frames of shapes {sorted(sizes)}; expected those of a clip, all of one size.")
+    return np.stack(images)
 
 
 def _check_values(network: Network, clip: np.ndarray) -> None:

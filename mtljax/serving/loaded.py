@@ -20,6 +20,8 @@ from mtljax.tasks import Task
 from mtljax.train.run import config_file
 from mtljax.train.run.writer import read_metrics
 
+_LAST = "no frame comes after it"
+
 
 def load(workdir: str | os.PathLike, checkpoint: str = "newest", **objects: Any) -> "Loaded":
     """A run as it stands in its workdir: a checkpoint, on the first device. Its data need not be there.
@@ -106,8 +108,9 @@ class Loaded:
             UserError: for images that are not such as the run was given, or an unknown task.
         """
         network, size = self._asked(images, tasks), batch_size
-        if hasattr(images, "__len__"):
-            size = max(1, min(batch_size, len(images)))
+        given = jax.tree.leaves(images)[:1] if isinstance(images, Mapping) else [images]
+        if given and hasattr(given[0], "__len__"):
+            size = max(1, min(batch_size, len(given[0])))
         if network.frames is None:
             found = list(_each(network, arrays_in(network, images), size))
         else:
@@ -186,7 +189,9 @@ def answers_of(network: Network, prediction: Mapping[str, Any], clip: np.ndarray
     for name, found in prediction.items():
         task = network.tasks[name]
         asked = question(task, network.inputs["labels"], size)
-        if isinstance(found, np.ndarray):
+        if clip is not None and frame == len(clip) - 1 and name in network.looking_ahead:
+            answers[name] = {}, {"untold": _LAST}
+        elif isinstance(found, np.ndarray):
             answers[name] = answer(asked, found if found.ndim == 1 else found[frame])
         elif task.kind == OBJECTS:  # what ties other tasks together says nothing of its own
             if size is not None:

@@ -73,6 +73,12 @@ class Network:
         return tuple(name for name in self.names if not self._sees_frames_apart((name,)))
 
     @property
+    def looking_ahead(self) -> tuple[str, ...]:
+        """Those of the tasks that are asked which tell of a frame and the next: of a clip's last frame, nothing."""
+        heads = getattr(self.model, "heads", None) or {}
+        return tuple(name for name in self.names if getattr(heads.get(name), "looks_ahead", False))
+
+    @property
     def untold(self) -> Mapping[str, str]:
         """Task -> why it cannot be asked: what it reads beside images, such as where the camera was, is not known."""
         if "untold" not in self.programs:

@@ -32,6 +32,26 @@ def test_what_is_no_number_is_told_and_never_a_class():
     assert told["not_finite"] == 1
 
 
+def test_shares_are_of_pixels_whose_numbers_are_finite():
+    logits = np.zeros((2, 2, 2), np.float32)
+    logits[0, :, 1] = 1
+    logits[1, 0] = np.nan
+    told = answer(Question(mtl.tasks.segment(2), ("sky", "road")), logits)[1]
+    assert told == {"shares": {"road": 0.666667, "sky": 0.333333}, "not_finite": 2}
+    assert answer(Question(mtl.tasks.segment(2)), np.full((2, 2, 2), np.nan))[1]["shares"] == {}
+    edges = np.float32([[[3], [-3]], [[np.nan], [3]]])
+    assert answer(Question(mtl.tasks.edges()), edges)[1]["share_above_half"] == 0.666667
+    assert answer(Question(mtl.tasks.edges()), edges[1:, :1])[1]["share_above_half"] is None
+
+
+def test_a_point_on_a_heat_map_that_is_not_finite_is_nowhere():
+    heat = np.zeros((4, 4, 2), np.float32)
+    heat[1, 2], heat[3, 3, 1] = 9, np.nan
+    nose, chin = answer(Question(mtl.tasks.keypoints(2), ("nose", "chin")), heat)[1]["points"]
+    assert (nose["x"], nose["y"]) == (2.5, 1.5)
+    assert chin == {"name": "chin", "x": None, "y": None, "probability": None}
+
+
 def test_tags_are_those_of_half_or_more():
     told = answer(Question(mtl.tasks.tags(3, label="t"), ("red", "round", "new")), np.array([2.0, -2.0, 0.0]))[1]
     assert told["tags"] == ["red", "new"]

@@ -1,6 +1,7 @@
 """`--mode=predict` and `--mode=export` on files."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from mtljax.errors import UserError
 from mtljax.serving import commands
-from mtljax.serving.files import clips_of, found
+from mtljax.serving.files import clips_of, found, names_of
 from mtljax.train.run import config_file
 from tests.runs import finish, launch
 from tests.serving import sets
@@ -80,6 +81,19 @@ def test_no_picture_takes_the_place_of_an_image(workdir, photos, tmp_path):
     with pytest.raises(UserError, match=r"a.png would take the place of the image '.*a.png'; choose --out"):
         commands.predict(config, workdir, str(inside), tmp_path / "photos" / ".." / "photos", ["kind"])
     assert (inside / "a.png").read_bytes() == before
+
+
+def test_predictions_stay_in_their_folder(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    files = [pathlib.Path(name) for name in ("../0.png", "../a/0.png", "/0.png")]
+    assert list(names_of(files).values()) == [f"{tmp_path.name}/0", "a/0", "root/0"]
+
+
+def test_a_frame_that_is_compared_with_the_next_is_told_by_the_clip_that_has_it(tmp_path):
+    files = [tmp_path / "video" / f"{i}.png" for i in range(6)]
+    told = [[int(file.stem) for file in clip.files[-clip.told :]] for clip in clips_of(files, 3, 1, ahead=True)]
+    assert told == [[0, 1, 2], [2, 3, 4], [4, 5]]
 
 
 def test_a_video_is_cut_into_clips(photos, tmp_path):

@@ -12,7 +12,8 @@ import pytest
 import mtljax as mtl
 from mtljax.errors import UserError
 from mtljax.serving.export import onnx
-from mtljax.serving.export.function import must_agree
+from mtljax.serving.export.function import Served, must_agree
+from mtljax.train.run.inputs_file import shapes
 from tests.serving import sets
 
 TASKS = ["depth", "kind"]
@@ -133,7 +134,6 @@ def test_how_inputs_are_prepared_and_outputs_read_is_told(exported):
 
 def test_figures_stand_on_the_card(run, exported, workdir, tmp_path):
     from mtljax.serving.export.card import card
-    from mtljax.serving.export.function import Served
 
     line = {"step": run.step, "split": "validation", "depth/AbsRel": 0.125}
     later, constant = {"step": run.step + 3, "depth/AbsRel": 0.5}, {"split": "constant"}
@@ -144,6 +144,8 @@ def test_figures_stand_on_the_card(run, exported, workdir, tmp_path):
             texts.append(card(Served(run.network.asked(TASKS)), run.config, workdir, told))
         finally:
             (workdir / "metrics.jsonl").unlink()
+    told["outputs"]["kind"]["names"][0] = "finch|tit"
+    assert "| finch\\|tit, owl, wren |" in card(Served(run.network.asked(TASKS)), run.config, workdir, told)
     assert "| depth | AbsRel | 0.125 | 0.125 | lower |" in texts[0]  # of its own step, whatever came later
     assert "| this network |" in texts[0]
     assert "| depth | AbsRel | 0.5 | 0.125 | lower |" in texts[1]
@@ -166,6 +168,17 @@ def test_a_network_whose_own_numbers_are_not_finite_is_told_as_such(value):
             must_agree("model.onnx", found, wanted)
     with pytest.raises(UserError, match=r"model\.onnx differs from the network"):
         must_agree("model.onnx", wanted, {"depth": np.ones(2)})
+
+
+def test_files_are_tried_on_numbers_as_the_run_was_given():
+    given = {"inputs": {"numbers": {"shape": [4], "dtype": "int32", "low": 1.0, "high": 9.0},
+                        "positions": {"shape": [4, 3], "dtype": "float32", "low": -8.0, "high": -2.0}}}  # fmt: skip
+    network = types.SimpleNamespace(given=shapes(given), frames=None, inputs={"given": given})
+    found = Served(network).sample(50)
+    assert set(found["numbers"].ravel()) == set(range(1, 10))
+    assert found["numbers"].dtype == np.int32
+    assert -8 <= found["positions"].min() < found["positions"].max() <= -2
+    assert found["positions"].shape == (50, 4, 3)
 
 
 def test_what_cannot_be_exported_is_told(run, tmp_path, monkeypatch):

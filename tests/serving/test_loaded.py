@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import shutil
 import types
 
@@ -12,7 +13,8 @@ from PIL import Image
 
 import mtljax as mtl
 from mtljax.errors import UserError
-from mtljax.serving.images import arrays_in
+from mtljax.serving.images import arrays_in, clips_in
+from mtljax.serving.loaded import Loaded
 from mtljax.train.run.inputs_file import INPUTS_FILE
 from tests.serving import sets
 
@@ -145,6 +147,46 @@ def test_whole_numbers_that_the_type_of_the_run_cannot_hold_are_refused_not_wrap
     assert (one["inputs"]["word"].dtype, one["inputs"]["word"].tolist()) == (np.int32, [3, 2**31 - 1])
     with pytest.raises(UserError, match=r"inputs hold 3 to 4294967297; expected int32, -2147483648 to 2147483647"):
         arrays_in(network, {"word": np.array([[3, 2**32 + 1]])})
+
+
+def test_vectors_of_8_bits_are_divided_as_in_training():
+    given = {"image": {"shape": [2], "dtype": "uint8", "low": 0.0, "high": 1.0}}
+    network = types.SimpleNamespace(given={"image": jax.ShapeDtypeStruct((2,), np.float32)}, inputs={"given": given})
+    for array in (np.uint8([[0, 51]]), np.float64([[0, 0.2]])):
+        [one] = arrays_in(network, array)
+        assert one["image"].dtype == np.float32
+        np.testing.assert_allclose(one["image"], [0, 0.2], rtol=1e-6)
+    for array in (np.float32([[0, 51]]), np.int64([[0, 51]])):
+        with pytest.raises(UserError, match="expected uint8, or f"):
+            arrays_in(network, array)
+
+
+def test_numbers_that_the_type_of_the_run_cannot_hold_are_refused_and_not_infinite():
+    network = types.SimpleNamespace(given={"inputs": jax.ShapeDtypeStruct((2,), np.float32)})
+    with pytest.raises(UserError, match=r"inputs hold 1.0 to 1e\+300; expected numbers that float32 can hold"):
+        arrays_in(network, np.array([[1.0, 1e300]]))
+    assert np.isinf(arrays_in(network, np.array([[1.0, np.inf]]))[0]["inputs"][1])
+
+
+def test_batches_of_trees_have_the_size_of_their_arrays(monkeypatch):
+    sizes = []
+    network = types.SimpleNamespace(
+        frames=None,
+        names=("age",),
+        given={"inputs": {"a": jax.ShapeDtypeStruct((), np.float32)}},
+        asked=lambda tasks, clips: network,
+        predict=lambda examples, size: sizes.append(size) or iter([{"age": np.zeros((len(examples), 1))}]),
+    )
+    found = Loaded(pathlib.Path(), None, network).predict({"a": np.zeros(20, np.float32)})
+    assert (sizes, found["age"].shape) == ([8], (20, 1))
+
+
+def test_clips_whose_frames_differ_in_size_are_refused():
+    network = types.SimpleNamespace(frames=2)
+    with pytest.raises(UserError, match=r"image 0: frames of shapes \[\(2, 3, 3\), \(4, 3, 3\)\]; expected"):
+        list(clips_in(network, [[np.zeros((4, 3, 3), np.uint8), np.zeros((2, 3, 3), np.uint8)]]))
+    with pytest.raises(UserError, match="image 0 is no array: "):
+        list(clips_in(types.SimpleNamespace(frames=1), [[[1, 2], [3]]]))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import types
 
 import jax
 import numpy as np
@@ -15,6 +16,8 @@ from mtljax.serving import commands
 from mtljax.serving.answers import Question, answer
 from mtljax.serving.following import Following, shared
 from mtljax.serving.images import example_of
+from mtljax.serving.loaded import answers_of
+from mtljax.serving.network import Network
 from mtljax.serving.object_pictures import draw_objects
 from mtljax.serving.objects import at_own_size
 from tests.runs import finish, launch
@@ -146,6 +149,22 @@ def test_ids_of_a_video_go_on_from_clip_to_clip():
 def test_clips_share_a_frame_where_somebody_is_followed():
     tasks = {"track": mtl.tasks.track(), "flow": mtl.tasks.flow()}
     assert [shared(Asked(comparing=names, tasks=tasks)) for names in ((), ("flow",), ("flow", "track"))] == [0, 0, 1]
+    assert shared(Asked(comparing=("flow",), looking_ahead=("flow",), tasks=tasks)) == 1
+
+
+def test_of_the_last_frame_of_a_clip_no_motion_is_told():
+    heads = {"flow": mtl.heads.Flow(), "ego_motion": mtl.heads.EgoMotion(), "depth": mtl.heads.Dense(1)}
+    tasks = {"flow": mtl.tasks.flow(), "ego_motion": mtl.tasks.ego_motion(), "depth": mtl.tasks.depth()}
+    network = Network(types.SimpleNamespace(heads=heads), {}, tasks, {"labels": {}}, 1, names=tuple(tasks))
+    assert network.looking_ahead == ("flow", "ego_motion")
+    clip = np.zeros((2, 4, 4, 3), np.uint8)
+    found = {name: np.ones((2, 4, 4, 1 + (name == "flow"))) for name in ("flow", "depth")} | {
+        "ego_motion": np.ones((2, 6))
+    }
+    first, last = (answers_of(network, found, clip, frame) for frame in (0, 1))
+    assert first["flow"][1] == {"pixels": {"mean": 1.41421, "most": 1.41421}}
+    assert first["depth"][1] == last["depth"][1]
+    assert last["flow"] == last["ego_motion"] == ({}, {"untold": "no frame comes after it"})
 
 
 def test_boxes_are_drawn_with_the_names_of_their_classes():
@@ -168,6 +187,7 @@ class Asked:
 
     names: tuple[str, ...] = ("detect", "track")
     comparing: tuple[str, ...] = ("track",)
+    looking_ahead: tuple[str, ...] = ()
     frames: int = 2
     tasks: dict = dataclasses.field(default_factory=dict)
 

@@ -10,6 +10,8 @@ from mtljax.balance.balancer import Balancer
 from mtljax.balance.rule import from_scalarization
 from mtljax.balance.solvers.linear_algebra import length
 
+_LEAST = 1e-8  # of the losses' length, below which they have no direction
+
 
 def cosmos(
     num_tasks: int,
@@ -18,6 +20,8 @@ def cosmos(
     tasks: Sequence[str] | None = None,
 ) -> Balancer:
     """The gradient of `sum_t r_t L_t - penalty cos(r, L)`, with a preference vector r.
+
+    Losses that together are no longer than 1e-8 have no angle, and no penalty.
 
     Args:
         num_tasks: T, the number of tasks.
@@ -49,7 +53,9 @@ def cosmos(
 
     def scalarize(losses: jax.Array, preference: jax.Array, present: jax.Array) -> jax.Array:
         del present  # An absent task's loss and preference are 0.
-        weighted = jnp.sum(preference * losses)
-        return weighted - penalty * weighted / (length(preference) * length(losses))
+        weighted, size = jnp.sum(preference * losses), length(losses)
+        known = size > _LEAST
+        cosine = jnp.sum(preference * losses / jnp.where(known, size, 1.0)) / length(preference)
+        return weighted - penalty * jnp.where(known, cosine, 0.0)
 
     return from_scalarization(scalarize, num_tasks, chosen)

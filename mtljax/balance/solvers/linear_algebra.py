@@ -7,11 +7,27 @@ from mtljax.balance.gramian import Gramian, dot, root
 from mtljax.balance.solvers import quadratic_program
 
 
+@jax.custom_jvp
 def length(vector: jax.Array) -> jax.Array:
-    """The Euclidean norm, with a gradient of 0 at 0."""
-    squared = jnp.sum(vector**2)
-    tiny = jnp.finfo(vector.dtype).tiny
-    return jnp.where(squared > tiny, jnp.sqrt(jnp.where(squared > tiny, squared, 1.0)), jnp.sqrt(tiny))
+    """The Euclidean norm, of numbers whose squares overflow too, with a gradient of 0 at 0."""
+    return _length_and_unit(vector)[0]
+
+
+@length.defjvp
+def _length_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    size, unit = _length_and_unit(*primals)
+    return size, dot(unit, tangents[0])
+
+
+def _length_and_unit(vector: jax.Array) -> tuple[jax.Array, jax.Array]:
+    limits = jnp.finfo(vector.dtype)
+    least, largest = jnp.sqrt(limits.tiny), jnp.max(jnp.abs(vector))
+    there = largest > least
+    # A power of two, whose inverse is a normal number: as the largest number's is not.
+    exponent = jnp.clip(jnp.frexp(jnp.where(there, largest, 1.0))[1], limits.minexp, -limits.minexp)
+    relative = vector * jnp.ldexp(jnp.ones((), vector.dtype), -exponent)
+    size = jnp.sqrt(jnp.where(there, jnp.sum(relative**2), 1.0))
+    return jnp.where(there, jnp.ldexp(size, exponent), least), jnp.where(there, relative / size, 0.0)
 
 
 def eigenvectors(cosines: jax.Array) -> tuple[jax.Array, jax.Array]:

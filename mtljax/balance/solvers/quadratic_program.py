@@ -257,6 +257,8 @@ def unit_ratio(norms: jax.Array, usable: jax.Array) -> jax.Array:
 
 def onto_simplex(point: jax.Array, present: jax.Array) -> jax.Array:
     """The nearest point of the simplex over present tasks, (T,); absent ones are 0."""
+    # By how far each is below the largest, which moves nothing: of large numbers, rounding would hide the 1.
+    point = point - jnp.max(jnp.where(present, point, jnp.finfo(point.dtype).min))
     ordered = jnp.sort(jnp.where(present, point, -jnp.inf))[::-1]
     known = jnp.isfinite(ordered)
     ranks = jnp.arange(1, len(point) + 1)

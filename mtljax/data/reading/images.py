@@ -1,15 +1,17 @@
 """Image files read with Pillow, with what is wrong with them told."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps
 
 from mtljax.errors import UserError
 
 STORED = "stored"  # key of an image's `info`: how its file holds the values, in Pillow's words
+_DAMAGED = (SyntaxError, ValueError)  # what Pillow has for EXIF data that it cannot read
 _BITS = {"1": 1, "L;2": 2, "L;4": 4}
 _WIDE = ("I;16", "I;16B", "I;16L", "I")
 _PLAIN = ("RGB", "L", "1", "P", "CMYK", "YCbCr")
@@ -19,6 +21,8 @@ _ALPHA = ("RGBA", "LA", "PA")
 def decoded(file: pathlib.Path) -> Image.Image:
     """An image, decoded in full, and turned and mirrored as its EXIF data say that it is to be seen.
 
+    Where these are damaged, it stays as it is stored.
+
     Raises:
         UserError: where the file is missing or does not decode.
     """
@@ -26,8 +30,9 @@ def decoded(file: pathlib.Path) -> Image.Image:
         with Image.open(file) as image:
             stored = _stored(image)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+            with contextlib.suppress(*_DAMAGED):
+                ImageOps.exif_transpose(image, in_place=True)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"image {str(file)!r} does not decode: {error}.") from error
     image.info[STORED] = stored
     return image
@@ -51,7 +56,8 @@ def colour(file: pathlib.Path) -> np.ndarray:
 
 def colour_of(image: Image.Image, file: str | os.PathLike) -> np.ndarray:
     """The colours of a decoded image, as `colour` has them of a file, whose name, or what stands for it, is told."""
-    image = ImageOps.exif_transpose(image)
+    with contextlib.suppress(*_DAMAGED):
+        image = ImageOps.exif_transpose(image)
     if not _is_opaque(image):
         raise UserError(
             f"image {str(file)!r} has transparent pixels, whose colour is not known; expected an opaque one: draw it "

@@ -6,7 +6,8 @@ height and width), `frames` (the number of frames s folded into the batch; the h
 head does not ask for `frames` and the parent's did not), `edges` (role -> the word of its edge, see
 `mtljax.models.sharing.base.hierarchy`), `labels` (the batch in training, and where an edge is `truth`; else None),
 `train`. One that asks for `frames`, and yet says the same of a frame whatever the others are, says so by a class
-attribute `sees_frames_apart = True`: it is then asked about single photographs too.
+attribute `sees_frames_apart = True`: it is then asked about single photographs too. One that tells of each frame
+and the next, and of a clip's last frame nothing, says `looks_ahead = True`: clips of a video then share a frame.
 """
 
 from mtljax.models.heads.aspp import ASPP

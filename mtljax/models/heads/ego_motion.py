@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -48,6 +48,7 @@ class EgoMotion(nn.Module):
     focal: float = 1.0
     typical_depth: float = 1.0
     dtype: Any = None
+    looks_ahead: ClassVar[bool] = True
 
     @nn.compact
     def __call__(

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -37,6 +37,7 @@ class Flow(nn.Module):
 
     width: int = 32
     dtype: Any = None
+    looks_ahead: ClassVar[bool] = True
 
     @nn.compact
     def __call__(self, features: Any, size: tuple[int, int] | None = None, frames: int | None = None) -> jax.Array:

@@ -71,14 +71,16 @@ def _outputs(told: Mapping[str, Any]) -> str:
     lines = ["## Outputs\n", "| output | shape | what it is | classes |", "|---|---|---|---|"]
     for name, out in told["outputs"].items():
         shape, unit = " × ".join(map(str, out["shape"])), f" ({out['unit']})" if out["unit"] else ""
-        lines.append(f"| {name} | {shape} | {out['kind']}{unit}: {out['read']} | {', '.join(out['names']) or '–'} |")
+        names = ", ".join(out["names"]).replace("|", "\\|") or "–"
+        lines.append(f"| {name} | {shape} | {out['kind']}{unit}: {out['read']} | {names} |")
     return "\n".join(lines)
 
 
 def _input(told: Mapping[str, Any]) -> str:
     given = told["input"]
     if "arrays" in given:
-        return f"## Input\n\n```json\n{json.dumps(given['arrays'], indent=1)}\n```"
+        divide = f"\n\nNumbers of 8 bits are divided by {given['divide_by']}." if given["divide_by"] else ""
+        return f"## Input\n\n```json\n{json.dumps(given['arrays'], indent=1)}\n```{divide}"
     divide = f", the 8 bits of a file over {given['divide_by']}" if given["divide_by"] else ""
     lines = [
         f"## Input\n\n`{given['name']}`: {' × '.join(map(str, given['shape']))} {given['dtype']}, {given['colour']}, "

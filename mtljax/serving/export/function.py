@@ -65,9 +65,16 @@ class Served:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), self.one)
 
     def sample(self, size: int) -> Any:
-        """A batch of noise."""
-        rng = np.random.default_rng(0)
-        return jax.tree.map(lambda x: rng.random(x.shape, np.float32).astype(x.dtype), self.of_batch(size))
+        """A batch of noise, within the range of what the run was given: of whole numbers, such as atoms, not all 0."""
+        rng, key = np.random.default_rng(0), "image" if "image" in self.network.given else "inputs"
+
+        def noise(x: jax.ShapeDtypeStruct, known: Mapping[str, Any]) -> np.ndarray:
+            low, high = (default if known[end] is None else known[end] for end, default in (("low", 0), ("high", 1)))
+            if x.dtype.kind in "iub":
+                return rng.integers(int(low), int(high), x.shape, endpoint=True).astype(x.dtype)
+            return (low + (high - low) * rng.random(x.shape, np.float32)).astype(x.dtype)
+
+        return jax.tree.map(noise, self.of_batch(size), self.network.inputs["given"][key])
 
 
 def must_agree(what: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

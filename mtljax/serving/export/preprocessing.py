@@ -74,10 +74,10 @@ def _names(asked: Question, part: str) -> list[str]:
 
 
 def _input(served: Served, shape: list[Any]) -> dict[str, Any]:
+    leaf = served.network.inputs["given"].get("image", {"dtype": None})
     if not served.is_image:
         trees = jax.tree.map(lambda x: {"shape": ["batch", *x.shape], "dtype": x.dtype.name}, served.one)
-        return {"name": INPUT, "arrays": trees}
-    leaf = served.network.inputs["given"]["image"]
+        return {"name": INPUT, "arrays": trees, "divide_by": 255 if leaf["dtype"] == "uint8" else None}
     *_, height, width, channels = served.one.shape
     eight_bits = leaf["dtype"] == "uint8"
     return {

@@ -11,6 +11,7 @@ from mtljax.tasks.drawing.colours import palette
 SHOWN = 0.3  # least score of what is drawn
 COLOURS = palette(32)[1:]
 _LETTERS = 3  # of a name, that are left at least
+_BEYOND = 8  # pixels beyond a picture's edges, where nothing of a line is seen
 _ROOM = 60  # pixels that a text may take beside a box that is narrower
 
 
@@ -40,7 +41,7 @@ def draw_boxes(
 
     def paint(pen: Any, factor: int, at: tuple[int, int]) -> None:
         for one in np.flatnonzero((score[at] >= SHOWN) & np.isfinite(boxes[at]).all(axis=-1)):
-            box, colour = factor * boxes[at][one], colour_of(int(category[at][one]), COLOURS)
+            box, colour = within(pen, factor * boxes[at][one]), colour_of(int(category[at][one]), COLOURS)
             outline(pen, box, colour)
             number = int(category[at][one]) + 1
             name, said = str(names[number]) if number < len(names) else str(number), score[at][one]
@@ -58,7 +59,13 @@ def _cut(pen: Any, name: str, end: str, room: float) -> str:
     return name + end
 
 
+def within(pen: Any, box: np.ndarray) -> np.ndarray:
+    """A box [x0, y0, x1, y1] as far as it can be seen: beyond a picture, edges take Pillow time and show nothing."""
+    return np.clip(box, -_BEYOND, np.tile(pen.im.size, 2) + _BEYOND)
+
+
 def outline(pen: Any, box: np.ndarray, colour: tuple[int, int, int]) -> None:
     """Draws a box [x0, y0, x1, y1], whichever way round its corners are."""
+    box = within(pen, box)
     low, high = np.minimum(box[:2], box[2:]), np.maximum(box[:2], box[2:])
     pen.rectangle((*low.tolist(), *high.tolist()), outline=colour, width=2)

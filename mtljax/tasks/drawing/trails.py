@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mtljax.tasks.drawing.boxes import COLOURS, outline
+from mtljax.tasks.drawing.boxes import COLOURS, outline, within
 from mtljax.tasks.drawing.canvas import colour_of, painted
 
 
@@ -24,7 +24,7 @@ def draw_tracks(images: np.ndarray, boxes: np.ndarray, ids: np.ndarray) -> np.nd
         clip, frame = at
         for one in np.unique(ids[clip, : frame + 1]):
             when, slot = np.nonzero(ids[clip, : frame + 1] == one)
-            own, colour = factor * boxes[clip, when, slot], colour_of(int(one), COLOURS)
+            own, colour = factor * np.asarray(boxes, np.float64)[clip, when, slot], colour_of(int(one), COLOURS)
             if one == 0 or not np.isfinite(own).all():
                 continue
             trail = (own[:, :2] + own[:, 2:]) / 2
@@ -32,6 +32,7 @@ def draw_tracks(images: np.ndarray, boxes: np.ndarray, ids: np.ndarray) -> np.nd
                 pen.line([tuple(place) for place in trail.tolist()], fill=colour, width=2)
             if when[-1] == frame:
                 outline(pen, own[-1], colour)
-                pen.text((own[-1, 0] + 3, own[-1, 1] + 1), str(int(one)), fill=colour)
+                left, top = within(pen, own[-1])[:2]
+                pen.text((left + 3, top + 1), str(int(one)), fill=colour)
 
     return painted(images, paint)

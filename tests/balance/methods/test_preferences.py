@@ -108,3 +108,32 @@ def test_a_wrong_preference_is_told(method, preference, message):
     text = method.replace("()", "(").removesuffix(")") + (", " if "=" in method else "") + f"preference={preference})"
     with pytest.raises(UserError, match=message):
         balancer_of(text, T, 0, tasks=NAMES)
+
+
+def scalarized(name, losses):
+    """The gradient of the method's formula, in float64."""
+    r, losses, h = np.ones(2) / np.sqrt(2), np.asarray(losses, np.float64), np.linalg.norm(losses)
+    unit = losses / h
+    if name == "cosmos":  # of sum r L / 2 - cos(r, L)
+        return np.full(2, 0.5) - (r - (r @ unit) * unit) / h
+    away = unit - (r @ unit) * r
+    return r + (5 * (away - (r @ away) * r) / np.linalg.norm(away) if np.linalg.norm(away) > 1e-9 else 0)
+
+
+@pytest.mark.parametrize("name", ["cosmos", "pbi"])
+def test_angles_and_distances_of_losses_whose_squares_float32_cannot_hold(name):
+    balancer, params = getattr(mtl, name)(2), jnp.zeros(P)
+    for losses in ([2.0, 1.0], [1e20, 1.0], [1e20, 3e20], [2e38, 1e36]):
+        given = jnp.array(losses, jnp.float32)
+        _, state = balancer.update(jnp.ones((2, P)), balancer.init(params), params, losses=given)
+        np.testing.assert_allclose(state.weights, scalarized(name, losses), rtol=1e-5, err_msg=str(losses))
+
+
+def test_losses_without_an_angle_have_no_huge_weights():
+    balancer, params = mtl.cosmos(2), jnp.zeros(P)
+    for losses in (jnp.zeros(2), jnp.array([1e-30, 1e-25])):
+        _, state = balancer.update(jnp.ones((2, P)), balancer.init(params), params, losses=losses)
+        np.testing.assert_allclose(state.weights, 0.5)
+    alone = mtl.cosmos(1)
+    _, state = alone.update(jnp.ones((1, P)), alone.init(params), params, losses=jnp.array([3e38]))
+    np.testing.assert_allclose(state.weights, 1.0)

@@ -78,6 +78,7 @@ BAD = {
     "opposite rows": wide([[1, 2], [-1, -2], [1, 2]]),
     "zero in the hull": wide([[1, 0], [-1, 1], [0, -1]]),
     "scales": wide([[1e-20, 0], [-1e20, 1e20], [1, 1]]),
+    "large": wide([[3e8, 1e8], [1e8, 2e8], [-1e8, 2e8]]),
     "nearly equal rows": wide([[1, 1], [1, 1 + 1e-6], [1, 1 - 1e-6]]),
     "one task": jacobian_of(1),
 }

@@ -39,6 +39,15 @@ def test_onto_simplex():
     np.testing.assert_allclose(quadratic_program.onto_simplex(point, jnp.zeros(4, bool)), np.zeros(4))
 
 
+@pytest.mark.parametrize("far", [-3e38, -1e9, 1e9, 1e20])
+def test_onto_simplex_from_far_away(far):
+    present = jnp.array([True, True, True, False])
+    found = quadratic_program.onto_simplex(jnp.array([far, far, -3e38, 3e38], jnp.float32), present)
+    np.testing.assert_allclose(found, [1 / 3, 1 / 3, 1 / 3, 0] if far == -3e38 else [0.5, 0.5, 0, 0], rtol=1e-6)
+    none = quadratic_program.onto_simplex(jnp.full(4, far, jnp.float32), jnp.zeros(4, bool))
+    np.testing.assert_array_equal(none, 0)
+
+
 def test_the_number_of_steps_is_bounded():
     counted = quadratic_program.bounded_while(lambda x: x < 100, lambda x: x + 1, jnp.int32(0), max_steps=7)
     assert counted == 7

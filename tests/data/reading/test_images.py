@@ -1,5 +1,7 @@
 """Pictures and label images in every way that files store them: read as they look, or refused with the reason."""
 
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,6 +85,24 @@ def test_pictures_are_turned_as_their_exif_data_say(tmp_path, picture, orientati
         np.testing.assert_array_equal(images.colour_of(opened, file), wanted)
     if picture is GREY:
         np.testing.assert_array_equal(images.class_ids(file), np.fliplr(GREY))
+
+
+def test_damaged_exif_data_turn_nothing_and_far_too_many_pixels_are_told(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = saved(tmp_path, RGB, "a.jpg", exif=exif)
+    file.write_bytes(file.read_bytes().replace(b"MM\0*", b"ZM\0*"))
+    with Image.open(saved(tmp_path, RGB, "plain.jpg")) as plain:
+        wanted = np.asarray(plain)
+    np.testing.assert_array_equal(images.colour(file), wanted)
+    with Image.open(file) as opened:
+        np.testing.assert_array_equal(images.colour_of(opened.copy(), file), wanted)
+    data = bytearray(saved(tmp_path, RGB).read_bytes())
+    data[16:24] = (2**15).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(UserError, match=r"a.png' does not decode: Image size \(1073741824 pixels\) exceeds limit"):
+        images.colour(tmp_path / "a.png")
 
 
 def test_colours_that_nothing_hides_are_read(tmp_path):
