@@ -15,6 +15,7 @@ from mtljax.balance.arguments import check_num_tasks
 from mtljax.balance.branches import branches_pay, surely_finite, unless
 from mtljax.balance.gramian import Rows, combine, gramian, shared_rows
 from mtljax.balance.linearized.owners import parts_of, scaled
+from mtljax.balance.over_devices import refuse_explicit
 
 Sees = Literal["losses", "gramian", "jacobian"]
 MEASURES = ("shared", "last_layer", "features")
@@ -229,6 +230,7 @@ def _update(
         )
     rows = shared_rows(updates, params, num_tasks)
     optax_wrappers.refuse()
+    refuse_explicit(row for row in rows if row is not None)
     if num_tasks > 1 and extra.get("owners") is None and rows and all(row is None for row in rows):
         raise ValueError(_NOTHING_SHARED.format(num_tasks=num_tasks, shape=jnp.shape(jax.tree.leaves(updates)[0])))
     known = {k: extra[k] for k in ("losses", "present", "owners", "samples", "ahead") if extra.get(k) is not None}

@@ -15,6 +15,7 @@ from mtljax.balance.linearized.in_step import in_step
 from mtljax.balance.linearized.owners import Owners, Shared, private_from, told
 from mtljax.balance.linearized.rows import split
 from mtljax.balance.linearized.vectorised import check_vectorised
+from mtljax.balance.over_devices import refuse_explicit, varying_as
 
 _MIXED = (
     "losses_fn: some losses come together out of {operations}, through which they cannot be told apart, so every "
@@ -140,6 +141,8 @@ def linearize_at(
                 f"{place}: {jnp.result_type(leaf)} has no derivative; expected floats among the parameters."
             )
 
+    refuse_explicit(jax.tree.leaves(params))
+
     def apart(params: Any) -> tuple[Any, Any]:
         output = losses_fn(params, *args, **kwargs)
         losses, aux = output if has_aux else (output, None)
@@ -147,19 +150,21 @@ def linearize_at(
 
     found, tangent, aux = jax.linearize(apart, params, has_aux=True)
     losses = stacked(found)
+    of_task = found if isinstance(found, tuple) else [losses[0]] * len(losses)
     parts = split(tangent, params, len(losses))
     if shared is None and parts.mixed and len(jax.tree.leaves(params)) > 1:
         warnings.warn(_MIXED.format(operations=", ".join(parts.mixed)), stacklevel=3)
 
     def pull(weights: jax.Array) -> Any:
         weights = jnp.asarray(weights, losses.dtype)
-        return jax.linear_transpose(tangent, params)(tuple(weights) if isinstance(found, tuple) else weights)[0]
+        apart = tuple(map(varying_as, weights, found)) if isinstance(found, tuple) else varying_as(weights, found)
+        return jax.linear_transpose(tangent, params)(apart)[0]
 
     return Linearized(
         losses=losses,
         aux=aux,
         owners=parts.owners if shared is None else told(parts.owners, params, shared),
-        row=lambda t: jax.linear_transpose(parts.rows[t], params)(jnp.ones((), losses.dtype))[0],
+        row=lambda t: jax.linear_transpose(parts.rows[t], params)(jax.lax.full_like(of_task[t], 1))[0],
         pull=pull,
     )
 
