@@ -5,8 +5,6 @@ import os
 from collections.abc import Mapping
 from typing import Any, SupportsIndex
 
-import numpy as np
-
 from mtljax.data.dataset import Example, Source, checked_split
 from mtljax.data.meanings import SETTLED, Meaning
 from mtljax.data.quiet import quiet_tfds
