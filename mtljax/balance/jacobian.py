@@ -157,6 +157,8 @@ def linearize_at(
 
     def pull(weights: jax.Array) -> Any:
         weights = jnp.asarray(weights, losses.dtype)
+        if weights.shape != losses.shape:
+            raise ValueError(f"weights must have shape {losses.shape}, one a task, not {weights.shape}.")
         apart = tuple(map(varying_as, weights, found)) if isinstance(found, tuple) else varying_as(weights, found)
         return jax.linear_transpose(tangent, params)(apart)[0]
 
@@ -292,7 +294,7 @@ def _checked(losses: Any) -> jax.Array | tuple[jax.Array, ...]:
     if not leaves or any(shape != () for shape in shapes):
         raise ValueError(
             "losses_fn must return one scalar a task, in a dict, a sequence or an array (T,); "
-            f"got {'nothing' if not leaves else f'shapes {shapes}'}."
+            f"got {'nothing' if not leaves else f'shapes {shapes}'}. (losses, aux) wants has_aux=True."
         )
     dtype = jnp.result_type(*leaves)
     return tuple(jnp.asarray(leaf, dtype) for leaf in leaves)
