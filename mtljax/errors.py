@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 _LISTED = 60
 _NEAR = 8
+_TRACEBACK = "Traceback (most recent call last):"
 _OF_OTHERS = (pathlib.Path(__file__).parent, *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib")))
 
 
@@ -67,13 +68,27 @@ def told(error: BaseException, *, where: bool = True) -> str:
         >>> told(ValueError("no such colour")), told(KeyError("red"))
         ('no such colour', "KeyError: 'red'")
     """
-    text = str(error).strip() or "no message"
+    text = untraced(str(error).strip()) or "no message"
     if type(error).__module__.split(".")[0] in ("jax", "jaxlib"):  # which explain at length what their first line says
         text = text.splitlines()[0]
     if type(error) not in (TypeError, ValueError, AttributeError, UserError):
         text = f"{type(error).__name__}: {text}"
     place = place_of(error) if where and not isinstance(error, UserError) else None
     return f"{text.removesuffix('.')} ({place})" if place else text
+
+
+def untraced(text: str) -> str:
+    """A text without the tracebacks in it, which JAX puts before what an error of a callback says.
+
+    Example:
+        >>> untraced("callback failed: Traceback (most recent call last):\\n  File 'a.py', line 3\\nKeyError: 'red'")
+        "callback failed: KeyError: 'red'"
+    """
+    before, found, after = text.partition(_TRACEBACK)
+    if not found:
+        return text
+    said = [line for line in after.splitlines() if line.strip() and not line[0].isspace() and _TRACEBACK not in line]
+    return " ".join([before.strip(), *said]).strip()
 
 
 def place_of(error: BaseException) -> str | None:

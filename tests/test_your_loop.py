@@ -57,6 +57,9 @@ def test_the_rest_of_the_page(page):
         _, mixed = mtl.value_and_jacobian(page["together"])(page["params"], page["batch"])
     assert mixed["price"].shape == (2, 32), "there is something to say"
     close(page["same"], whole)
+    alone, _ = page["spread_tx"].update(whole, page["spread_tx"].init(page["params"]), page["params"])
+    close(page["spread_params"], optax.apply_updates(page["params"], alone))
+    close(page["spread_losses"], page["mean_losses"])
 
 
 PARAMS = {"trunk": jnp.array([1.0, 2.0]), "a": jnp.array(1.0), "b": jnp.array(3.0)}

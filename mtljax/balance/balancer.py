@@ -1,7 +1,7 @@
 """What a balancer is: an optax `Aggregator` that says what it looks at, so that a training step pays for no more."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, cast
 
 import jax
@@ -15,6 +15,7 @@ from mtljax.balance.arguments import check_num_tasks
 from mtljax.balance.branches import branches_pay, surely_finite, unless
 from mtljax.balance.gramian import Rows, combine, gramian, shared_rows
 from mtljax.balance.linearized.owners import parts_of, scaled
+from mtljax.balance.over_devices import refuse_explicit
 
 Sees = Literal["losses", "gramian", "jacobian"]
 MEASURES = ("shared", "last_layer", "features")
@@ -229,8 +230,16 @@ def _update(
         )
     rows = shared_rows(updates, params, num_tasks)
     optax_wrappers.refuse()
+    refuse_explicit(row for row in rows if row is not None)
     if num_tasks > 1 and extra.get("owners") is None and rows and all(row is None for row in rows):
         raise ValueError(_NOTHING_SHARED.format(num_tasks=num_tasks, shape=jnp.shape(jax.tree.leaves(updates)[0])))
+    if not isinstance(state, BalanceState):
+        raise ValueError(
+            f"the state of a balancer is what its init(params) gives, not a {type(state).__name__}: that of a chain "
+            "goes to the chain's update."
+        )
+    if isinstance(extra.get("losses"), Mapping):
+        raise ValueError("losses must be an array (T,), as value_and_jacobian gives it, not a dict.")
     known = {k: extra[k] for k in ("losses", "present", "owners", "samples", "ahead") if extra.get(k) is not None}
     known |= {k: jnp.asarray(known[k]) for k in ("losses", "present") if k in known}
     if "owners" in known:

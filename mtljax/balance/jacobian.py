@@ -15,6 +15,7 @@ from mtljax.balance.linearized.in_step import in_step
 from mtljax.balance.linearized.owners import Owners, Shared, private_from, told
 from mtljax.balance.linearized.rows import split
 from mtljax.balance.linearized.vectorised import check_vectorised
+from mtljax.balance.over_devices import refuse_explicit, varying_as
 
 _MIXED = (
     "losses_fn: some losses come together out of {operations}, through which they cannot be told apart, so every "
@@ -140,6 +141,8 @@ def linearize_at(
                 f"{place}: {jnp.result_type(leaf)} has no derivative; expected floats among the parameters."
             )
 
+    refuse_explicit(jax.tree.leaves(params))
+
     def apart(params: Any) -> tuple[Any, Any]:
         output = losses_fn(params, *args, **kwargs)
         losses, aux = output if has_aux else (output, None)
@@ -147,19 +150,23 @@ def linearize_at(
 
     found, tangent, aux = jax.linearize(apart, params, has_aux=True)
     losses = stacked(found)
+    of_task = found if isinstance(found, tuple) else [losses[0]] * len(losses)
     parts = split(tangent, params, len(losses))
     if shared is None and parts.mixed and len(jax.tree.leaves(params)) > 1:
         warnings.warn(_MIXED.format(operations=", ".join(parts.mixed)), stacklevel=3)
 
     def pull(weights: jax.Array) -> Any:
         weights = jnp.asarray(weights, losses.dtype)
-        return jax.linear_transpose(tangent, params)(tuple(weights) if isinstance(found, tuple) else weights)[0]
+        if weights.shape != losses.shape:
+            raise ValueError(f"weights must have shape {losses.shape}, one a task, not {weights.shape}.")
+        apart = tuple(map(varying_as, weights, found)) if isinstance(found, tuple) else varying_as(weights, found)
+        return jax.linear_transpose(tangent, params)(apart)[0]
 
     return Linearized(
         losses=losses,
         aux=aux,
         owners=parts.owners if shared is None else told(parts.owners, params, shared),
-        row=lambda t, by: jax.linear_transpose(parts.rows[t], params)(by)[0],
+        row=lambda t, by: jax.linear_transpose(parts.rows[t], params)(varying_as(by, of_task[t]))[0],
         pull=pull,
     )
 
@@ -287,7 +294,7 @@ def _checked(losses: Any) -> jax.Array | tuple[jax.Array, ...]:
     if not leaves or any(shape != () for shape in shapes):
         raise ValueError(
             "losses_fn must return one scalar a task, in a dict, a sequence or an array (T,); "
-            f"got {'nothing' if not leaves else f'shapes {shapes}'}."
+            f"got {'nothing' if not leaves else f'shapes {shapes}'}. (losses, aux) wants has_aux=True."
         )
     dtype = jnp.result_type(*leaves)
     return tuple(jnp.asarray(leaf, dtype) for leaf in leaves)

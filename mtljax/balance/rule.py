@@ -104,6 +104,8 @@ def from_rule(
         present: jax.Array | None = None,
     ) -> tuple[Weights, BalanceState]:
         losses = checked_losses(losses, num_tasks, needs_losses)
+        if sees == "gramian" and gramian is None:
+            raise ValueError("this balancer looks at norms and angles: call weigh(state, gramian=at.gramian(), ...).")
         seen = _observe(num_tasks, losses, gramian, present, needs_positive_losses)
         found = rule(seen, state.rule)
         weights, rule_state, solved = found if len(found) == 3 else (*found, _SOLVED)

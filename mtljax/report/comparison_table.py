@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from mtljax.report.runs import Comparison
+from mtljax.report.runs import Comparison, Results
 from mtljax.report.statistics.delta_table import METRICS, TASKS, delta_m_table, task_of
 from mtljax.report.statistics.ranks import mean_rank
 from mtljax.report.statistics.summary import Summary, check, intervals, means, summarise
@@ -160,6 +160,7 @@ def _notes(comparison: Comparison, judged: Mapping[str, bool]) -> list[str]:
         zero = [name for name, mean in means({baseline: results[baseline]}, judged)[baseline].items() if mean == 0]
         if zero:
             notes.append(f"Δm is nan: {', '.join(zero)} of the baseline is 0.")
+        notes += _near_zero(results, judged, baseline)
     if baseline is not None:
         notes.append(f"{baseline} is not ranked.")
     lacking = [
@@ -175,6 +176,18 @@ def _notes(comparison: Comparison, judged: Mapping[str, bool]) -> list[str]:
     return notes + _of_runs(comparison)
 
 
+def _near_zero(results: Results, judged: Mapping[str, bool], baseline: str) -> list[str]:
+    """A note of figures of the baseline by which delta_m divides though its seeds do not tell them from 0."""
+    found = []
+    for name, of_seeds in intervals({baseline: results[baseline]}, judged)[baseline].items():
+        if of_seeds.interval is not None and of_seeds.mean and of_seeds.interval[0] <= 0 <= of_seeds.interval[1]:
+            found.append(f"{name} {of_seeds.mean:.3g} ± {of_seeds.standard_error:.2g}")
+    if not found:
+        return []
+    told = f"Δm divides by figures of {baseline} that are not told from 0, {'; '.join(found)}: differences in these"
+    return [f"{told} are any per cent. Name the metrics that are to count, with --metrics."]
+
+
 def _of_runs(comparison: Comparison) -> list[str]:
     """A note for every run that failed, and one a method for those that are not finished."""
     notes, unfinished = [], dict.fromkeys(comparison.methods, 0)
@@ -183,7 +196,8 @@ def _of_runs(comparison: Comparison) -> list[str]:
         if run.share != comparison.whole or run.method not in unfinished:
             continue
         if run.status in ("failed", "killed"):
-            notes.append(f"{FAILED} {what}: {run.status} at step {run.step}{': ' if run.message else '.'}{run.message}")
+            of_step = f"{run.status} at step {run.step}{': ' if run.message else '.'}"  # of what it had kept
+            notes.append(f"{FAILED} {what}: {'' if run.message.startswith(run.status) else of_step}{run.message}")
         unfinished[run.method] += run.status in ("waiting", "running", "stopped")
     return notes + [
         f"{UNFINISHED} {method}: {number} {'run is' if number == 1 else 'runs are'} not finished."

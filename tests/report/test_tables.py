@@ -11,6 +11,7 @@ import pytest
 
 from mtljax import report
 from mtljax.errors import UserError
+from mtljax.report import Run
 from tests.report.made import comparison, joint
 
 ODD = "<b>|`x`&$_{}#%~^\\\"'±"
@@ -97,6 +98,27 @@ def test_a_baseline_of_zero_is_said():
     ]
     text = report.markdown(dataclasses.replace(made, runs=runs))
     assert "Δm is nan: depth/delta1 of the baseline is 0." in text
+
+
+def test_a_killed_run_is_told_with_one_step():
+    """The message says when it was killed; the run's record is of its last checkpoint."""
+    killed = Run("equal()", 3, status="killed", step=2, message="killed by SIGKILL at step 3")
+    text = report.markdown(comparison(killed))
+    assert "† equal(), seed 3: killed by SIGKILL at step 3" in text
+    assert "pcgrad(), seed 2: failed at step 4: loss of" in text
+
+
+def test_a_baseline_that_may_be_zero_is_said():
+    """Delta_m divides by it: R2 of 0.016 ± 0.110 made 120 % of what other metrics called 4."""
+    made = comparison()
+    near = {0: 0.2, 1: -0.1, 2: 0.05}
+    runs = [
+        dataclasses.replace(r, figures=r.figures | ({"depth/delta1": near[r.seed]} if r.task == "depth" else {}))
+        for r in made.runs
+    ]
+    text = report.markdown(dataclasses.replace(made, runs=runs))
+    assert "Δm divides by figures of single that are not told from 0, depth/delta1 0.05 ± 0.087" in text
+    assert "not told from 0" not in report.markdown(made)
 
 
 def balanced(text):

@@ -1,5 +1,6 @@
 """Exported networks, run where mtljax is not."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -119,6 +120,18 @@ def test_parameters_of_other_tasks_are_left_out(run, exported):
     assert parts == {"encoder", "heads_depth", "heads_kind"}
     stem = next(name for name in found if name.startswith("params/encoder/down1_conv1"))
     np.testing.assert_array_equal(found[stem], run.variables["params"]["encoder"]["down1_conv1"]["kernel"])
+
+
+def test_statistics_of_batches_are_no_parameters_on_the_card(run, exported, workdir):
+    """A run counts those that are trained; the card counted what lies in the file."""
+    from mtljax.serving.export.card import card
+    from mtljax.serving.export.function import Served
+
+    network = run.network.asked(TASKS)
+    statistics = {"encoder": {"norm": {"mean": np.zeros(7, np.float32)}}}
+    network = dataclasses.replace(network, variables={**network.variables, "batch_stats": statistics})
+    text = card(Served(network), run.config, workdir, json.loads((exported / "preprocessing.json").read_text()))
+    assert text.split("\n## ")[0] == (exported / "README.md").read_text().split("\n## ")[0]
 
 
 def test_how_inputs_are_prepared_and_outputs_read_is_told(exported):

@@ -191,11 +191,26 @@ def _gather(equation: Any, axis: int, index: int) -> Cut | None:
     return parts, lambda x, i: bind(equation, x, i, dimension_numbers=changed, slice_sizes=left)
 
 
+def _over_devices(equation: Any, axis: int, index: int) -> Cut | None:
+    """A sum over axes of a mesh, or a change of type, which leaves the axes of the array alone."""
+    if len(equation.invars) > 1 or not all(isinstance(name, str) for name in equation.params["axes"]):
+        return None
+
+    def one(x: jax.Array) -> jax.Array:
+        found = bind(equation, x)
+        return found[0] if equation.primitive.multiple_results else found
+
+    return [(axis, index)], one
+
+
 _RULES = {
     "broadcast_in_dim": _broadcast,
     "concatenate": _concatenate,
     "dot_general": _dot_general,
     "gather": _gather,
+    "psum": _over_devices,
+    "psum_invariant": _over_devices,
+    "pvary": _over_devices,
     "reshape": _reshape,
     "slice": _slice,
     "squeeze": _squeeze,

@@ -1,15 +1,14 @@
 """Any TensorFlow Datasets builder as a multi-task data set."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any, SupportsIndex
-
-import numpy as np
 
 from mtljax.data.dataset import Example, Source, checked_split
 from mtljax.data.meanings import SETTLED, Meaning
 from mtljax.data.quiet import quiet_tfds
-from mtljax.data.reading import decoding, tfds_download
+from mtljax.data.reading import decoding, tfds_download, tfds_pictures
 from mtljax.data.reading.records import read_record
 from mtljax.errors import UserError, unknown
 
@@ -45,8 +44,8 @@ class Tfds:
         with quiet_tfds():
             if builder.info.splits[wanted].num_examples == 0:
                 raise UserError(f"TFDS data set {self.name}: its split {wanted!r}, for {name}, has no examples.")
-            records = builder.as_data_source(wanted)
-            first = read_record(records, 0)  # The first image that a process decodes makes TFDS ask for OpenCV, once.
+            records = builder.as_data_source(wanted, decoders=tfds_pictures.as_files(builder.info.features))
+            first = _first(records, self.name)  # The first image that a process decodes makes TFDS ask for OpenCV.
         for path in self.keys.values():
             _feature(first, path, self.name)
         source = TfdsSource(self.name, records, dict(self.keys), self.decode)
@@ -121,8 +120,9 @@ class TfdsSource:
         record = read_record(self.records, int(index))
         example: Example = {}
         for key, path in self.keys.items():
-            value, how = np.asarray(_feature(record, path, self.name)), self.decode.get(key)
+            value, how = _feature(record, path, self.name), self.decode.get(key)
             try:
+                value = tfds_pictures.pixels(value)
                 example |= decoding.image(value, how) if key == "image" else decoding.label(key, value, how)
             except UserError as error:
                 raise UserError(
@@ -136,6 +136,19 @@ def _meaning(features: Any, path: str, name: str) -> Meaning:
         features = features[part] if part in getattr(features, "keys", tuple)() else None
     names = getattr(features, "names", None)
     return tuple(names) if names else f"{path!r} of {name}"
+
+
+def _first(records: Any, name: str) -> dict[str, Any]:
+    try:
+        return read_record(records, 0)
+    except (ValueError, ImportError, NotImplementedError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = str(error).strip().split("\n")[0][:200]
+        raise UserError(
+            f"TFDS data set {name!r}: TFDS does not decode its features without TensorFlow: {reason}. Expected images, "
+            "numbers, classes and texts; a data set of your own (docs/data.md) can read the rest."
+        ) from error
 
 
 def _feature(record: Mapping[str, Any], path: str, name: str) -> Any:
@@ -161,7 +174,12 @@ def prepared(name: str, data_dir: str | None) -> Any:
         try:
             builder = tensorflow_datasets.builder(name, data_dir=data_dir, file_format="array_record")
         except DatasetNotFoundError:
-            raise unknown("TFDS data set", name.split("/")[0], _names()) from None
+            first = name.split("/")[0]
+            where = data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+            raise UserError(
+                f"{unknown('TFDS data set', first, _names())} A builder of your own is found by what it has prepared, "
+                f"and {where} has no {first!r}: name the folder it is in, data_dir='...'."
+            ) from None
         except ValueError as error:
             raise UserError(f"TFDS data set {name!r}: {error}") from error
         if not builder.is_prepared():

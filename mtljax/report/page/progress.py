@@ -119,14 +119,15 @@ def _weights(context: Context, methods: Sequence[str]) -> tuple[list[Drawn], lis
     """Figures of the weights that change, and words of those that do not."""
     looks, found, constant = styles(context.tasks), [], []
     for method in methods:
-        drawn = weight_lines([own for run, own in context.whole(method) if not run.task], looks)
+        curves = [own for run, own in context.whole(method) if not run.task]
+        drawn, gone = weight_lines(curves, looks), _no_numbers(curves)
         if not drawn:
             continue
         if all(_steady(line) for line in drawn):
             told = ", ".join(f"{line.name} {_mean(line):.4g}" for line in drawn)
-            constant.append(f"{method} ({told})")
+            constant.append(f"{method} ({told}{gone})")
             continue
-        alt = f"Task weights of {method} against steps, a line a task."
+        alt = f"Task weights of {method} against steps, a line a task{gone}."
         found.append(lines(file_name("weights", method), method, ("step", "weight"), drawn, alt=alt))
     return found, constant
 
@@ -140,6 +141,17 @@ def weight_lines(curves: Sequence[Curves], looks: Mapping) -> list[Line]:
         if over is not None:
             found.append(Line(task, look, over))
     return found
+
+
+def _no_numbers(curves: Sequence[Curves]) -> str:
+    """From which step on logged weights of a run were no numbers, which no line shows; "" where all are."""
+    steps = [
+        int(own.train["step"][~np.isfinite(series)].min())
+        for own in curves
+        for series in own.weights().values()
+        if not np.isfinite(series).all()
+    ]
+    return f"; no numbers in a run at step {min(steps)}" if steps else ""
 
 
 def _steady(line: Line) -> bool:

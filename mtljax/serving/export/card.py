@@ -33,7 +33,7 @@ def card(served: Served, config: ml_collections.ConfigDict, workdir: pathlib.Pat
         told: what is in `preprocessing.json`.
     """
     network = served.network
-    number = sum(leaf.size for leaf in jax.tree.leaves(kept(network)))
+    number = sum(leaf.size for leaf in jax.tree.leaves(kept(network)["params"]))
     titles = ", ".join(network.names)
     sections = [
         f"# {titles}\n\nA network of {number:,} parameters for {len(network.names)} tasks: `{config.model}`. "

@@ -7,7 +7,7 @@ import traceback
 import jax
 import ml_collections
 
-from mtljax.errors import UserError
+from mtljax.errors import UserError, untraced
 from mtljax.studies.comparison.notes import DONE, FAILED, HELD, Outcome
 from mtljax.studies.comparison.plan import Job, config_of
 from mtljax.train.config.programs import Programs
@@ -60,5 +60,5 @@ def train(
 
 def one_line(error: BaseException) -> str:
     """What is said of an error in one line, with its kind where it is no mistake in the input."""
-    text = " ".join(str(error).split())
+    text = " ".join(untraced(str(error)).split())
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"[:500].strip(" :")

@@ -128,14 +128,15 @@ def task_tree(rows: np.ndarray, tasks: Set) -> Drawn:
 
 
 def loss_against_budget(
-    curves: Mapping[str, Mapping[float, float]], spread: Mapping[float, Band], alone: float
+    curves: Mapping[str, Mapping[float, float]], spread: Mapping[float, Band], alone: float, split: str
 ) -> Drawn:
-    """Loss on test of what each method chooses, against the budget; random choices as a band.
+    """Loss of what each method chooses, against the budget; random choices as a band.
 
     Args:
         curves: method -> budget -> loss; NaN where there is none.
         spread: budget -> mean, least and greatest loss of random choices.
         alone: loss of all networks of full size, each alone, drawn as a line.
+        split: whose loss it is: `test`, or `validation` where the data has no test split.
     """
     names = [*curves, "random (mean and range)"]
     with panel(2.6, below=0.5 + legend_height(names)) as (figure, axes):
@@ -151,17 +152,17 @@ def loss_against_budget(
         handles += axes.plot(budgets, mean, color="#7a7a7a", linestyle=":", marker=".")
         axes.axhline(alone, color=INK, linewidth=0.6)
         axes.set_xlabel("budget (FLOPs over those of one network)")
-        axes.set_ylabel("loss on test, sum over tasks")
+        axes.set_ylabel(f"loss on {split}, sum over tasks")
         legend(figure, handles, names)
         titled(figure, "What the networks that each method chooses are worth")
-        return finished(figure, "loss-against-budget", _told(curves))
+        return finished(figure, "loss-against-budget", _told(curves, split))
 
 
-def _told(curves: Mapping[str, Mapping[float, float]]) -> str:
+def _told(curves: Mapping[str, Mapping[float, float]], split: str) -> str:
     lines = [
         f"{name} " + ", ".join(f"{b:g}: {loss:.4g}" for b, loss in sorted(c.items())) for name, c in curves.items()
     ]
-    return f"Loss on test against the budget; {'; '.join(lines)}."
+    return f"Loss on {split} against the budget; {'; '.join(lines)}."
 
 
 def scatter(names: tuple[str, str], one: np.ndarray, other: np.ndarray, tasks: Set, relation: Relation) -> Drawn:

@@ -130,7 +130,7 @@ def drawn(found: Concluded) -> list[Drawn]:
     if found.curves:
         curves = {name: {b: float(np.mean(each)) for b, each in curve.items()} for name, curve in found.curves.items()}
         alone = float(sum(found.importance.values()))
-        shown.append(figures.loss_against_budget(curves, found.random, alone))
+        shown.append(figures.loss_against_budget(curves, found.random, alone, found.study.test))
     for one in found.agreements:
         if one.relation is not None:
             pair = found.matrices[one.first], found.matrices[one.second]
@@ -189,7 +189,7 @@ def _networks_table(found: Concluded) -> Iterator[str]:
     yield from (
         "## Networks for a budget",
         "",
-        "| budget | method | networks | cost | loss on test | of each seed's own choice |",
+        f"| budget | method | networks | cost | loss on {found.study.test} | of each seed's own choice |",
     )
     yield "|---|---|---|---|---|---|"
     for budget, methods in found.chosen.items():
@@ -211,7 +211,7 @@ def _transfer_table(found: Concluded) -> Iterator[str]:
     yield from (
         "## Transfers",
         "",
-        "| target | from | affinity | gain | quality | loss on test over its own |",
+        f"| target | from | affinity | gain | quality | loss on {found.study.test} over its own |",
         "|---|---|---|---|---|---|",
     )
     for target, row in found.transfers.affinities.items():
@@ -219,7 +219,8 @@ def _transfer_table(found: Concluded) -> Iterator[str]:
             gain, quality = found.transfers.gains[target][named], found.transfers.qualities[target][named]
             loss = found.transfers.losses[target][named]
             yield f"| {target} | {' + '.join(named)} | {row[named]:.3f} | {gain:.2f} | {quality:.2f} | {loss:.3f} |"
-    yield from ("", "| budget | learn in full | transfers | affinity | loss on test, sum |", "|---|---|---|---|---|")
+    heads = f"| budget | learn in full | transfers | affinity | loss on {found.study.test}, sum |"
+    yield from ("", heads, "|---|---|---|---|---|")
     for budget, chosen in found.taxonomies.items():
         read = "; ".join(f"{t} from {' + '.join(named)}" for t, named in chosen.transfers.items())
         worth = sum(transfers.worth(found.transfers, chosen).values())

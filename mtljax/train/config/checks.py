@@ -160,7 +160,7 @@ def _first_augmented(parts: Experiment) -> Any:
         given = "" if "image" in first else "; the data has `inputs`, no images"
         if np.ndim(first.get("image", 0)) == 1:
             given = "; the data has vectors, no images"
-        raise UserError(f"augment={parts.config.augment!r}: {told(error)}{given}.") from error
+        raise UserError(f"augment={parts.config.augment!r}: {told(error).removesuffix('.')}{given}.") from error
     return augmented[0]
 
 

@@ -50,7 +50,8 @@ def refuse_change(config: ml_collections.ConfigDict, workdir: pathlib.Path, *, a
         raise UserError(
             f"workdir {str(workdir)!r} holds a run of another config:\n"
             + "\n".join(lines)
-            + "\nChoose another --workdir, or --allow_config_change to go on with the new config."
+            + "\nChoose another --workdir, or --allow_config_change to go on with the new config (in Python, "
+            "allow_config_change=True)."
         )
 
 

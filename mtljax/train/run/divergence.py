@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mtljax.tasks import Task
-from mtljax.train.run.report import not_finite
+from mtljax.train.run.report import WEIGHTS, not_finite
 
 _FAR = 100.0  # times its first value, at which a loss is told to grow
 _ROSE = 10.0  # times its least value, from which on a loss has grown before it was no number
@@ -78,6 +78,8 @@ class Divergence:
             else ("precision: logarithms, roots and quotients near 0 in losses and modules of your own")
         )
         what = (self._begun or (0, ""))[1]
+        if what == WEIGHTS:
+            return ["the balancer, whose weights are no numbers where all losses are", precision, rate]
         if never:
             return [labels, precision, rate] if low else [labels, rate, precision]
         if grown or what.startswith("parameters"):

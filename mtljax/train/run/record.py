@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 import mtljax
-from mtljax.errors import UserError
+from mtljax.errors import UserError, untraced
 from mtljax.train.config.checks import Fitted
 from mtljax.train.config.parts import Experiment
 from mtljax.train.config.seeded import TrainStep
@@ -258,7 +258,7 @@ def _finite_or_null(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 def _one_line(error: BaseException) -> str:
     """The first line of what an error says; of one that is not for users, its name too."""
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    said = next((line.strip() for line in untraced(str(error)).splitlines() if line.strip()), "")
     name = "" if isinstance(error, UserError) else type(error).__name__
     return ": ".join(part for part in (name, said) if part)[:1000]
 

@@ -10,6 +10,7 @@ from mtljax.train.config.default import balance_told
 from mtljax.train.config.parts import Experiment
 from mtljax.train.spread import hosts
 
+WEIGHTS = "weights that the balancer gives"
 Report = Mapping[str, Any]  # as the training step gives it, of NumPy arrays
 
 
@@ -50,6 +51,8 @@ def not_finite(names: Sequence[str], report: Report) -> str:
     bad = [name for name, loss in zip(names, report["losses"], strict=True) if not np.isfinite(loss)]
     if bad:
         return f"loss of {', '.join(bad)}"
+    if not np.isfinite(report.get("weights", 0.0)).all():
+        return WEIGHTS
     return "parameters or state after the update" if report["finite_gradient"] else "gradient"
 
 

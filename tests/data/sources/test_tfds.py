@@ -12,6 +12,7 @@ from mtljax.data import DataSet, tfds
 from mtljax.data.quiet import quiet_tfds
 from mtljax.errors import UserError
 from tests.cifar import IMAGES
+from tests.movi import png
 
 with quiet_tfds():
     from PIL import Image
@@ -78,6 +79,66 @@ def test_grey_images_become_colour(tmp_path):
     assert np.ptp(example["image"], axis=-1).max() == 0
 
 
+def of_ones_own(folder, features, example):
+    """Two examples of a builder of one's own, found by what it has prepared alone; returns the arguments of `tfds`."""
+    with quiet_tfds():
+        import tensorflow_datasets
+
+        class RoomsOfATest(tensorflow_datasets.core.GeneratorBasedBuilder, skip_registration=True):
+            VERSION = tensorflow_datasets.core.Version("1.0.0")
+
+            def _info(self):
+                return tensorflow_datasets.core.DatasetInfo(
+                    builder=self, features=features(tensorflow_datasets.features)
+                )
+
+            def _split_generators(self, dl_manager):
+                return {"train": ((i, example) for i in range(2))}
+
+            def _generate_examples(self):
+                raise AssertionError("the split is given whole")
+
+        RoomsOfATest(data_dir=str(folder / "data"), file_format="array_record").download_and_prepare()
+    return {"name": "rooms_of_a_test", "data_dir": str(folder / "data"), "split": {"train": "train"}}
+
+
+def test_pictures_of_16_bits_need_neither_tensorflow_nor_opencv(tmp_path):
+    """As they are, wherever they stand: Pillow's upper byte of a colour of 16 bits would be another number."""
+    depth = np.random.default_rng(1).integers(0, 65536, (6, 4, 1)).astype(np.uint16)
+    (tmp_path / "depth.png").write_bytes(png(depth))
+    (tmp_path / "normal.png").write_bytes(png(np.repeat(depth, 3, axis=-1)))
+    Image.fromarray(IMAGES[0, :6, :4]).save(tmp_path / "image.png")
+
+    def features(of):
+        normal = of.FeaturesDict({"normal": of.Image(shape=(6, 4, 3), dtype=np.uint16)})
+        depth = of.Image(shape=(6, 4, 1), dtype=np.uint16)
+        return of.FeaturesDict({"image": of.Image(shape=(6, 4, 3)), "depth": depth, "more": normal})
+
+    example = {key: str(tmp_path / f"{key}.png") for key in ("image", "depth")}
+    made = of_ones_own(tmp_path, features, example | {"more": {"normal": str(tmp_path / "normal.png")}})
+    keys = {"image": "image", "depth": "depth", "height": "more/normal"}
+    found = tfds(**made, keys=keys, decode={"depth": 0.001, "height": 1.0}).split("train")[1]
+    np.testing.assert_array_equal(found["image"][0], IMAGES[0, :6, :4])
+    np.testing.assert_allclose(found["depth"][0], depth * 0.001, rtol=1e-6)
+    np.testing.assert_array_equal(found["height"][0], np.repeat(depth, 3, axis=-1))
+
+
+def test_what_tfds_cannot_read_here_is_told(tmp_path):
+    """A film of 16 bits, as MOVi's, which has a reader of its own."""
+    (tmp_path / "frame.png").write_bytes(png(np.zeros((32, 32, 1), np.uint16)))
+    Image.fromarray(IMAGES[0]).save(tmp_path / "image.png")
+
+    def features(of):
+        return of.FeaturesDict(
+            {"image": of.Image(shape=(32, 32, 3)), "film": of.Sequence(of.Image(shape=(32, 32, 1), dtype=np.uint16))}
+        )
+
+    frames = [str(tmp_path / "frame.png")] * 2
+    made = of_ones_own(tmp_path, features, {"image": str(tmp_path / "image.png"), "film": frames})
+    with pytest.raises(UserError, match=r"'rooms_of_a_test': TFDS does not decode its features without TensorFlow: "):
+        tfds(**made, keys={"image": "image"}).split("train")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -88,7 +149,7 @@ def test_grey_images_become_colour(tmp_path):
         ({"split": {"train": "trian"}}, r"'trian'; did you mean 'train'"),
         ({"split": {"valid": "test"}}, r"split of cifar100: 'train'.*valid"),
         ({"split": {"train": "train[:0%]"}}, r"its split 'train\[:0%\]', for train, has no examples"),
-        ({"name": "cifarr100"}, r"'cifarr100'; did you mean 'cifar100'"),
+        ({"name": "cifarr100"}, r"'cifarr100'; did you mean 'cifar100'.*of your own is found by what it has prepared"),
     ],
 )
 def test_mistakes_are_named(cifar100_dir, arguments, message):

@@ -1,6 +1,7 @@
 """A study from end to end: what it trains, leaves and says, how it goes on after a kill, what a later measure adds."""
 
 import json
+import re
 import signal
 import time
 
@@ -73,6 +74,12 @@ def test_a_later_measure_trains_what_is_missing_alone_and_the_first_stays(digits
     assert "By the losses of networks, train with a budget of 1 " in capsys.readouterr().out
     for name in ("relations.md", "pair-gain.csv", "transfer-affinity.csv", "loss-against-budget.svg", "taxonomy-1.png"):
         assert (tmp_path / name).exists()
+    page = (tmp_path / "relations.md").read_text()
+    assert "The data has no test split" in page
+    assert {"| cost | loss on validation |", "Loss on validation against the budget"} <= set(
+        re.findall(r"\| cost \| loss on \w+ \||Loss on \w+ against the budget", page)
+    )
+    assert "on test" not in page
 
 
 def test_last_layers_are_read_by_all_hosts_and_the_first_alone_writes(digits, tmp_path, trained, monkeypatch):

@@ -125,7 +125,7 @@ def test_mistakes_are_named_before_any_data_is_read(changes, message):
             r"config.balance of model .*no group matches \d+ of the parameters that tasks share: encoder/",
         ),
         ({"optimizers__norms": "sgd(0.1)"}, r"optimiser group .*'norms'; did you mean 'normals'"),
-        ({"augment": "crop(64, 64)"}, r"crop\(64, 64\): an image is only 24 x 32 pixels"),
+        ({"augment": "crop(64, 64)"}, r"crop\(64, 64\): an image is only 24 x 32 pixels, height x width\.$"),
         (
             {"augment": "crop(16, 16)", "model": "MultiTask(encoder=ViT('Ti', patch=8, depth=1))"},
             r"augment='crop\(16, 16\)' makes images of shape \(1, 16, 16, 3\); those of validation .*\(1, 24, 32, 3\), and the parameters",

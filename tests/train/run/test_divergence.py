@@ -79,3 +79,14 @@ def test_a_loss_that_explodes_is_told_once_and_at_once():
 def test_an_absent_task_tells_nothing():
     lines, _ = told([report(1.0, 1.0), report(1.0, 1e6, present=(True, False))])
     assert lines == []
+
+
+def test_weights_that_are_no_numbers_point_at_the_balancer():
+    """One of one's own, mostly; losses and labels are not to blame."""
+    bad = report(1, 2, gradient=False) | {"weights": np.array([NAN, 1.0])}
+    _, advice = told([report(1, 2) | {"weights": np.ones(2)}, bad])
+    assert advice.startswith(
+        "The first was at step 2: weights that the balancer gives. Look at, in this order: the balancer"
+    )
+    _, advice = told([bad | report(1, NAN)])
+    assert advice.startswith("The first was at step 1: loss of kind.")

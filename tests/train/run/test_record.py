@@ -12,6 +12,7 @@ import pytest
 
 import mtljax
 from mtljax.errors import UserError
+from mtljax.studies.comparison.training import one_line
 from mtljax.train.config.programs import Programs
 from mtljax.train.run import evaluate as evaluation
 from mtljax.train.run import loop, record, steps
@@ -146,10 +147,22 @@ def test_no_step_copies_between_host_and_device_unasked(digits, tmp_path, monkey
     assert called == []
 
 
-def test_any_error_is_told_in_one_line(ran, programs, tmp_path, monkeypatch):
+CALLBACK = "INTERNAL: CpuCallback error: Traceback (most recent call last):\n  File 'own.py', line 3\nKeyError: 'red'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("RESOURCE_EXHAUSTED: Out of memory\nwhile allocating\n", "RESOURCE_EXHAUSTED: Out of memory"),
+        (CALLBACK, "INTERNAL: CpuCallback error: KeyError: 'red'"),
+    ],
+)
+def test_any_error_is_told_in_one_line(ran, programs, tmp_path, monkeypatch, text, line):
+    assert one_line(RuntimeError(text)).startswith(f"RuntimeError: {line}")
+
     def of_no_memory(parts):
         def evaluate(state, between=None):
-            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nwhile allocating\n")
+            raise RuntimeError(text)
 
         return evaluate
 
@@ -158,7 +171,7 @@ def test_any_error_is_told_in_one_line(ran, programs, tmp_path, monkeypatch):
         loop.train(ran[1], tmp_path / "run", programs=programs)
     found = told(tmp_path / "run")
     assert (found["status"], found["step"]) == ("failed", 3)
-    assert found["message"] == "RuntimeError: RESOURCE_EXHAUSTED: Out of memory"
+    assert found["message"] == f"RuntimeError: {line}"
 
 
 def test_a_stopped_run_goes_on_with_its_record(digits, done, tmp_path, monkeypatch):
