@@ -83,7 +83,7 @@ def default_config() -> ml_collections.ConfigDict:
             "accumulate": 1,  # parts of each device's batch that are worked through one after the other
             "remat": False,  # compute the encoder's activations again in each backward pass, instead of keeping them
             "dtype": "float32",  # of the encoder's computation; or bfloat16. Parameters are float32
-            "jacobian": "auto",  # how rows are computed: unrolled, vmap, streamed (never held); auto: unrolled
+            "jacobian": "auto",  # of rows: unrolled, vmap, streamed (never held); auto: by device and size
             "steps": 1000,  # updates in all
             "seed": 0,  # of everything that is drawn; the same seed, the same run
             "log_every": 10,  # steps between two lines of training figures

@@ -206,8 +206,9 @@ class Experiment:
         """
         if not self.config.cosines_every or self.balancer.sees != "losses":
             return None
-        options = {"accumulate": self.config.accumulate, **way_of(self.config.jacobian)}
-        options["streamed"] &= self.config.accumulate == 1  # parts are added up, and so are held
+        options: dict[str, Any] = {"accumulate": self.config.accumulate, **way_of(self.config.jacobian)}
+        if self.config.accumulate > 1:
+            options["streamed"] = False  # parts are added up, and so are held
 
         def made() -> Any:
             return self.spread.evaluate(make_cosine_step(self.model, self.tasks, self.spread, **options))

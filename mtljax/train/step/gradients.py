@@ -28,7 +28,7 @@ from mtljax.train.step.ahead import STEP, LookingAhead
 from mtljax.train.step.replica import Axis, Balanced, Replica
 from mtljax.train.step.samples import Sampling
 from mtljax.train.step.shards import Shards
-from mtljax.train.step.streaming import Streaming, check_streams
+from mtljax.train.step.streaming import Streaming, check_streams, pays
 
 
 class OverDevices(Protocol):
@@ -54,7 +54,7 @@ def balanced_gradient(
     *,
     accumulate: int = 1,
     vectorised: bool = False,
-    streamed: bool = False,
+    streamed: bool | None = False,
 ) -> Callable[..., Balanced]:
     """Makes `(params, model_state, balance, batch, key, shards=None) -> Balanced` for one replica.
 
@@ -70,7 +70,7 @@ def balanced_gradient(
         axis_name: the mapped axis or axes over replicas, or None.
         accumulate: k parts of a replica's batch that are worked through one after the other.
         vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
-        streamed: whether the Jacobian is never held (`Streaming`), for one backward pass more.
+        streamed: whether the Jacobian is never held (`Streaming`), for one backward pass more; None for where it pays.
 
     Raises:
         UserError: for an unknown `measure`, or one that the balancer or `accumulate` cannot work with; for `streamed`
@@ -84,7 +84,8 @@ def balanced_gradient(
     if accumulate > 1 and (balancer.samples > 1 or (balancer.sees != "losses" and measure != "shared")):
         what = f"measure={measure!r}" if balancer.samples == 1 else "a balancer of independent samples"
         raise UserError(f"accumulate={accumulate} works with measure='shared', not with {what}.")
-    streamed = streamed and balancer.sees != "losses"
+    if balancer.sees == "losses":
+        streamed = False
     if streamed:
         check_streams(balancer, measure, accumulate)
     if vectorised and balancer.sees != "losses":
@@ -101,7 +102,7 @@ def balanced_gradient(
             replica = Accumulating(replica, accumulate)
         elif way == "samples":
             replica = Sampling(replica, balancer.samples)
-        elif streamed:
+        elif streamed or (streamed is None and pays(balancer, measure, accumulate, params)):
             replica = Streaming(replica)
         elif way == "validation":
             replica = LookingAhead(replica)

@@ -34,7 +34,7 @@ def make_train_step(
     spread: OverDevices | None = None,
     accumulate: int = 1,
     vectorised: bool = False,
-    streamed: bool = False,
+    streamed: bool | None = False,
     affinity: bool = False,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Makes `(state, batch, seed=...) -> (state, report)`.
@@ -56,7 +56,7 @@ def make_train_step(
         spread: what the step will be spread by (`spread.train(step)`); None for one replica.
         accumulate: k parts of a replica's batch that are worked through one after the other.
         vectorised: whether rows of the Jacobian are computed under `vmap`, rather than one after the other.
-        streamed: whether the Jacobian is never held, as of `balanced_gradient`.
+        streamed: whether the Jacobian is never held, None for where that pays, as of `balanced_gradient`.
         affinity: whether a balancer that sees the gradients of all shared parameters is to report `affinity_first`.
 
     Returns:
@@ -99,7 +99,7 @@ def make_cosine_step(
     *,
     accumulate: int = 1,
     vectorised: bool = False,
-    streamed: bool = False,
+    streamed: bool | None = False,
 ) -> Callable[[tuple[Any, Any, Any, Any], Any], tuple[dict[str, jax.Array], dict[str, Any]]]:
     """Makes `((params, model_state, step, seed of the noise), batch) -> ({"cosines": (T, T)}, {})`.
 

@@ -2,19 +2,38 @@
 
 from typing import Any
 
+import jax
+
 from mtljax.balance import BalanceState, linearize_at
+from mtljax.balance.branches import branches_pay
 from mtljax.errors import UserError
 from mtljax.train.step.replica import Balanced, Owners, Replica
 from mtljax.train.step.shards import FSDP
 
+_MANY = 2 << 30  # bytes of rows that are not held where they need not be
 
-def way_of(jacobian: str) -> dict[str, bool]:
-    """Whether rows of the Jacobian are computed under `vmap`, and whether they are held.
+
+def way_of(jacobian: str) -> dict[str, Any]:
+    """Whether rows of the Jacobian are computed under `vmap`, and whether they are never held (None: see `pays`).
 
     On the CPU, `vmap` took 1.2 times as long for the quick start's encoder (benchmarks/README.md), with T times the
-    memory for what is between the layers. On accelerators it has not been measured; there too memory decides.
+    memory for what is between the layers; on a GPU, by what its compiler makes, it takes the most memory of all ways.
     """
-    return {"vectorised": jacobian == "vmap", "streamed": jacobian == "streamed"}
+    return {"vectorised": jacobian == "vmap", "streamed": {"streamed": True, "auto": None}.get(jacobian, False)}
+
+
+def pays(balancer: Any, measure: str, accumulate: int, params: Any) -> bool:
+    """Whether `jacobian='auto'` streams: on an accelerator, where it can, if rows take 2 GiB or more on a device.
+
+    They count as T times all parameters. What was measured (benchmarks/README.md): on a CPU a streamed step takes 1.2
+    to 1.4 of the time. On a GPU, by what its compiler makes of a ViT-B, rows of 1 GiB take 1.1 times the memory of a
+    streamed step, and rows of 2.6 GiB twice as much; it is one backward pass more, to the T + 1 that there are.
+    """
+    can = balancer.sees == "gramian" and measure == "shared" and accumulate == 1 and not balancer.needs
+    if not can or balancer.samples > 1 or branches_pay():
+        return False
+    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
+    return balancer.num_tasks * held >= _MANY
 
 
 def check_streams(balancer: Any, measure: str, accumulate: int, who: str = "this balancer") -> None:

@@ -12,8 +12,10 @@ import pytest
 
 import mtljax as mtl
 from mtljax import train
+from mtljax.balance import branches
 from mtljax.errors import UserError
 from mtljax.train.config.experiment import balancer_of
+from mtljax.train.step import gradients, streaming
 from mtljax.train.step.gradients import balanced_gradient
 from tests.train import toys
 
@@ -100,3 +102,36 @@ def test_what_needs_a_jacobian_is_told(balance, kwargs, told):
 
 def test_a_balancer_that_sees_losses_holds_none_anyway():
     balanced_gradient(toys.model(), toys.TASKS, mtl.equal(3), "features", streamed=True)
+
+
+def test_the_default_streams_on_an_accelerator_where_rows_are_large(monkeypatch):
+    made = []
+
+    class Told(streaming.Streaming):
+        def __init__(self, replica):
+            made.append(replica)
+            super().__init__(replica)
+
+    monkeypatch.setattr(gradients, "Streaming", Told)
+    m, variables = model(), jax.eval_shape(lambda: variables_of_all())
+    rows = 3 * sum(leaf.size * 4 for leaf in jax.tree.leaves(variables["params"]))
+
+    def streams(balance, measure="shared", accumulate=1, streamed=None):
+        made.clear()
+        balancer = balancer_of(balance, 3, seed=0)
+        options = {"measure": measure, "accumulate": accumulate, "streamed": streamed}
+        tx = train.partition(dict.fromkeys(("shared", *toys.TASKS), optax.sgd(1e-2)), m.groups(variables["params"]))
+        step = train.make_train_step(m, toys.TASKS, balancer, tx, **options)
+        state = jax.eval_shape(lambda: train.create(variables_of_all(), balancer, tx))
+        jax.eval_shape(step, state, BATCHES[0])
+        return bool(made)
+
+    monkeypatch.setattr(streaming, "_MANY", rows)
+    assert not streams("mgda()")  # on the CPU, where it takes longer
+    monkeypatch.setattr(branches, "_backend", lambda: "gpu")
+    assert streams("mgda()")
+    assert not streams("mgda()", streamed=False)
+    assert [streams("mgda()", accumulate=2), streams("mgda()", measure="features")] == [False, False]
+    assert [streams("graddrop()"), streams("equal()"), streams("modo()")] == [False, False, False]
+    monkeypatch.setattr(streaming, "_MANY", rows + 1)
+    assert not streams("mgda()")
