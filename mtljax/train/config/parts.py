@@ -207,8 +207,7 @@ class Experiment:
         if not self.config.cosines_every or self.balancer.sees != "losses":
             return None
         options: dict[str, Any] = {"accumulate": self.config.accumulate, **way_of(self.config.jacobian)}
-        if self.config.accumulate > 1:
-            options["streamed"] = False  # parts are added up, and so are held
+        options["streamed"] = self.config.accumulate == 1 and options["streamed"]  # else parts are held to be added up
 
         def made() -> Any:
             return self.spread.evaluate(make_cosine_step(self.model, self.tasks, self.spread, **options))
