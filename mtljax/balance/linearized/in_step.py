@@ -48,7 +48,7 @@ def in_step(
         for run in runs:
             run.wait(there)
             rows.append(run.until(part))
-            there = run.seen(there)
+            there = _seen(rows[-1], there)
         for row in zip(*rows, strict=True):
             state = use(state, list(row))
         there = jnp.all(jnp.isfinite(jax.tree.leaves(state)[0]))  # so it is, which no compiler knows
@@ -136,7 +136,6 @@ class _Run:
         self._operations: list[list[_Operation]] = []  # that lead to each place from the one before
         self._ahead: list[int] = []  # how many of the next place's are run before a cut
         self._waiting: dict[_Name, None] = {first: None}
-        self._new: list[_Name] = []
         self.gives: list[int] = []
         self.kept: list[int] = []
 
@@ -153,13 +152,11 @@ class _Run:
         for name in itertools.chain.from_iterable(one.operands for one in done):
             name.uses += 1
         left = {name: name.uses for one in done for name in (*one.operands, *one.results)}
+        changes = [[_change(operation, left) for operation in operations] for operations in self._operations]
         held = 0
-        for operations, after in itertools.pairwise([*self._operations, []]):
-            for operation in operations:
-                held += _change(operation, left)
-            tried, sizes = dict(left), [held]
-            for operation in after[:-1]:
-                sizes.append(sizes[-1] + _change(operation, tried))
+        for operations, after in itertools.pairwise([*changes, []]):
+            held += sum(operations)
+            sizes = list(itertools.accumulate(after[:-1], initial=held))
             self.kept.append(min(sizes))
             self._ahead.append(sizes.index(min(sizes)))
 
@@ -171,14 +168,12 @@ class _Run:
             ahead, after = self._ahead[part.stop - 1], self._operations[part.stop]
             self._run(after[:ahead])
             self._operations[part.stop] = after[ahead:]
-        self._new += [self._places[i] for i in part]
         return [self._places[i].value for i in part]
 
     def _run(self, operations: Collection[_Operation]) -> None:
         for operation in operations:
             operation.run()
             self._waiting.update(dict.fromkeys(operation.results))
-            self._new += [name for name in operation.results if name.uses]
 
     def wait(self, there: jax.Array | None) -> None:
         """Makes all that is still to be used depend on a bool that is True."""
@@ -188,16 +183,15 @@ class _Run:
         for name in self._waiting:
             name.value = jnp.where(there, name.value, jnp.zeros_like(name.value))
 
-    def seen(self, there: jax.Array | None) -> jax.Array | None:
-        """A bool that is True, and depends on all that was made since it was last asked for, and on another."""
-        made = [name for name in dict.fromkeys(self._new) if name.uses or name in self._places]
-        self._new = []
-        for value in (name.value for name in made):
-            if jnp.issubdtype(value.dtype, jnp.inexact) and value.size:
-                one = jnp.real(value.reshape(-1)[0])
-                true = (one > 0) | ~(one > 1)  # of NaN too, which no compiler knows
-                there = true if there is None else there & true
-        return there
+
+def _seen(rows: Sequence[jax.Array], there: jax.Array | None) -> jax.Array | None:
+    """A bool that is True, and depends on another and on rows alone: parts of a batch on devices stay apart."""
+    for row in rows:
+        if jnp.issubdtype(row.dtype, jnp.inexact) and row.size:
+            one = jnp.real(row.reshape(-1)[0])
+            true = (one > 0) | ~(one > 1)  # of NaN too, which no compiler knows
+            there = true if there is None else there & true
+    return there
 
 
 def _change(operation: _Operation, left: dict[_Name, int]) -> int:
