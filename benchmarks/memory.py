@@ -138,6 +138,8 @@ def main() -> None:
     parser.add_argument("--least", action="store_true", help="have the compiler order operations for memory")
     parser.add_argument("--device", default="", help="one that is not here, such as tpu:v5e:2x4 or cuda:FILE")
     arguments = parser.parse_args()
+    if arguments.device and (arguments.parallel or arguments.least):
+        parser.error("--device is one device with a compiler of its own: expected neither --parallel nor --least.")
     print(machine.described())
     device = elsewhere.Elsewhere(arguments.device) if arguments.device else None
     options = {} if device else QUICKLY | LEAST if arguments.least else QUICKLY
