@@ -6,6 +6,8 @@ import numpy as np
 
 from mtljax.data.reading.raw_records import decoded
 
+_PNG = b"\x89PNG"  # the one form in which TFDS stores pictures of 16 bits
+
 
 def as_files(features: Any) -> dict[str, Any] | None:
     """TFDS's decoders for the pictures of 16 bits among a builder's features: they come as the bytes of their files.
@@ -35,4 +37,5 @@ def pixels(value: Any) -> np.ndarray:
     Raises:
         UserError: where it does not decode.
     """
-    return decoded([value])[0] if isinstance(value, bytes) else np.asarray(value)
+    is_picture = isinstance(value, bytes) and value.startswith(_PNG)  # else a text
+    return decoded([value])[0] if is_picture else np.asarray(value)

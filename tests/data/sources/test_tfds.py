@@ -10,6 +10,7 @@ import urllib3.util.retry
 
 from mtljax.data import DataSet, tfds
 from mtljax.data.quiet import quiet_tfds
+from mtljax.data.reading import decoding, tfds_pictures
 from mtljax.errors import UserError
 from tests.cifar import IMAGES
 from tests.movi import png
@@ -187,3 +188,8 @@ def test_without_a_network_nothing_is_waited_for(tmp_path, monkeypatch, reachabl
 def test_tensorflow_is_not_needed():
     assert "tensorflow_datasets" in sys.modules
     assert "tensorflow" not in sys.modules
+
+
+def test_a_text_is_no_picture():
+    with pytest.raises(UserError, match=r"'depth' holds .S5, not numbers"):
+        decoding.label("depth", tfds_pictures.pixels(b"hello"), None)
