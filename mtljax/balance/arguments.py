@@ -18,7 +18,7 @@ def check_num_tasks(num_tasks: Any) -> None:
 
 
 def checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | None:
-    """The losses as an array (T,).
+    """The losses as an array (T,), float32 at least: float16 does not hold 1e-8.
 
     Raises:
         ValueError: where they are needed and missing, or have another shape.
@@ -30,7 +30,7 @@ def checked_losses(losses: Any, num_tasks: int, needed: bool) -> jax.Array | Non
     losses = jnp.asarray(losses)
     if losses.shape != (num_tasks,):
         raise ValueError(f"losses must have shape ({num_tasks},), one a task, not {losses.shape}.")
-    return losses
+    return losses.astype(jnp.promote_types(losses.dtype, jnp.float32))
 
 
 def known(*values: Any) -> bool:

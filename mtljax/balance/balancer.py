@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from optax.experimental import aggregating
 
-from mtljax.balance import optax_wrappers
+from mtljax.balance import optax_wrappers, own_state
 from mtljax.balance.arguments import check_num_tasks
 from mtljax.balance.branches import branches_pay, surely_finite, unless
 from mtljax.balance.gramian import Rows, combine, gramian, shared_rows
@@ -98,7 +98,7 @@ class Balancer(aggregating.Aggregator):
             (`update(..., ahead=)`); or nothing.
         groups: patterns of the parameters that it balances apart from each other, of `per_group`; else none.
         weigh: `(state, *, losses=None, gramian=None, present=None) -> (Weights, state)`; None where it sees the
-            Jacobian.
+            Jacobian. Such a balancer's `init` looks at no parameters.
         direct: as `update`, with `axis_name`, a mapped axis over which the rows are split, and `features`, whether
             `params` are features (B, ...) and the rows gradients at them; private leaves that are not finite stay so.
     """
@@ -129,7 +129,12 @@ class Balancer(aggregating.Aggregator):
     ) -> "Balancer":
         """Makes the (init, update) pair that optax sees."""
         check_num_tasks(num_tasks)
-        direct = direct or functools.partial(_direct_by_weights, cast(Weigh, weigh), sees, num_tasks)
+        weigh = None if weigh is None else own_state.checking_weigh(init, weigh)
+        direct = (
+            functools.partial(_direct_by_weights, cast(Weigh, weigh), sees, num_tasks)
+            if direct is None
+            else own_state.checking_direct(init, direct)
+        )
         # Compiled once, so that a loop that calls `update` outside `jit` does not compile its branches at each call.
         compiled = functools.partial(_finite_direction, direct)
         compiled = compiled if needs else jax.jit(compiled, static_argnames="owners")  # which takes no functions

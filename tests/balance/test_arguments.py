@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mtljax as mtl
+from mtljax.balance import arguments
 
 TASKS = ("depth", "edges", "segment")
 BY_NAME = {
@@ -72,3 +73,13 @@ def test_a_seed_draws_what_it_has_always_drawn():
     _, state = first_step(mtl.random_weighting(3, seed=0))
     _, now = jax.random.split(jax.random.key(0))
     np.testing.assert_allclose(state.weights, jax.nn.softmax(jax.random.normal(now, (3,))), rtol=1e-6)
+
+
+@pytest.mark.parametrize("losses", [np.float16([1, 2]), jnp.array([1, 2], jnp.bfloat16), np.array([1, 2]), [1.0, 2.0]])
+def test_losses_of_fewer_digits_are_taken_as_float32(losses):
+    assert arguments.checked_losses(losses, 2, needed=True).dtype == jnp.float32
+    balancer, params = mtl.famo(2), jnp.zeros(3)  # float16 holds neither its 1e-8 nor the 1e18 of its bounds
+    state = balancer.init(params)
+    weights, after = jax.eval_shape(lambda: balancer.weigh(state, losses=losses))
+    assert weights.shared.dtype == jnp.float32
+    assert jax.tree.map(jnp.result_type, after) == jax.tree.map(jnp.result_type, state)

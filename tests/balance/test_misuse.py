@@ -38,6 +38,25 @@ def test_a_state_of_something_else_is_refused():
         update(chain, losses=jnp.ones(2))
 
 
+@pytest.mark.parametrize(
+    ("balancer", "given", "told"),
+    [
+        (mtl.nash_mtl(2), mtl.equal(2), "it holds nothing, this one's holds NashState"),
+        (mtl.equal(2), mtl.pcgrad(2), "it holds an array, this one's holds nothing"),
+        (mtl.moco(2), mtl.nash_mtl(2), "it holds NashState, this one's holds MoCoState"),
+        (mtl.per_group([(".*", mtl.nash_mtl(2))]), mtl.nash_mtl(2), "this one's holds NashState"),
+        (mtl.imtl_l(2), mtl.imtl_l(3), r"weights of shape \(3,\): it is of another number of tasks than 2"),
+    ],
+)
+def test_a_state_of_another_balancer_is_told(balancer, given, told):
+    state = given.init(PARAMS)
+    with pytest.raises(ValueError, match=told):
+        balancer.update(JACOBIAN, state, PARAMS, losses=jnp.ones(2))
+    if balancer.weigh is not None:
+        with pytest.raises(ValueError, match=told):
+            balancer.weigh(state, losses=jnp.ones(2), gramian=mtl.balance.gramian(JACOBIAN, PARAMS, 2))
+
+
 def test_losses_by_name_are_refused():
     with pytest.raises(ValueError, match=r"losses must be an array .* not a dict"):
         update(mtl.gradnorm(2).init(PARAMS), losses={"a": 1.0, "b": 2.0})

@@ -24,6 +24,7 @@ def aligned_mtl(
     """Replaces J by the nearest matrix with orthogonal rows of equal length, and takes the weighted sum of its rows.
 
     With `G = V diag(l) V^T` of rank r: `w = sqrt(s) V l^(-1/2) V^T u`, where s is made of the r nonzero eigenvalues.
+    `solved` is False where gradients are dependent, or so nearly that float32 does not tell: the rank is a guess then.
 
     Args:
         num_tasks: T, the number of tasks.
@@ -54,12 +55,12 @@ def aligned_mtl(
 
     chosen = arguments.preferred("aligned_mtl", num_tasks, preference, tasks)
 
-    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
         largest = jnp.maximum(jnp.max(seen.gramian.norms), jnp.finfo(seen.gramian.norms.dtype).tiny)
         relative = Gramian(seen.gramian.norms / largest, seen.gramian.cosines)
-        vectors, sizes = linear_algebra.singular_triplets(relative)
+        vectors, sizes, solved = linear_algebra.singular_triplets(relative)
         inverse = jnp.where(sizes > 0, _chosen(sizes, scale) / jnp.where(sizes > 0, sizes, 1.0), 0.0)
-        return dot(vectors, inverse * dot(vectors.T, chosen(seen.present).astype(sizes.dtype))), state
+        return dot(vectors, inverse * dot(vectors.T, chosen(seen.present).astype(sizes.dtype))), state, solved
 
     return from_rule(rule, num_tasks, sees="gramian")
 

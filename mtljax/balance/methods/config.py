@@ -16,7 +16,7 @@ def config(num_tasks: int, preference: arguments.Numbers | None = None, tasks: S
     """A direction whose cosines to the gradients are as the preference, as long as the gradients agree with it.
 
     `x = pinv(U) u` with U the gradients at length 1, and `d = (sum_t g_t . x/|x|) x/|x|`. Where the gradients are
-    dependent the cosines are in that proportion only as nearly as can be.
+    dependent the cosines are in that proportion only as nearly as can be; `solved` tells whether they are to 5 %.
 
     Args:
         num_tasks: T, the number of tasks.
@@ -43,14 +43,16 @@ def config(num_tasks: int, preference: arguments.Numbers | None = None, tasks: S
 
     chosen = arguments.per_task("config", num_tasks, default=1.0, tasks=tasks, preference=preference)
 
-    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
         norms, cosines = seen.gramian
-        units = linear_algebra.pinv_times(cosines, jnp.where(norms > 0, jnp.asarray(chosen, norms.dtype), 0.0))
+        wanted = jnp.where(norms > 0, jnp.asarray(chosen, norms.dtype), 0.0)
+        units = linear_algebra.pinv_times(cosines, wanted)
         along = dot(cosines, units)
         squared = dot(units, along)
         largest = jnp.maximum(jnp.max(norms), jnp.finfo(norms.dtype).tiny)
         amount = jnp.sum(norms / largest * along) / jnp.where(squared > 0, squared, 1.0)
         ratio = jnp.where(norms > 0, largest / jnp.where(norms > 0, norms, 1.0), 0.0)
-        return jnp.where(squared > 0, amount * units * ratio, 0.0), state
+        solved = linear_algebra.holds(cosines, units, wanted, norms > 0)
+        return jnp.where(squared > 0, amount * units * ratio, 0.0), state, solved
 
     return from_rule(rule, num_tasks, sees="gramian")

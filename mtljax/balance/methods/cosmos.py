@@ -55,7 +55,8 @@ def cosmos(
         del present  # An absent task's loss and preference are 0.
         weighted, size = jnp.sum(preference * losses), length(losses)
         known = size > _LEAST
-        cosine = jnp.sum(preference * losses / jnp.where(known, size, 1.0)) / length(preference)
+        # Each is divided first: products of large numbers would not be finite.
+        cosine = jnp.sum(preference / length(preference) * (losses / jnp.where(known, size, 1.0)))
         return weighted - penalty * jnp.where(known, cosine, 0.0)
 
     return from_scalarization(scalarize, num_tasks, chosen)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from mtljax.balance import among_present
 from mtljax.balance.balancer import Balancer
-from mtljax.balance.gramian import Gramian
+from mtljax.balance.gramian import Gramian, dot
 from mtljax.balance.rule import Observation, from_rule
 from mtljax.balance.solvers import linear_algebra, quadratic_program
 
@@ -14,7 +14,8 @@ def imtl_g(num_tasks: int) -> Balancer:
     """A direction with equal projections on all gradients: `w ~ pinv(G) sqrt(diag G)`, `sum w = 1`.
 
     Where that sum is 0 (zero in the affine hull of the gradients), d = 0. So it is where two gradients are opposite:
-    only 0 has equal projections on both, `w ~ 1 / |g|` on the two.
+    only 0 has equal projections on both, `w ~ 1 / |g|` on the two. `solved` is False there, and where gradients are so
+    nearly dependent that float32 does not tell the projections to 5 %.
 
     Args:
         num_tasks: T, the number of tasks.
@@ -35,8 +36,8 @@ def imtl_g(num_tasks: int) -> Balancer:
         [0.8, 0.8]
     """
 
-    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple]:
-        solution = linear_algebra.pinv_times_norms(seen.gramian)
+    def rule(seen: Observation, state: tuple) -> tuple[jax.Array, tuple, jax.Array]:
+        solution, independent = linear_algebra.pinv_times_norms(seen.gramian)
         total = jnp.sum(solution)
         size = jnp.sum(jnp.abs(solution))
         usable = jnp.abs(total) > 10 * num_tasks * jnp.finfo(total.dtype).eps * size
@@ -45,9 +46,20 @@ def imtl_g(num_tasks: int) -> Balancer:
         weights = jnp.where(usable, solution / jnp.where(usable, total, 1.0), 0.0)
         opposed = _opposed(seen.gramian)
         weights = jnp.where(jnp.any(opposed > 0), opposed, weights)
-        return jnp.where(size > 0, weights, alike), state
+        solved = (size == 0) | independent & _equal(seen.gramian, weights)
+        return jnp.where(size > 0, weights, alike), state, solved
 
     return from_rule(rule, num_tasks, sees="gramian")
+
+
+def _equal(gramian: Gramian, weights: jax.Array) -> jax.Array:
+    """Whether the projections of `J^T w` on all gradients are equal, and not 0; ()."""
+    norms, cosines = gramian
+    usable = norms > 0
+    lengths = weights * norms
+    wanted = jnp.where(usable, jnp.mean(dot(cosines, lengths), where=usable), 0.0)
+    # Where the weights' sum was small beside them, what the sum is divided by is known less well than they are.
+    return linear_algebra.holds(cosines, lengths, wanted, usable, times=jnp.sum(jnp.abs(weights)))
 
 
 def _opposed(gramian: Gramian) -> jax.Array:

@@ -10,6 +10,8 @@ from mtljax.balance.balancer import Balancer
 from mtljax.balance.rule import from_scalarization
 from mtljax.balance.solvers.linear_algebra import length
 
+_LARGE = 2.0**64  # sums of as many tasks as there may be, of losses that are not larger, are finite
+
 
 def pbi(
     num_tasks: int,
@@ -54,8 +56,10 @@ def pbi(
 
     def scalarize(losses: jax.Array, preference: jax.Array, present: jax.Array) -> jax.Array:
         ahead = preference / length(preference)
-        away = jnp.where(present, losses - ideal, 0.0)
+        # The derivative is that of losses of any scale; of the largest, sums would not be finite.
+        scale = jnp.where(jnp.max(jnp.abs(losses)) > _LARGE, 1 / _LARGE, 1.0).astype(losses.dtype)
+        away = jnp.where(present, scale * losses - scale * ideal, 0.0)
         along = jnp.sum(ahead * away)
-        return along + theta * length(away - along * ahead)
+        return (along + theta * length(away - along * ahead)) / scale
 
     return from_scalarization(scalarize, num_tasks, chosen)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mtljax.balance.gramian import Gramian, dot
-from mtljax.balance.solvers import quadratic_program
+from mtljax.balance.solvers import linear_algebra, quadratic_program
 
 _ENOUGH = 10  # steps after which no problem that has a solution was seen so far from it
 
@@ -34,10 +34,15 @@ class _Equation(NamedTuple):
         """The largest difference of the two sides over what rounding explains."""
         left, right = self.sides(logarithms)
         eps = jnp.finfo(left.dtype).eps
-        noise = 16 * eps * dot(jnp.abs(self.matrix), jnp.exp(logarithms))
+        noise = linear_algebra.rounding(self.matrix, jnp.exp(logarithms))
         # Where rounding is as large as what is to be found, nothing is.
         errors = jnp.where(noise < right, jnp.abs(left - right) / (300 * eps * right + noise), jnp.inf)
         return jnp.max(jnp.where(self.usable, errors, 0.0))
+
+    def known(self, logarithms: jax.Array) -> jax.Array:
+        """Whether errors of the cosines, which no residual shows, move no equation by more than 5 %."""
+        noise = linear_algebra.rounding(self.matrix, jnp.exp(logarithms))
+        return jnp.all((noise <= linear_algebra.NEAR * self.sides(logarithms)[1]) | ~self.usable)
 
     def newton(self, logarithms: jax.Array, difference: jax.Array, unroll: bool = True) -> jax.Array:
         """The relative change of y that changes left side minus right side by `difference`, to first order; (T,)."""
@@ -50,7 +55,7 @@ class _Equation(NamedTuple):
 
 
 def solve(gramian: Gramian, alpha: float) -> tuple[jax.Array, jax.Array]:
-    """The positive solution w of `G w = w^(-1/alpha)`, (T,), 0 for zero rows; and whether it is that.
+    """The positive solution w of `G w = w^(-1/alpha)`, (T,), 0 for zero rows; and whether it is that, to 5 %.
 
     With `y_t = w_t |g_t|` it reads `C y = b y^(-1/alpha)`, `b_t = |g_t|^(1/alpha - 1)`: where the convex
     `1/2 y^T C y - sum_t b_t y_t^(1 - 1/alpha) / (1 - 1/alpha)` is smallest. Newton steps, shortened so that it falls
@@ -68,11 +73,11 @@ def solve(gramian: Gramian, alpha: float) -> tuple[jax.Array, jax.Array]:
     log_b = jnp.where(usable, (1 / alpha - 1) * (logs - middle), 0.0)
     plain = _Equation(cosines + eye * jnp.where(usable, 0.0, 1.0), log_b, jnp.asarray(alpha, dtype), usable)
     ridge = eye * jnp.where(usable, 4 * number * jnp.finfo(dtype).eps, 0.0)
-    exact, solved = _root(plain, ~jnp.any(usable))
-    ridged, _ = _root(plain._replace(matrix=plain.matrix + ridge), solved)
-    logarithms = jnp.where(solved, exact, ridged)
+    exact, found = _root(plain, ~jnp.any(usable))
+    ridged, _ = _root(plain._replace(matrix=plain.matrix + ridge), found)
+    logarithms = jnp.where(found, exact, ridged)
     scale = (1 - alpha) / (1 + alpha) * middle
-    return jnp.where(usable, jnp.exp(logarithms - logs + scale), 0.0), solved
+    return jnp.where(usable, jnp.exp(logarithms - logs + scale), 0.0), found & plain.known(logarithms)
 
 
 @jax.custom_jvp

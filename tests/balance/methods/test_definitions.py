@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.optimize import minimize
 
 import mtljax as mtl
 
@@ -157,6 +158,26 @@ def nash_mtl(losses, jacobians):
         yield d * min(1, 1.5 / np.linalg.norm(d))
 
 
+def pcd(losses, jacobians):
+    """By a general solver, in the parameters: no multipliers, no Gramian."""
+    mean, tau = np.zeros(T), (0.5, 0.9)
+    for k, jacobian in enumerate(jacobians, 1):
+        sizes = np.linalg.norm(jacobian, axis=1)
+        mean = 0.9 * mean + 0.1 * sizes**2
+        h = jacobian / np.sqrt(mean / (1 - 0.9**k) + 1e-2)[:, None]
+        first, others = h[1], h[[0, 2]]
+        served = {"type": "ineq", "fun": lambda d, o=others: o @ d - tau * (o * o).sum(1), "jac": lambda d, o=others: o}
+        found = minimize(
+            lambda d, f=first: ((d - f) ** 2).sum(),
+            first,
+            jac=lambda d, f=first: 2 * (d - f),
+            constraints=[served],
+            options={"ftol": 1e-14, "maxiter": 500},
+        )
+        assert found.success
+        yield found.x * sizes[1] / np.linalg.norm(found.x)
+
+
 def constant(losses, jacobians):
     for k, jacobian in enumerate(jacobians):
         yield np.array([2.0, max(0.0, 1 - k / 4), 0.5]) @ jacobian
@@ -173,6 +194,7 @@ CASES = {
     moco: {"rho": 0.1},
     modo: {},
     nash_mtl: {"max_norm": 1.5, "update_every": 3},
+    pcd: {"tau": (0.5, 0.9), "beta": 0.9, "eps": 1e-2, "primary": 1},
     sdmgrad: {},
     stch: {"mu": 0.5, "warmup": 3, "window": 2},
     uncertainty: {"optimizer": optax.sgd(0.1)},
@@ -188,7 +210,9 @@ def sequence():
     return losses, rng.normal(size=(1, T, P)) + 0.7 * rng.normal(size=(STEPS, T, P))
 
 
-@pytest.mark.parametrize("by_definition", CASES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "by_definition", [pytest.param(f, id=f.__name__, marks=pytest.mark.slow if f is pcd else ()) for f in CASES]
+)
 def test_follows_its_definition_step_by_step(by_definition, sequence):
     losses, jacobians = sequence
     balancer = getattr(mtl, by_definition.__name__)(T, **CASES[by_definition])

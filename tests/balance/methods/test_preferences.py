@@ -123,10 +123,21 @@ def scalarized(name, losses):
 @pytest.mark.parametrize("name", ["cosmos", "pbi"])
 def test_angles_and_distances_of_losses_whose_squares_float32_cannot_hold(name):
     balancer, params = getattr(mtl, name)(2), jnp.zeros(P)
-    for losses in ([2.0, 1.0], [1e20, 1.0], [1e20, 3e20], [2e38, 1e36]):
+    for losses in ([2.0, 1.0], [1e20, 1.0], [1e20, 3e20], [2e38, 1e36], [3e38, 2e38]):
         given = jnp.array(losses, jnp.float32)
         _, state = balancer.update(jnp.ones((2, P)), balancer.init(params), params, losses=given)
         np.testing.assert_allclose(state.weights, scalarized(name, losses), rtol=1e-5, err_msg=str(losses))
+
+
+def test_a_preference_for_losses_whose_products_float32_cannot_hold():
+    balancer, params = mtl.cosmos(2, preference=(2.0, 4.0)), jnp.zeros(P)
+    weights = []
+    for scale in (1e30, 1e38):
+        losses = scale * jnp.array([2.0, 1.0])
+        _, state = balancer.update(jnp.ones((2, P)), balancer.init(params), params, losses=losses)
+        weights.append(state.weights)
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-5)
+    assert np.isfinite(weights).all()
 
 
 def test_losses_without_an_angle_have_no_huge_weights():

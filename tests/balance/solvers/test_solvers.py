@@ -42,7 +42,8 @@ def test_equations_of_badly_scaled_rows_are_solved(alpha):
     cosines = np.einsum("ntp,nsp->nts", rows, rows) / norms[:, None] / norms[:, :, None]
     scales = 10 ** rng.uniform(-3, 3, norms.shape)
     weights, solved = solutions(scales.astype(np.float32), cosines.astype(np.float32), alpha)
-    assert solved.all()
+    # The right side of a long row may be so small that errors of cosines, had these any, would change it by 5 %.
+    assert solved.all() if alpha in (1, 2) else solved.mean() > 0.95
     weights = np.asarray(weights, np.float64)
     left = scales * np.einsum("nts,ns->nt", cosines, scales * weights)
     right = weights ** (-1 / alpha)
@@ -50,6 +51,55 @@ def test_equations_of_badly_scaled_rows_are_solved(alpha):
     noise = 20 * np.finfo(np.float32).eps * scales * np.einsum("nts,ns->nt", np.abs(cosines), scales * weights)
     assert (np.abs(left - right) < 1e-4 * right + noise).all()
     assert (noise < right).all()
+
+
+@pytest.mark.parametrize("alpha", [1.0, 2.0])
+def test_what_is_called_solved_holds_where_gradients_nearly_oppose(alpha):
+    """Of the true cosines, which those that are given are some rounding errors away from, as sums in float32 are."""
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(200, 8, 40))
+    along = 10 ** np.linspace(-6, -1, 200)[:, None]  # cosines of -1 + this
+    rows[:, 1] = (along - 1) * rows[:, 0] / np.linalg.norm(rows[:, 0], axis=1, keepdims=True)
+    beside = rows[:, 2] - (rows[:, 2] * rows[:, 0]).sum(1, keepdims=True) * rows[:, 0] / (rows[:, 0] ** 2).sum(
+        1, keepdims=True
+    )
+    rows[:, 1] += np.sqrt(1 - (1 - along) ** 2) * beside / np.linalg.norm(beside, axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=2, keepdims=True)
+    cosines = np.einsum("ntp,nsp->nts", rows, rows)
+    noise = rng.uniform(-1, 1, cosines.shape) * 16 * np.finfo(np.float32).eps
+    given = cosines + (noise + noise.swapaxes(1, 2)) / 2 * (1 - np.eye(8))
+    weights, solved = solutions(np.ones((200, 8), np.float32), given.astype(np.float32), alpha)
+    weights, solved = np.asarray(weights, np.float64), np.asarray(solved)
+    off = np.abs(np.einsum("nts,ns->nt", cosines, weights) * weights ** (1 / alpha) - 1).max(1)
+    assert (off[solved] < 0.05).all()
+    assert not solved[:60].any()
+    assert solved[120:].all()
+
+
+TOLD = {
+    "some": [[1, 0.2, 0], [-0.5, 1, 0.1], [0, 1, -1]],
+    "obtuse": [[1, 0, 0], [-1, 0.5, 0], [0.3, 0.4, 0.5]],
+    "not nearly opposite": [[1, 0, 0], [-1, 3e-3, 0], [0.3, 0.4, 0.5]],
+    "not opposite": [[1, 0, 0], [-1, 0, 0], [0.3, 0.4, 0.5]],
+    "not of other lengths in a line": [[1, 0, 0], [0.5, 0, 0], [0.3, 0.4, 0.5]],
+    "one": [[1, 2, 3], [0, 0, 0], [0, 0, 0]],
+    "none": [[0, 0, 0], [0, 0, 0], [0, 0, 0]],
+}
+
+
+@pytest.mark.parametrize("method", ["imtl_g", "config", pytest.param("aligned_mtl", marks=pytest.mark.slow)])
+def test_a_direction_that_float32_cosines_do_not_tell_is_flagged(method):
+    cases = np.array(list(TOLD.values()), np.float32)
+    balancer, params = getattr(mtl, method)(3), jnp.zeros(3)
+    with jax.disable_jit():  # as they are small, which takes less time than to compile them
+        seen = [mtl.balance.gramian(jnp.asarray(rows), params, 3) for rows in cases]
+    norms, cosines = (jnp.stack(parts) for parts in zip(*seen, strict=True))
+    weigh = jax.jit(jax.vmap(lambda *g: balancer.weigh(balancer.init(params), gramian=Gramian(*g))[1].solved))
+    found = dict(zip(TOLD, weigh(norms, cosines).tolist(), strict=True))
+    expected = {case: not case.startswith("not") for case in TOLD}
+    if method == "config":  # any cosine to both is equal, and there is no weight to tell
+        expected["not of other lengths in a line"] = True
+    assert found == expected
 
 
 @pytest.mark.parametrize("method", ["nash_mtl", "fairgrad"])
