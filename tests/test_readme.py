@@ -158,10 +158,10 @@ def test_rooms_import_downwards_only():
         "models": {"geometry", "objects", "models", "errors"},
         "tasks": {"geometry", "objects", "tasks", "models", "delta", "errors"},
         "data": {"geometry", "data", "errors"},
-        "train": {"balance", "models", "tasks", "data", "train", "errors"},
-        "report": {"report", "delta", "errors"},
+        "train": {"balance", "models", "tasks", "data", "train", "defaults", "errors"},
+        "report": {"report", "defaults", "delta", "errors"},
         "relations": {"relations", "errors"},
-        "command": {"balance", "models", "tasks", "data", "train", "command", "errors"},
+        "command": {"balance", "models", "tasks", "data", "train", "command", "defaults", "errors"},
         "serving": {"models", "tasks", "data", "train", "serving", "errors"},
         "studies": {"balance", "tasks", "data", "train", "report", "relations", "studies", "errors"},
     }
