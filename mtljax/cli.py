@@ -9,6 +9,7 @@ import pathlib
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,19 +61,27 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     except Exception as error:
         if place_of(error) is None:
+            _leave_others(error, traceback.format_exc())
             raise
-        print(f"{pathlib.Path(arguments[0]).name}: error in your code: {told(error)}", file=sys.stderr)
+        print(f"{pathlib.Path(arguments[0]).name}: error in your code: {told(error)}", file=sys.stderr, flush=True)
+        _leave_others(error)
         return 2
 
 
-def _leave_others(error: Exception) -> None:
-    """Ends one of several processes that train together at once, where the others may not know of its error."""
+def _leave_others(error: Exception, traced: str = "") -> None:
+    """Ends one of several processes that train together at once, where the others may not know of its error.
+
+    Args:
+        error: of this process.
+        traced: what is printed before; an error that is told so is one of ours, with another exit status.
+    """
     hosts = sys.modules.get("mtljax.train.spread.hosts")
     if hosts is None or not hosts.is_alone(error):
         return
+    print(traced, end="", file=sys.stderr, flush=True)
     if hosts.first():
         time.sleep(_LAST_WORDS)  # it takes the others along, who may have the same to say
-    os._exit(2)  # leaving in good order would wait for the others, who wait for this one
+    os._exit(1 if traced else 2)  # leaving in good order would wait for the others, who wait for this one
 
 
 def information(arguments: Sequence[str]) -> str | None:

@@ -24,7 +24,7 @@ if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
 import jax
 import pytest
 
-from tests import cifar
+from tests import cifar, forks
 from tests.frames import write_folder
 
 gc.set_threshold(200_000, 20, 50)  # tracing makes many objects that stay; they are looked through less often
@@ -79,6 +79,14 @@ def pytest_xdist_make_scheduler(config, log):
 
     config.option.loadscopereorder = False
     return Together(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    report = yield
+    if report.failed:
+        forks.kill_left()
+    return report
 
 
 @pytest.fixture(scope="session")

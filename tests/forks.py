@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import warnings
+import weakref
 
 OPTIONS = ["-W", "error::DeprecationWarning:mtljax"]
 # What runs import sooner or later.
@@ -29,6 +30,17 @@ IMPORTED = (
     "matplotlib.backends.backend_agg",
     "tensorboardX",
 )
+
+STARTED = weakref.WeakSet()  # children of tests
+
+
+def kill_left():
+    """Ends the children that a failed test has left: they would run on, and a warning of them fail another test."""
+    for process in list(STARTED):
+        process.kill()
+        with contextlib.suppress(ValueError):  # what has been read to its end is closed
+            process.communicate()
+    STARTED.clear()
 
 
 class Forked:
@@ -93,7 +105,8 @@ class Server:
         name = pathlib.Path(self._folder.name) / str(next(self._number))
         files = [name.with_suffix(suffix) for suffix in (".out", ".err")]
         pid = self.ask({"arguments": arguments, "environment": environment, "files": [str(file) for file in files]})
-        return Forked(self, pid, files)
+        STARTED.add(process := Forked(self, pid, files))
+        return process
 
     def _end(self):
         with contextlib.suppress(OSError):

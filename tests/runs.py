@@ -49,7 +49,9 @@ def launch(compiled, *arguments, config=None, shell=(), devices=1, fresh=False):
         return forked(compiled, given, devices)
     options = {"cwd": ROOT, "env": environment(compiled, devices), "text": True}
     command = [*shell, sys.executable, *forks.OPTIONS, *given]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    forks.STARTED.add(process)
+    return process
 
 
 def finish(process, status=0):

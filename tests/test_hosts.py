@@ -240,6 +240,35 @@ def test_a_mistake_on_one_process_ends_the_other_soon(frames, compiled, tmp_path
     assert time.monotonic() - begin < 100  # after which JAX ends processes that hear of no other
 
 
+OWN = """
+import dataclasses
+import jax
+from mtljax import tasks
+
+def faulty():
+    made, seen = tasks.normals(), []
+
+    def value(sums):
+        seen.append(sums)
+        assert jax.process_index() == 0 or len(seen) < 2, "red"  # not in the checks, but at the first evaluation
+        return made.metrics[0].value(sums)
+
+    return dataclasses.replace(made, metrics=(dataclasses.replace(made.metrics[0], value=value), *made.metrics[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_an_error_in_ones_own_code_on_one_process_ends_the_other(start, tmp_path):
+    """The other waits at the next exchange; it did so without end."""
+    (tmp_path / "own_fault.py").write_text(OWN)
+    own = [f"--config.modules={tmp_path}", "--config.tasks.normals=own_fault:faulty()"]
+    processes = start(tmp_path / "run", 2, *own, "--config.steps=8", "--config.eval_every=2")
+    ended = [process.communicate(timeout=WAIT)[1] for process in processes]
+    assert "lost contact with another process" in ended[0]
+    assert re.search(r"error in your code: AssertionError: red \(\S+own_fault.py, line \d+, in value", ended[1])
+    assert [process.returncode for process in processes] == [3, 2]
+
+
 @pytest.mark.parametrize(
     ("environment", "several"),
     [

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import ml_collections
 from absl import flags as absl_flags
 
+from mtljax import defaults
 from mtljax.command import flags, parsing
 
 _WIDTH, _COLUMNS = 26, 120
@@ -72,9 +73,7 @@ def meanings() -> dict[str, str]:
         >>> meanings()["init_from"]
         'workdir of a run whose parameters are taken where their names are the same'
     """
-    from mtljax.train.config import default
-
-    return dict(_comments(inspect.getsource(default.default_config)))
+    return dict(_comments(inspect.getsource(defaults)))
 
 
 def _comments(source: str) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,9 @@ def load(file: pathlib.Path) -> dict[str, Any]:
         UserError: where it cannot be read, or holds no JSON object.
     """
     try:
-        found = json.loads(file.read_text()) if file.exists() else {}
+        found = json.loads(file.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {str(file)!r}: {error}.") from error
     if not isinstance(found, dict):

@@ -11,6 +11,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from mtljax.errors import UserError
 from mtljax.serving.answers import Told, answer, question
 from mtljax.serving.images import arrays_in, at_size, clips_in, example_of
 from mtljax.serving.network import Network, network_of
@@ -105,7 +106,7 @@ class Loaded:
             arrays, by slots: `boxes` (N, K, 4) in pixels of the image, `score`, and so on, see `Task.decode`.
 
         Raises:
-            UserError: for images that are not such as the run was given, or an unknown task.
+            UserError: for images that are not such as the run was given, none at all, or an unknown task.
         """
         network, size = self._asked(images, tasks), batch_size
         given = jax.tree.leaves(images)[:1] if isinstance(images, Mapping) else [images]
@@ -116,6 +117,8 @@ class Loaded:
         else:
             looked = look(network, clips_in(network, images), size)
             found = [{n: _own_size(network, n, tree, clip) for n, tree in them.items()} for clip, _, them in looked]
+        if not found:
+            raise UserError("no images were given to predict for; expected one at least.")
         return {name: _together([one[name] for one in found]) for name in network.names}
 
     def answers(self, images: Any, tasks: Sequence[str] | None = None) -> list[dict[str, Told]]:

@@ -3,6 +3,11 @@
 import dataclasses
 import html.parser
 
+from mtljax.report.page import comparison_page
+from mtljax.report.page.context import Context, metrics_of
+from mtljax.report.reading.comparisons import read
+from mtljax.report.reading.curves import read_curves
+
 VOID = {"meta", "link", "img", "br", "use", "path", "rect", "image"}
 
 
@@ -88,3 +93,11 @@ class Page(html.parser.HTMLParser):
 
     def _in(self, tag):
         return tag in self._open
+
+
+def part_of(workdir, make):
+    """A section alone of a comparison's page, and its page: to draw all of them takes seconds."""
+    comparison = read([workdir])
+    curves = [read_curves(run.folder) for run in comparison.runs]
+    section = make(Context(comparison, *metrics_of(comparison, None), curves, [workdir]))
+    return section, Page(comparison_page.rendered("", [section]))

@@ -2,9 +2,10 @@
 
 import json
 
-from mtljax import report
+from mtljax.report.page import costs
+from mtljax.report.page.blocks import Figures
 from tests.report import made_folders as made
-from tests.report.pages import Page
+from tests.report.pages import part_of
 
 
 def test_compiling_costs_what_the_seed_that_compiled_has_taken(tmp_path):
@@ -15,18 +16,20 @@ def test_compiling_costs_what_the_seed_that_compiled_has_taken(tmp_path):
         told = json.loads((folder / "run.json").read_text())
         told["seconds"]["compile"] = compiled
         (folder / "run.json").write_text(json.dumps(told))
-    table = Page(report.write([tmp_path], tmp_path).read_text()).table("Cost of training")
+    _, page = part_of(tmp_path, costs.cost)
+    table = page.table("Cost of training")
     assert table.column("compiling") == {"equal()": 40.0}
 
 
 def test_a_long_name_of_what_ratios_are_to_leaves_room_for_them(tmp_path):
     name = "stch(log=False, preference={'segment': 0.25, 'depth': 0.75})"
     made.run(tmp_path / "stch" / "seed-0", name, 0)
-    page = Page(report.write([tmp_path], tmp_path).read_text())
+    section, page = part_of(tmp_path, costs.cost)
     headings = [heading for heading in page.table("Cost of training").headings if heading.startswith("ratio to")]
     assert headings
     assert max(map(len, headings)) < len(name)
     assert f"Ratios to {name}" in page.sections["cost"]
-    drawn = (tmp_path / "figures" / "cost-step-median.svg").read_text()
+    figures = [one for block in section.blocks if isinstance(block, Figures) for one in block.drawn]
+    [drawn] = [one.svg for one in figures if one.name == "cost-step-median"]
     assert "ratio to stch" in drawn
     assert f"ratio to {name}" not in drawn

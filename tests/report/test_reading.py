@@ -116,6 +116,20 @@ def test_of_runs_trained_anyhow_the_method_is_what_differs(tmp_path):
     assert "balance=famo(), batch_size=16" in found.methods
 
 
+def test_a_config_that_is_older_than_a_key_counts_as_one_with_its_default(tmp_path):
+    older = {"balance": "famo()", "batch_size": 8}
+    newer = older | {"max_skipped_in_row": 10, "balance_groups": [], "input": ""}
+    folders = [alone(tmp_path / str(i), config | {"seed": i}) for i, config in enumerate((older, newer))]
+    found = report.read(folders)
+    assert (found.vary, list(found.methods)) == ("balance", ["famo()"])
+    folders.append(alone(tmp_path / "2", newer | {"seed": 2, "max_skipped_in_row": 3}))
+    found = report.read(folders)
+    assert {(run.method, run.seed) for run in found.runs} == {("10", 0), ("10", 1), ("3", 2)}
+    unknown = [folders[0], alone(tmp_path / "3", older | {"seed": 3, "warp": 0.5})]
+    found = report.read(unknown)
+    assert (found.vary, list(found.methods)) == ("warp", ["0.5", "(no such key)"])
+
+
 def test_two_runs_of_one_method_and_seed_are_refused(tmp_path):
     for name in "ab":
         alone(tmp_path / name, {"balance": "equal()", "seed": 0})

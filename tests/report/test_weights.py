@@ -2,9 +2,9 @@
 
 import json
 
-from mtljax import report
+from mtljax.report.page import progress
 from tests.report import made_folders as made
-from tests.report.pages import Page
+from tests.report.pages import part_of
 
 
 def test_weights_that_are_no_numbers_are_told(tmp_path):
@@ -15,6 +15,5 @@ def test_weights_that_are_no_numbers_are_told(tmp_path):
         late = {"balance/weight/depth": None}
         lines = [line | late if line["step"] >= 50 and line["split"] == "train" else line for line in lines]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    report.write([tmp_path], tmp_path)
-    page = Page((tmp_path / "report.html").read_text())
+    _, page = part_of(tmp_path, progress.balancer)
     assert "equal() (depth 1, normals 1, segment 1; no numbers in a run at step 50)" in page.sections["balancer"]

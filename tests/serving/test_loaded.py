@@ -134,6 +134,9 @@ def test_vectors_are_asked_as_arrays(tmp_path):
     run = mtl.load(sets.leave(made, tmp_path / "run"))
     assert run.predict(np.ones((3, 5)))["age"].shape == (3, 1)
     assert len(run.answers(np.ones((3, 5)))[0]["age"]["numbers"]) == 1
+    with pytest.raises(UserError, match="no images were given to predict for; expected one at least"):
+        run.predict(np.ones((0, 5)))
+    assert run.answers(np.ones((0, 5))) == []
     with pytest.raises(UserError, match=r"shape \(3, 4\); expected \('N', 5\)"):
         run.predict(np.ones((3, 4)))
     with pytest.raises(UserError, match="given no images"):

@@ -5,11 +5,12 @@ import itertools
 import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 METRICS_FILE = "metrics.jsonl"
+NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # errors of a file that is none
 POINTS = 200  # of a curve, at most
 _EACH, _IN_ALL = 5, 60_000  # logged steps that a point is the mean of, at most; and lines to parse of all runs
 _CHUNK = 1 << 22  # bytes that are looked through at once
@@ -68,13 +69,16 @@ def read_curves(folder: pathlib.Path | None, points: int = POINTS, each: int = _
         points: at most, of a curve of training.
         each: logged steps that a point is the mean of, at most.
     """
-    file = None if folder is None else folder / METRICS_FILE
-    if file is None or not file.is_file():
+    try:
+        file = None if folder is None else (folder / METRICS_FILE).open("rb")
+    except NOT_THERE:
+        file = None
+    if file is None:
         return Curves({}, {}, {})
-    starts, validation = _index(file)
-    bins, chosen = _chosen(len(starts), points, each)
     rows, numbers = [], []
-    with file.open("rb") as lines:
+    with file as lines:  # opened once: a run that begins anew may take it away meanwhile
+        starts, validation = _index(lines)
+        bins, chosen = _chosen(len(starts), points, each)
         for number in chosen:
             lines.seek(starts[number])
             row = _loaded(lines.readline())
@@ -86,21 +90,20 @@ def read_curves(folder: pathlib.Path | None, points: int = POINTS, each: int = _
     return Curves(_means(every, numbers, bins), _columns(evaluated), _conflicts(every), len(starts), len(rows))
 
 
-def _index(file: pathlib.Path) -> tuple[np.ndarray, list[bytes]]:
+def _index(lines: BinaryIO) -> tuple[np.ndarray, list[bytes]]:
     """Where the lines of training begin, and the other lines, which are few."""
     starts: list[np.ndarray] = []
     others: list[bytes] = []
     before = 0
-    with file.open("rb") as lines:
-        while chunk := lines.read(_CHUNK):
-            chunk += lines.readline()
-            ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n"))
-            first = np.concatenate([[0], ends + 1])
-            first = first[first < len(chunk)]
-            which = sorted({int(np.searchsorted(first, at, side="right")) - 1 for at in _places(chunk)})
-            others += [chunk[first[i] :].partition(b"\n")[0] for i in which]
-            starts.append(before + np.delete(first, which))
-            before += len(chunk)
+    while chunk := lines.read(_CHUNK):
+        chunk += lines.readline()
+        ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n"))
+        first = np.concatenate([[0], ends + 1])
+        first = first[first < len(chunk)]
+        which = sorted({int(np.searchsorted(first, at, side="right")) - 1 for at in _places(chunk)})
+        others += [chunk[first[i] :].partition(b"\n")[0] for i in which]
+        starts.append(before + np.delete(first, which))
+        before += len(chunk)
     return np.concatenate(starts) if starts else np.zeros(0, int), others
 
 

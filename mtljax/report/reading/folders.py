@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mtljax.report.files import load
-from mtljax.report.reading.curves import METRICS_FILE
+from mtljax.report.reading.curves import METRICS_FILE, NOT_THERE
 
 RECORD, JOB, CONFIG, LOCK = "run.json", "job.json", "config.json", ".lock"
 _GONE = 60.0  # seconds without a sign of life, after which the holder of a lock on another host is gone
@@ -84,7 +84,7 @@ def last_figures(folder: pathlib.Path) -> dict[str, float]:
     """The figures on validation at the end of a run that left no record; none of one that has not ended."""
     found: dict[str, dict[str, Any]] = {}
     file = folder / METRICS_FILE
-    with file.open("rb") if file.is_file() else contextlib.nullcontext(()) as lines:
+    with contextlib.suppress(*NOT_THERE), file.open("rb") as lines:
         for line in lines:
             if b'"split": "validation"' in line[:96] or b'"split": "constant"' in line[:96]:
                 with contextlib.suppress(ValueError):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from mtljax.train.run.writer import METRICS_FILE
 
 JOB_FILE, JOB_LOCK, LOG_FILE, RECORD = "job.json", ".job.lock", "log.txt", "run.json"
 DONE, FAILED, KILLED, STOPPED, HELD = "done", "failed", "killed", "stopped", "held"
+_DEEPEST = 4  # levels of folders down to a job: METHOD/SHARE/TASK/seed-0
 _STAY = (JOB_FILE, JOB_LOCK, LOG_FILE, LOCK_FILE)  # of a run that is begun anew
 
 
@@ -115,6 +117,14 @@ def _steps(file: pathlib.Path) -> Iterator[Any]:
 
 def jobs_there(workdir: pathlib.Path) -> list[dict[str, Any]]:
     """The notes of all jobs in a comparison's folder, and with each its own, as `folder`."""
-    files = (file for depth in ("*", "*/*", "*/*/*") for file in workdir.glob(f"{depth}/seed-*/{JOB_FILE}"))
+    files: list[pathlib.Path] = []
+    # Unlike a pattern, it minds no folder that a run takes away meanwhile.
+    for folder, inner, names in os.walk(workdir, followlinks=True):
+        here = pathlib.Path(folder)
+        depth = len(here.relative_to(workdir).parts)
+        is_job = depth > 1 and here.name.startswith("seed-") and JOB_FILE in names
+        files += [here / JOB_FILE] if is_job else []
+        if is_job or depth == _DEEPEST:
+            inner.clear()
     found = [{**read_json(file), "folder": str(file.parent.relative_to(workdir))} for file in sorted(files)]
     return [job for job in found if "method" in job]

@@ -1,5 +1,6 @@
 """Ways to share: each against what it is in a limit, its count of parameters, its cost, and who feels whose loss."""
 
+import functools
 import re
 
 import jax
@@ -119,20 +120,20 @@ def test_branches_are_sampled_in_training_and_fixed_after():
     params["branch_layer2"] = jnp.array([[0.0, 1.0], [1.0, 0.0]])
     params |= {"branch_a": jnp.array([1.0, 0.0]), "branch_b": jnp.array([0.0, 1.0])}
     variables["params"] = params
-    found = model.apply(variables, X)
+    found = jax.jit(model.apply)(variables, X)
 
     def dense(node, layer, x):
         part = params[f"nodes_{node}"][f"Dense_{layer}"]
-        return jax.nn.relu(x @ part["kernel"] + part["bias"])
+        return np.maximum(x @ np.asarray(part["kernel"]) + part["bias"], 0)
 
     through = {"a": dense(0, 1, dense(1, 0, X)), "b": dense(1, 1, dense(0, 0, X))}
     for task, z in through.items():
-        wanted = HEADS[task].apply({"params": params[f"heads_{task}"]}, z)
+        wanted = jax.jit(HEADS[task].apply)({"params": params[f"heads_{task}"]}, z)
         np.testing.assert_allclose(found[task], wanted, rtol=1e-5, atol=1e-6)
-    outputs = []
+    outputs, step = [], jax.jit(functools.partial(model.apply, train=True, mutable=["annealing"]))
     for i in range(3):
         rngs = {"dropout": jax.random.key(i)}
-        out, changed = model.apply(variables, X, train=True, rngs=rngs, mutable=["annealing"])
+        out, changed = step(variables, X, rngs=rngs)
         variables |= changed
         outputs.append(np.asarray(out["a"]))
     assert variables["annealing"]["steps"] == 3

@@ -148,7 +148,9 @@ def test_a_study_that_is_killed_goes_on_where_it_was(digits, tmp_path, compiled)
     def done():
         """Folder of a run -> when it left the losses of its images."""
         walked = os.walk(tmp_path / "study")  # which minds no folder of a checkpoint that goes while it looks
-        files = [pathlib.Path(folder, "image_losses.json") for folder, _, names in walked if "image_losses.json" in names]
+        files = [
+            pathlib.Path(folder, "image_losses.json") for folder, _, names in walked if "image_losses.json" in names
+        ]
         return {file.parent: file.stat().st_mtime_ns for file in files}
 
     process, begin = start(fresh=True), time.monotonic()

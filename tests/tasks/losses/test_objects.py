@@ -16,6 +16,10 @@ from tests.objects import made
 BATCH = made.batch()
 
 
+IN_FRAMES = jax.jit(in_frames, static_argnums=1)  # compiled at once, which takes less time than step by step
+FUTURES = jax.jit(losses.futures, static_argnums=(2, 3, 4))
+
+
 @jax.jit
 def exact(batch):
     """What a perfect `Pose` would say of the objects."""
@@ -60,20 +64,20 @@ def test_kinds_go_by_class_from_1_in_the_data():
 def test_the_future_of_a_frame_is_the_clips_next_frames_and_then_what_lies_behind():
     batch = {**BATCH, "future_valid": BATCH["future_valid"].copy()}
     batch["future_valid"][0, 0, 1] = False
-    places, known = losses.futures(batch, in_frames(batch, 4), 3, 4)
+    places, known = FUTURES(batch, IN_FRAMES(batch, 4), 3, 4)
     world = batch["instances"]["positions"][0, 0, :, :2]
     np.testing.assert_array_equal(places[0, 0, 0], [world[1], world[2], batch["future"][0, 0, 0]])
     np.testing.assert_array_equal(places[0, 2, 0], batch["future"][0, 0, :3])
     assert known[0, :, 0, :, 0].tolist() == [[True] * 3, [True, True, False], [True, False, True]]
     assert not known[:, :, 2].any()  # an object that is none
     del batch["future"]
-    _, known = losses.futures(batch, in_frames(batch, 4), 3, 4)
+    _, known = FUTURES(batch, IN_FRAMES(batch, 4), 3, 4)
     assert known[0, :, 0, :, 0].tolist() == [[True, True, False], [True, False, False], [False] * 3]
 
 
 def test_in_the_image_nothing_is_known_behind_a_clip_since_what_is_told_there_is_in_metres():
-    objects = in_frames(BATCH, 4)
-    places, known = losses.futures(BATCH, objects, 3, 4, "image")
+    objects = IN_FRAMES(BATCH, 4)
+    places, known = FUTURES(BATCH, objects, 3, 4, "image")
     middle = 4 * (objects.boxes[..., :2] + objects.boxes[..., 2:]) / 2
     np.testing.assert_allclose(places[:, 0, :, :2], jnp.swapaxes(middle[:, 1:], 1, 2))
     assert known[0, :, 0, :, 0].tolist() == [[True, True, False], [True, False, False], [False] * 3]
@@ -85,7 +89,7 @@ def test_objects_of_a_set_that_tells_no_places_have_no_future_and_no_pose(pose_l
     batch["camera"]["positions"][0] = [0, 0, -3]  # the world's origin lies in front of it
     for key in ("positions", "quaternions", "scale"):
         batch["instances"][key][0, 0] = 0
-    _, known = losses.futures(batch, in_frames(batch, 4), 3, 4)
+    _, known = FUTURES(batch, IN_FRAMES(batch, 4), 3, 4)
     assert not known[0, :, 0].any()
     assert known[0, :, 1].any()
     total, count = pose_loss(np.zeros((2, 3, 3, 12), np.float32), batch)
@@ -98,21 +102,20 @@ def test_masks_are_learned_where_a_clip_has_a_map():
     batch["segmentations"][1] = 0
     batch["instances"]["visibility"] = np.full((2, 3, 3), 40, np.int32)
     said = {"features": np.zeros((2, 3, 8, 8, 8), np.float32), "controller": np.zeros((2, 3, 3, 169), np.float32)}
-    assert in_frames(batch, 4).counts[1].any()
-    assert losses.instances(4)(said, batch)[1] == 6
+    assert IN_FRAMES(batch, 4).counts[1].any()
+    assert jax.jit(losses.instances(4))(said, batch)[1] == 6
 
 
 def test_a_path_that_meets_the_truth_costs_its_choice_alone():
-    objects = in_frames(BATCH, 4)
-    truth, _ = losses.futures(BATCH, objects, 3, 4)
+    objects = IN_FRAMES(BATCH, 4)
+    truth, _ = FUTURES(BATCH, objects, 3, 4)
     last = np.random.default_rng(0).normal(size=(2, 3, 3, 3)).astype(np.float32)
     paths = jnp.repeat((truth - last[..., None, :2])[..., None, :, :], 2, axis=-3)
     found = {"paths": paths, "logits": jnp.zeros((2, 3, 3, 2)), "last": last, "ids": jnp.ones((2, 3, 3), int)}
-    loss = losses.trajectory(4)
-    boxes = type("Found", (), {"box": 4 * objects.boxes[:, :, ::-1]})  # in another order
-    for more, order in (({"object": jnp.broadcast_to(jnp.arange(3), (2, 3, 3))}, 1), ({"detections": boxes}, -1)):
+    loss, of_boxes = losses.trajectory(4), type("Found", (), {"box": 4 * objects.boxes[:, :, ::-1]})  # in another order
+    for more, order in (({"object": jnp.broadcast_to(jnp.arange(3), (2, 3, 3))}, 1), ({"detections": of_boxes}, -1)):
         turned = {key: x[:, :, ::order] for key, x in found.items()}
-        total, count = loss({**turned, **more}, BATCH)
+        total, count = jax.jit(lambda said, more=more: loss({**said, **more}, BATCH))(turned)
         assert count == 12
         np.testing.assert_allclose(total, 12 * 0.2 * np.log(2), rtol=1e-4)
     assert loss({**found, "ids": found["ids"] * 0, "object": jnp.zeros((2, 3, 3), int)}, BATCH) == (0, 0)

@@ -63,7 +63,7 @@ def close(found, expected):
     [
         (None, {}),
         pytest.param(None, {"accumulate": 2}, marks=pytest.mark.slow),  # on a mesh, below
-        (train.pmap, {}),
+        pytest.param(train.pmap, {}, marks=pytest.mark.slow),  # eight devices, below
         (lambda: train.mesh(data=4), {"accumulate": 2}),
         (lambda: train.mesh(data=2, fsdp=2, smallest=8), {}),
     ],

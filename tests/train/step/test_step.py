@@ -52,7 +52,7 @@ MESH, SLOW = train.mesh, pytest.mark.slow
     [
         pytest.param("equal", "shared", "none", MESH, marks=SLOW),  # parameters in parts go its way
         ("pcgrad", "shared", "batch", MESH),
-        ("gradnorm", "features", "batch", MESH),
+        pytest.param("gradnorm", "features", "batch", MESH, marks=SLOW),  # of pmap here, of a mesh above
         ("gradnorm", "features", "batch", train.pmap),
         pytest.param("pcgrad", "shared", "batch", train.pmap, marks=SLOW),
         pytest.param("pcgrad", "features", "none", lambda: train.mesh(data=4), marks=SLOW),

@@ -127,11 +127,11 @@ def test_the_default_streams_on_an_accelerator_where_rows_are_large(monkeypatch)
         return bool(made)
 
     monkeypatch.setattr(streaming, "_MANY", rows)
-    assert not streams("mgda()")  # on the CPU, where it takes longer
+    assert not streams("imtl_g()")  # on the CPU, where it takes longer
     monkeypatch.setattr(branches, "_backend", lambda: "gpu")
-    assert streams("mgda()")
-    assert not streams("mgda()", streamed=False)
-    assert [streams("mgda()", accumulate=2), streams("mgda()", measure="features")] == [False, False]
+    assert streams("imtl_g()")
+    assert not streams("imtl_g()", streamed=False)
+    assert [streams("imtl_g()", accumulate=2), streams("imtl_g()", measure="features")] == [False, False]
     assert [streams("graddrop()"), streams("equal()"), streams("modo()")] == [False, False, False]
     monkeypatch.setattr(streaming, "_MANY", rows + 1)
-    assert not streams("mgda()")
+    assert not streams("imtl_g()")
