@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from mtljax.balance.arguments import check_num_tasks, checked_losses
 from mtljax.balance.balancer import Balancer, BalanceState, Weights
 from mtljax.balance.finite import all_finite
-from mtljax.balance.jacobian import stacked
+from mtljax.balance.linearized.losses import stacked
 
 VALIDATION = "validation batch"  # what `Balancer.needs` says of them
 _MISSING = (

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 
 from mtljax.balance.balancer import Weights
 from mtljax.balance.gramian import Gramian, RunningGramian
-from mtljax.balance.linearized.in_step import in_step
+from mtljax.balance.linearized.in_step import in_order, in_step
+from mtljax.balance.linearized.losses import checked, stacked
 from mtljax.balance.linearized.owners import Owners, Shared, private_from, told
+from mtljax.balance.linearized.recompute import recomputed
 from mtljax.balance.linearized.rows import split
 from mtljax.balance.linearized.vectorised import check_vectorised
 from mtljax.balance.over_devices import refuse_explicit, varying_as
@@ -109,7 +111,8 @@ class Linearized:
                 running = running.plus([row[i] for row in rows])
         else:
             rows = [lambda by, t=t: each(self.row(t, by)) for t in range(number)]
-            running = in_step(rows, jnp.ones((), self.losses.dtype), shared, RunningGramian.plus, running)
+            one = jnp.ones((), self.losses.dtype)
+            running = in_step(rows, one, shared, RunningGramian.plus, running, after=[self.losses])
         return running.gramian(axis_name)
 
     def _rows(self, vectorised: bool, each: Callable[[Any], Any]) -> list[Any]:
@@ -127,13 +130,13 @@ def linearize_at(
     *args: Any,
     has_aux: bool = False,
     shared: Shared | None = None,
+    recompute: bool = False,
     **kwargs: Any,
 ) -> Linearized:
     """Evaluates `losses_fn(params, *args, **kwargs)` once and linearizes it in `params`.
 
-    Arguments and errors are those of `value_and_jacobian`.
+    Arguments and errors are those of `value_and_jacobian`, and `recompute` is that of `linearize`.
     """
-
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
             place = jax.tree_util.keystr(path, simple=True, separator="/") or "the parameters"
@@ -146,9 +149,9 @@ def linearize_at(
     def apart(params: Any) -> tuple[Any, Any]:
         output = losses_fn(params, *args, **kwargs)
         losses, aux = output if has_aux else (output, None)
-        return _checked(losses), aux
+        return checked(losses), aux
 
-    found, tangent, aux = jax.linearize(apart, params, has_aux=True)
+    found, tangent, aux = jax.linearize(recomputed(apart) if recompute else apart, params, has_aux=True)
     losses = stacked(found)
     of_task = found if isinstance(found, tuple) else [losses[0]] * len(losses)
     parts = split(tangent, params, len(losses))
@@ -159,6 +162,9 @@ def linearize_at(
         weights = jnp.asarray(weights, losses.dtype)
         if weights.shape != losses.shape:
             raise ValueError(f"weights must have shape {losses.shape}, one a task, not {weights.shape}.")
+        return in_order(summed, weights) if recompute else summed(weights)
+
+    def summed(weights: jax.Array) -> Any:
         apart = tuple(map(varying_as, weights, found)) if isinstance(found, tuple) else varying_as(weights, found)
         return jax.linear_transpose(tangent, params)(apart)[0]
 
@@ -243,7 +249,7 @@ def _by_place(
 
 
 def linearize(
-    losses_fn: Callable[..., Any], *, has_aux: bool = False, shared: Shared | None = None
+    losses_fn: Callable[..., Any], *, has_aux: bool = False, shared: Shared | None = None, recompute: bool = False
 ) -> Callable[..., Any]:
     """The losses of T tasks, and their derivative there, to be read as it is needed.
 
@@ -255,6 +261,7 @@ def linearize(
         losses_fn: as of `value_and_jacobian`.
         has_aux: as there.
         shared: as there.
+        recompute: whether each backward pass makes again what was made element by element, instead of keeping it.
 
     Returns:
         A function of the same arguments that returns `(losses, at)`, losses `(T,)`, or `((losses, aux), at)`, `at` with
@@ -273,28 +280,7 @@ def linearize(
     """
 
     def at_point(params: Any, *args: Any, **kwargs: Any) -> Any:
-        at = linearize_at(losses_fn, params, *args, has_aux=has_aux, shared=shared, **kwargs)
+        at = linearize_at(losses_fn, params, *args, has_aux=has_aux, shared=shared, recompute=recompute, **kwargs)
         return ((at.losses, at.aux) if has_aux else at.losses), at
 
     return at_point
-
-
-def stacked(losses: Any) -> jax.Array:
-    """Losses as `losses_fn` may return them as one array, (T,)."""
-    found = _checked(losses)
-    return jnp.stack(found) if isinstance(found, tuple) else found
-
-
-def _checked(losses: Any) -> jax.Array | tuple[jax.Array, ...]:
-    """The losses as an array (T,) where they are one, else as a tuple of T scalars of one dtype."""
-    if hasattr(losses, "ndim") and losses.ndim == 1 and losses.shape[0] > 0:
-        return losses
-    leaves = jax.tree.leaves(losses)
-    shapes = [jnp.shape(leaf) for leaf in leaves]
-    if not leaves or any(shape != () for shape in shapes):
-        raise ValueError(
-            "losses_fn must return one scalar a task, in a dict, a sequence or an array (T,); "
-            f"got {'nothing' if not leaves else f'shapes {shapes}'}. (losses, aux) wants has_aux=True."
-        )
-    dtype = jnp.result_type(*leaves)
-    return tuple(jnp.asarray(leaf, dtype) for leaf in leaves)

@@ -8,9 +8,13 @@ from jaxlib.version import __version__ as _jaxlib_version
 VARIABLE, _OPTION = "XLA_FLAGS", "--xla_backend_extra_options"
 # Loops are not unrolled. XLA passes over a value of its own that it does not know.
 _ALWAYS = ("xla_cpu_disable_loop_unrolling",)
-# Nor does each kernel begin with an MLIR of its own, and rows, which are short, are taken vector by vector. In later
-# releases the first does nothing, and the second comes with the loops.
-_BEFORE_0_11 = ("xla_cpu_disable_new_fusion_emitters", "-force-vector-interleave=1")
+# Nor does each kernel begin with an MLIR of its own; rows, which are short, are taken vector by vector, and no vectors
+# are looked for between loops. In later releases the first does nothing, and the second comes with the loops.
+_BEFORE_0_11 = (
+    "xla_cpu_disable_new_fusion_emitters",
+    "-force-vector-interleave=1",
+    "xla_cpu_disable_slp_vectorizer",
+)
 
 
 def compile_quickly(environment: MutableMapping[str, str] | None = None, jaxlib_version: str | None = None) -> bool:

@@ -74,7 +74,8 @@ class Streaming(Replica):
 
     def from_shared(self, params: Any, model_state: Any, balance: BalanceState, batch: Any, key: Any) -> Balanced:
         """The norms and angles of the rows, then their weighted sum."""
-        at = linearize_at(self._losses, params, model_state, batch, key, has_aux=True)
+        inputs = (params, model_state, batch, key)
+        at = linearize_at(self._losses, *inputs, has_aux=True, recompute=not branches_pay())
         losses, (present, model_state) = self._sum(at.losses), at.aux
         axis_name = None if self._shards is None else FSDP
         seen = at.gramian(vectorised=self._vectorised, each=self._counted, axis_name=axis_name)

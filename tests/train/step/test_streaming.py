@@ -12,7 +12,7 @@ import pytest
 
 import mtljax as mtl
 from mtljax import train
-from mtljax.balance import branches
+from mtljax.balance import branches, linearize_at
 from mtljax.errors import UserError
 from mtljax.train.config.experiment import balancer_of
 from mtljax.train.step import gradients, streaming
@@ -67,6 +67,7 @@ SLOW = pytest.mark.slow
 COMPOSED = "compose(constant(weights=(2.0, 1.0, 0.5)), imtl_g())"
 
 
+@pytest.mark.parametrize("backend", ["cpu", pytest.param("gpu", marks=SLOW)])
 @pytest.mark.parametrize(
     ("balance", "kwargs", "tolerance"),
     [
@@ -78,12 +79,22 @@ COMPOSED = "compose(constant(weights=(2.0, 1.0, 0.5)), imtl_g())"
     ],
     ids=["one device", "mesh", "pmap", "remat", "bfloat16"],
 )
-def test_updates_are_those_of_steps_that_hold_the_jacobian(balance, kwargs, tolerance):
+def test_updates_are_those_of_steps_that_hold_the_jacobian(backend, balance, kwargs, tolerance, monkeypatch):
+    """On an accelerator, what is made element by element is made again."""
+    again = set()
+
+    def told(*args, recompute, **kwargs):
+        again.add(recompute)
+        return linearize_at(*args, recompute=recompute, **kwargs)
+
+    monkeypatch.setattr(streaming, "branches_pay", lambda: backend == "cpu")
+    monkeypatch.setattr(streaming, "linearize_at", told)
     expected = found(balance, False, **kwargs)
     assert [report["present"].tolist() for report in expected[2]] == [[True] * 3, [True, False, True], [True] * 3]
     assert [bool(report["finite"]) for report in expected[2]] == [True, True, False]
     near = functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=0.1 * tolerance)
     jax.tree.map(near, found(balance, True, **kwargs), expected)
+    assert again == {backend == "gpu"}
 
 
 @pytest.mark.parametrize(
