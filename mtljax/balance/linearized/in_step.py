@@ -160,11 +160,9 @@ class _Run:
         return self._again.get(name, name.value)
 
     def _copied(self, source: jax.Array) -> jax.Array:
-        if self._there is None:
-            return source
-        if self._before is not None:
+        if self._before is not None and self._there is not None:
             self._now, self._before = _seen([self._value(self._before)], self._there), None
-        return _if(self._now, source)
+        return source if self._now is None else _if(self._now, source)
 
     def wait(self, there: jax.Array | None) -> None:
         """Makes all that is still to be used depend on a bool that is True."""

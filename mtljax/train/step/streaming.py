@@ -63,7 +63,8 @@ class Streaming(Replica):
     """A replica that never holds the Jacobian, for methods that see the norms and angles of its rows.
 
     It takes one backward pass more, of the weighted sum. As under a loss weighting, that pass gives no number where the
-    derivative of an absent task's loss is none; the update is then skipped.
+    derivative of an absent task's loss is none; the update is then skipped. On an accelerator, whose compiler holds
+    what many passes read, each makes again what was made element by element.
 
     Args:
         replica: that holds it.

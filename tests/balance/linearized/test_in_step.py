@@ -182,7 +182,7 @@ def test_nothing_is_made_again_before_it_may_be():
     found = behind_cosines(lambda x: in_step([program] * 2, ONE, range(2), use, (jnp.zeros(()),), after=[x])[0])
     assert len(found) == 4
     assert all("input" in names for names in found)
-    assert len({names.count("dot_general") for names in found}) == 4  # and each program makes it for itself, in its turn
+    assert len({names.count("dot_general") for names in found}) == 4  # each program makes it for itself, in its turn
 
 
 def test_what_is_made_again_is_let_go_at_a_cut():
