@@ -159,7 +159,9 @@ def behind_cosines(function):
         found = {}
         for var in equation.invars:
             if not hasattr(var, "val"):
-                found |= {var: made_by[var].primitive.name} | behind(made_by[var]) if var in made_by else {var: "input"}
+                found[var] = "constant" if var in jaxpr.constvars else "input"
+                if var in made_by:
+                    found |= {var: made_by[var].primitive.name} | behind(made_by[var])
         return found
 
     return [list(behind(one).values()) for one in jaxpr.eqns if one.primitive.name == "cos"]
