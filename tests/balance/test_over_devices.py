@@ -41,12 +41,15 @@ def assert_equal(found, jacobian):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), found, jacobian)
 
 
-@pytest.mark.parametrize("together", [tuple, jnp.stack])
-def test_losses_of_each_device_have_their_derivative_in_shard_map(together):
+@pytest.mark.parametrize(("together", "recompute"), [(tuple, False), (jnp.stack, False), (tuple, True)])
+def test_losses_of_each_device_have_their_derivative_in_shard_map(together, recompute):
     """Of what every device holds it arrives added up, as that of `jax.grad` does."""
 
     def read(params, x):
-        losses, at = mtl.linearize(lambda p, x: together([loss / 8 for loss in losses_fn(p, x)]))(params, x)
+        def parts(params, x):
+            return together([loss / 8 for loss in losses_fn(params, x)])
+
+        losses, at = mtl.linearize(parts, recompute=recompute)(params, x)
         return jax.lax.psum(losses, "data"), at.jacobian(), at.gramian(), at.weighted(jnp.array([1.0, 2.0]))
 
     losses, jacobian, angles, weighted = spread(read, True)(PARAMS, X)

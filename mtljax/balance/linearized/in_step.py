@@ -177,7 +177,9 @@ class _Run:
 
 
 def _if(there: jax.Array, value: jax.Array) -> jax.Array:
-    return jnp.where(there, value, jnp.zeros_like(value))
+    found = jnp.where(there, value, jnp.zeros_like(value))
+    # In `jax.shard_map`, what differs from device to device stays apart from what does not.
+    return found if jax.typeof(found) == jax.typeof(value) else value
 
 
 def _seen(rows: Sequence[jax.Array], there: jax.Array | None) -> jax.Array | None:
