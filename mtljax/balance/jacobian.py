@@ -262,6 +262,7 @@ def linearize(
         has_aux: as there.
         shared: as there.
         recompute: whether each backward pass makes again what was made element by element, instead of keeping it.
+            `losses_fn` then gives nothing but arrays, as to `jax.checkpoint`.
 
     Returns:
         A function of the same arguments that returns `(losses, at)`, losses `(T,)`, or `((losses, aux), at)`, `at` with
