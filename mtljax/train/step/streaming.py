@@ -26,8 +26,8 @@ def pays(balancer: Any, measure: str, accumulate: int, params: Any) -> bool:
     """Whether `jacobian='auto'` streams: on an accelerator, where it can, if rows take 2 GiB or more on a device.
 
     They count as T times all parameters. What was measured (benchmarks/README.md): on a CPU a streamed step takes 1.2
-    to 1.4 of the time. On a GPU, by what its compiler makes of a ViT-B, rows of 1 GiB take twice the memory of a streamed
-    step, and rows of 2.6 GiB four times; it is one backward pass more, to the T + 1 that there are.
+    to 1.4 of the time. On a GPU, by what its compiler makes of a ViT-B, rows of 1 GiB take twice the memory of a
+    streamed step, and rows of 2.6 GiB four times; it is one backward pass more, to the T + 1 that there are.
     """
     can = balancer.sees == "gramian" and measure == "shared" and accumulate == 1 and not balancer.needs
     if not can or balancer.samples > 1 or branches_pay():
