@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from mtljax.balance.linearized.slices import bind
+from mtljax.balance.linearized.slices import CHECKPOINTS, INLINED, bind
 
-_INLINED = frozenset({"jit", "pjit", "closed_call", "core_call", "custom_jvp_call"})
-_CHECKPOINTS = frozenset({"remat", "remat2", "checkpoint"})
+_WRITTEN_OUT = INLINED | CHECKPOINTS | {"custom_jvp_call"}  # nothing is differentiated any more
 
 
 class Name:
@@ -71,9 +70,9 @@ def written_out(jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Name]) -> li
     for equation in jaxpr.eqns:
         operands = [named(var) for var in equation.invars]
         kind = equation.primitive.name
-        if kind in _INLINED | _CHECKPOINTS:
+        if kind in _WRITTEN_OUT:
             inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-            operands = [_copied(name) for name in operands] if kind in _CHECKPOINTS else operands
+            operands = [_copied(name) for name in operands] if kind in CHECKPOINTS else operands
             results = written_out(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), operands)
         else:
             results = Operation(equation, operands).results

@@ -15,13 +15,11 @@ from jax.extend import core
 from jax.interpreters import partial_eval
 
 from mtljax.balance.linearized.owners import owners_of
-from mtljax.balance.linearized.slices import ELEMENTWISE, UNUSED, Part, bind, cut
+from mtljax.balance.linearized.slices import CHECKPOINTS, ELEMENTWISE, INLINED, UNUSED, Part, bind, cut
 
 LinearMap = Callable[[Any], jax.Array]
 Need = tuple[int, Part]  # which input, and which part of it
 
-_INLINED = frozenset({"jit", "pjit", "closed_call", "core_call"})
-_CHECKPOINTS = frozenset({"remat", "remat2", "checkpoint"})
 _SAME_ELEMENT = ELEMENTWISE | {"broadcast_in_dim", "reshape", "squeeze"}
 
 
@@ -176,10 +174,10 @@ class _Reader:
 
     def _inside(self, equation: Any, var: Any, part: Part) -> Read | None:
         name, params, at = equation.primitive.name, equation.params, equation.outvars.index(var)
-        if name in _INLINED | _CHECKPOINTS:
+        if name in INLINED | CHECKPOINTS:
             inner, consts = _opened(params.get("jaxpr", params.get("call_jaxpr")))
             needs, _, function = _taken(inner, inner.outvars[at], part, self._mixed)
-            if name in _CHECKPOINTS:
+            if name in CHECKPOINTS:
                 function = _checkpointed(equation, function)
             return self._of_inputs(equation.invars, consts, needs, function)
         if name == "cond" and part is not None:
@@ -269,7 +267,7 @@ def _checkpointed(equation: Any, function: Callable[..., Any]) -> Callable[..., 
 def _passed(jaxpr: Any, var: Any) -> Any:
     """The variable that this one is, once programs inside that hand it on unchanged are looked through."""
     for equation in reversed(jaxpr.eqns):
-        if equation.primitive.name in _INLINED | _CHECKPOINTS and var in equation.outvars:
+        if equation.primitive.name in INLINED | CHECKPOINTS and var in equation.outvars:
             inner, consts = _opened(equation.params.get("jaxpr", equation.params.get("call_jaxpr")))
             handed = _passed(inner, inner.outvars[equation.outvars.index(var)])
             if handed not in inner.invars[len(consts) :]:

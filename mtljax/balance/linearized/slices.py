@@ -14,6 +14,9 @@ from jax import lax
 Part = tuple[int, int] | None
 Cut = tuple[list[Part], Callable[..., jax.Array]]
 
+# Names of operations, in several releases of JAX.
+INLINED = frozenset({"jit", "pjit", "closed_call", "core_call"})  # programs inside that change nothing
+CHECKPOINTS = frozenset({"remat", "remat2", "checkpoint"})
 # fmt: off
 ELEMENTWISE = frozenset({
     "abs", "acos", "acosh", "add", "add_any", "and", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "clamp",
